@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +26,8 @@ export async function withFixtureTree(
   files: Record<string, string>,
   use: (root: string) => Promise<void>,
 ): Promise<void> {
-  const root = await mkdtemp(join(tmpdir(), 'anneal-fences-'));
+  // macOS links its temporary folder; the tools report real paths.
+  const root = await mkdtemp(join(await realpath(tmpdir()), 'anneal-fences-'));
   try {
     for (const project of COMPILER_PROJECTS) await cp(join(repositoryRoot, project), join(root, project));
     await writeInside(root, 'package.json', JSON.stringify({ name: 'fixture', type: 'module' }));
