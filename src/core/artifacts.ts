@@ -1,0 +1,52 @@
+import { digestOf } from './digest.js';
+import type { Json } from './json.js';
+
+/** What an artifact is for; decides how it is shown and what may take it as input. */
+export type ArtifactKind = 'Dataset' | 'Model' | 'Metrics' | 'Report' | 'Artifact';
+
+/** Values of a Metrics artifact: what the step wrote into its JSON file. */
+export type MetricValues = { readonly [name: string]: number | string };
+
+/** A typed file or directory, passed by URI and digest, never by value. */
+export interface ArtifactRef<K extends ArtifactKind = ArtifactKind, V = unknown> {
+  readonly kind: K;
+  /** Where the bytes are: `file:///...` or `s3://bucket/...`. */
+  readonly uri: string;
+  /** Hex sha256: of the bytes of a file, or of the tree listing of a directory ({@link treeDigest}). */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly form: 'file' | 'directory';
+  /** For Metrics the declared values, else an empty object. */
+  readonly values: V;
+}
+
+/** One regular file of an artifact; `path` is relative, with `/` on every system. */
+export interface FileEntry {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
+/** Digest of a directory: sha256 of the canonical JSON of its files, sorted by path. Empty directories and file modes do not count. */
+export function treeDigest(files: readonly FileEntry[]): string {
+  const sorted = [...files].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+  return digestOf(sorted.map((file) => [file.path, file.sizeBytes, file.sha256]));
+}
+
+/** One output as the manifest records it. */
+export interface ManifestOutput extends ArtifactRef {
+  readonly files: readonly FileEntry[];
+}
+
+/**
+ * What an attempt made. Written last: the attempt succeeded if and only if this is in the store
+ * (`<attempt prefix>/manifest.json`).
+ */
+export interface Manifest {
+  readonly version: 1;
+  readonly attempt: string;
+  readonly outputs: { readonly [name: string]: ManifestOutput };
+  readonly parameters: { readonly [name: string]: Json };
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
+}

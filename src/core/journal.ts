@@ -1,0 +1,45 @@
+import type { FailureCode } from './failures.js';
+import type { RetryState } from './retry.js';
+
+/** What a journal entry answers. */
+export type CallKind = 'step' | 'task' | 'now' | 'random' | 'sleep' | 'approval' | 'pipeline' | 'model' | 'notify' | 'cancel';
+
+/**
+ * Identity of a call over re-runs of the same pipeline function: the same name with the same input for the n-th time.
+ * Text form: `<kind>:<name>|<input digest, 16 hex>|<occurrence>`.
+ */
+export type CallKey = string;
+
+/** One settled call. Short member names: a journal may hold 10,000 of them. */
+export interface JournalEntry {
+  /** Key. */
+  readonly k: CallKey;
+  /** Value it was answered with. */
+  readonly v?: unknown;
+  /** Failure it was answered with. */
+  readonly f?: { readonly code: FailureCode | 'Cancelled'; readonly message: string; readonly details?: unknown };
+}
+
+/** A call that had not settled when the run continued as new, and what is needed to take it up again. */
+export interface PendingCall {
+  /** Absolute deadline of a sleep or an approval's expiry. */
+  readonly deadlineMs?: number;
+  /** Budgets of a step between two attempts. */
+  readonly retry?: RetryState;
+  /** When an attempt may start, for a step between two attempts. */
+  readonly notBeforeMs?: number;
+  readonly openedAtMs?: number;
+}
+
+/**
+ * Every answer that the code of a run got, in the order in which they settled, and what was pending. Carried through
+ * continue-as-new; the function is run again and answered from it, in that order.
+ */
+export interface Journal {
+  readonly version: 1;
+  readonly entries: readonly JournalEntry[];
+  readonly pending: { readonly [key: CallKey]: PendingCall };
+}
+
+/** The journal of a run that has not done anything yet. */
+export const EMPTY_JOURNAL: Journal = { version: 1, entries: [], pending: {} };

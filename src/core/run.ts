@@ -1,0 +1,109 @@
+import type { AttemptOutcome } from './attempt.js';
+import { digestOfText } from './digest.js';
+import type { FailureInfo } from './failures.js';
+import type { Json } from './json.js';
+
+/** Search attribute (Keyword) with the state of a run. */
+export const STATUS_ATTRIBUTE = 'AnnealStatus';
+/** Search attribute (KeywordList): `pipeline:<name>`, `owner:<name>`, `tag:<tag>`, `model:<name>`, `gate:<name>`, `root:<run id>`. */
+export const TAGS_ATTRIBUTE = 'AnnealTags';
+/** Query that answers a run's {@link RunStatus}. */
+export const STATUS_QUERY = 'status';
+/** Update and signal with an {@link ApprovalDecision}. */
+export const DECIDE_APPROVAL = 'decide';
+
+/** State of a run as the search attribute and the CLI show it. A pipeline may set `not-promoted` by returning `{ status: 'not-promoted' }`. */
+export type RunState = 'queued' | 'running' | 'waiting-for-approval' | 'completed' | 'not-promoted' | 'failed' | 'cancelled' | 'terminated' | 'timed-out';
+
+/** State of one call of a step, task, approval or other thing that a run waits for. */
+export type CallState = 'running' | 'retrying' | 'waiting' | 'succeeded' | 'cached' | 'failed' | 'cancelled';
+
+/** One call as the status shows it. */
+export interface CallStatus {
+  readonly id: string;
+  readonly kind: 'step' | 'task' | 'approval' | 'pipeline' | 'model';
+  readonly name: string;
+  readonly state: CallState;
+  readonly attempt: number;
+  readonly pool?: string;
+  readonly startedAtMs: number;
+  readonly endedAtMs?: number;
+  readonly attemptName?: string;
+  readonly trackingRunId?: string;
+  /** Values of its Metrics outputs, or what a gate or registration said. */
+  readonly detail?: string;
+  readonly failure?: FailureInfo & { readonly logTail?: readonly string[] };
+}
+
+/** Everything a person wants to know of a run: the answer of the status query, `describe --json`, and the record in the store. */
+export interface RunStatus {
+  readonly runId: string;
+  readonly executionId: string;
+  readonly pipeline: string;
+  readonly project: string;
+  readonly build: string;
+  readonly state: RunState;
+  readonly parameters: { readonly [name: string]: Json };
+  readonly startedAtMs: number;
+  readonly endedAtMs?: number;
+  /** In the order in which they were called; at most {@link SHOWN_CALLS}, the newest. */
+  readonly calls: readonly CallStatus[];
+  readonly counts: { readonly [state in CallState]?: number };
+  readonly continuations: number;
+  readonly tracking?: { readonly experimentId: string; readonly runId: string };
+  readonly approvals: readonly PendingApproval[];
+  readonly result?: Json;
+  readonly failure?: FailureInfo;
+}
+
+/** Calls that a status holds at most. */
+export const SHOWN_CALLS = 200;
+
+/** An approval that waits for a decision. */
+export interface PendingApproval {
+  readonly gate: string;
+  /** Digest of what is to be approved; a decision must carry it. */
+  readonly digest: string;
+  readonly subjectUri?: string;
+  readonly openedAtMs: number;
+  readonly expiresAtMs?: number;
+}
+
+/** A person's decision; the argument of the update and signal `decide`. */
+export interface ApprovalDecision {
+  readonly gate: string;
+  readonly digest: string;
+  readonly decision: 'approve' | 'reject';
+  readonly by: string;
+  readonly comment?: string;
+}
+
+/** Part of a step's status that an attempt's outcome changes. */
+export type OutcomeOf<K extends AttemptOutcome['kind']> = Extract<AttemptOutcome, { readonly kind: K }>;
+
+/** Longest workflow id that is used as it is; Temporal's limit is 1,000. */
+const ID_LIMIT = 200;
+
+/**
+ * A run id as one path segment or URL-safe name: percent-escaped, and where that is longer than 200 characters its first 150
+ * and a hash.
+ */
+export function toPathSegment(runId: string): string {
+  const escaped = encodeURIComponent(runId).replace(/[!'()*.~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+  return escaped.length <= ID_LIMIT ? escaped : `${escaped.slice(0, 150)}-${digestOfText(runId).slice(0, 32)}`;
+}
+
+/** Task queue of the workers that run a project's pipelines and tasks. */
+export function pipelinesTaskQueue(project: string): string {
+  return `${project}/pipelines`;
+}
+
+/** Task queue of Anneal's own workflows and of the activities that talk to MLflow, the store and people. */
+export function systemTaskQueue(project: string): string {
+  return `${project}/anneal`;
+}
+
+/** Task queue of a process pool: its capacity, and its orphans, are its host's. */
+export function processPoolTaskQueue(project: string, pool: string, host: string): string {
+  return `${project}/${pool}@${host}`;
+}
