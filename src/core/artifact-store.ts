@@ -1,0 +1,54 @@
+import type { FileEntry } from './artifacts.js';
+
+/** One stored object. */
+export interface StoredObject {
+  readonly key: string;
+  readonly uri: string;
+  readonly sizeBytes: number;
+  readonly modifiedAtMs: number;
+}
+
+/**
+ * Where bytes live: artifacts, manifests, cache index, logs, run records, large payloads. Keys are relative, `/`-separated, without
+ * `.` or `..` segments. An object is visible whole or not at all; the last writer wins unless `ifAbsent` is asked.
+ *
+ * Layout (each caller builds its keys with {@link storeKeys}):
+ * - `runs/<execution id>/attempts/<attempt name>/outputs/<output>/...`, `.../manifest.json`, `.../logs/output.log`
+ * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/...` and `<sequence>-<entry>.json`, written last
+ * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
+ * - `cache/<key>.json` · `payloads/<sha256>` · `builds/<digest>/...`
+ *
+ * Errors: `AnnealError` with `StoreUnavailable`, or `InputMissing` where an object that must exist does not.
+ */
+export interface ArtifactStore {
+  /** Such as `file:///data/store`; every URI of the store starts with it and a slash. */
+  readonly rootUri: string;
+  uriOf(key: string): string;
+  /** The key of a URI of this store. @throws AnnealError InvalidInput for a URI of another place. */
+  keyOf(uri: string): string;
+  /** Copies a local regular file in (by reflink where the file system can), hashing what was stored. Never follows a symlink. */
+  putFile(key: string, localPath: string): Promise<FileEntry>;
+  /** Stores bytes. With `ifAbsent` the first writer wins and later ones get `'exists'`. */
+  putBytes(key: string, bytes: Uint8Array, options?: { readonly ifAbsent?: boolean }): Promise<'stored' | 'exists'>;
+  readBytes(key: string): Promise<Uint8Array | undefined>;
+  stat(key: string): Promise<StoredObject | undefined>;
+  /** Puts an object at a local path: reflink, else read-only hard link, else copy. The parent directory exists. */
+  fetchFile(key: string, localPath: string): Promise<void>;
+  /** Objects whose key starts with the prefix, in key order. */
+  list(prefix: string): AsyncIterable<StoredObject>;
+  /** Removes everything below a prefix that ends in `/`. Nothing there is not an error. */
+  removeAll(prefix: string): Promise<void>;
+}
+
+/** Keys of the store's layout; the one place that knows it. */
+export const storeKeys = {
+  attempt: (executionId: string, attemptName: string) => `runs/${executionId}/attempts/${attemptName}/`,
+  manifest: (executionId: string, attemptName: string) => `runs/${executionId}/attempts/${attemptName}/manifest.json`,
+  output: (executionId: string, attemptName: string, output: string) => `runs/${executionId}/attempts/${attemptName}/outputs/${output}`,
+  log: (executionId: string, attemptName: string) => `runs/${executionId}/attempts/${attemptName}/logs/output.log`,
+  checkpoints: (executionId: string, callId: string) => `runs/${executionId}/checkpoints/${callId}/`,
+  run: (executionId: string) => `runs/${executionId}/run.json`,
+  notification: (executionId: string, id: string) => `runs/${executionId}/notifications/${id}.json`,
+  cache: (key: string) => `cache/${key}.json`,
+  payload: (sha256: string) => `payloads/${sha256}`,
+} as const;

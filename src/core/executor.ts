@@ -1,0 +1,49 @@
+import type { AttemptOutcome, AttemptRequest } from './attempt.js';
+
+/** What an executor gets beside the request; worked out in the activity. */
+export interface AttemptLaunch {
+  readonly request: AttemptRequest;
+  /** Name of the attempt, unique over all epochs. */
+  readonly name: string;
+  /** Human run id (workflow id), for `ANNEAL_RUN_ID`. */
+  readonly runId: string;
+  /** Environment beside the step's own: MLflow's variables, TRACEPARENT. */
+  readonly environment: { readonly [name: string]: string };
+}
+
+/** Where an attempt is, for heartbeats and the status. */
+export interface AttemptProgress {
+  readonly phase: 'preparing' | 'queued' | 'running' | 'uploading';
+  readonly sinceMs: number;
+  /** True when this worker found the attempt already running. */
+  readonly adopted: boolean;
+}
+
+/** One point of a metrics stream. */
+export interface StreamedMetric {
+  readonly name: string;
+  readonly value: number;
+  readonly step: number;
+  readonly timestampMs: number;
+}
+
+/** How the activity and the executor talk while an attempt runs. */
+export interface AttemptWatch {
+  /** Aborted: end the attempt, verify that it is gone, then throw the signal's reason. */
+  readonly cancelled: AbortSignal;
+  /** Aborted: leave the attempt running and throw the signal's reason (the worker stops). */
+  readonly detached: AbortSignal;
+  onProgress(progress: AttemptProgress): void;
+  /** Points appended to `ANNEAL_METRICS_STREAM`, in order, each once per watching worker. */
+  onMetrics(points: readonly StreamedMetric[]): void;
+}
+
+/**
+ * What runs attempts: `process`, later `kubernetes`. One name is launched once: a second `run` with the same name adopts what runs,
+ * or answers with the outcome that is already in the store.
+ */
+export interface AttemptExecutor {
+  run(launch: AttemptLaunch, watch: AttemptWatch): Promise<AttemptOutcome>;
+  /** Ends whatever runs under the name and resolves when it is verified gone. Nothing there is not an error. */
+  end(name: string, options: { readonly graceMs: number }): Promise<void>;
+}
