@@ -1,4 +1,4 @@
-import type { AttemptOutcome, AttemptRequest } from './attempt.js';
+import type { AttemptOutcome, AttemptRequest } from '../../core/attempt.js';
 
 /** What an executor gets beside the request; worked out in the activity. */
 export interface AttemptLaunch {
