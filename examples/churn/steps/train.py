@@ -8,6 +8,7 @@ Logs to MLflow when MLFLOW_TRACKING_URI is set; a server that is away does not s
 import argparse
 import hashlib
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -47,10 +48,10 @@ def main() -> None:
 
     def after_block() -> None:
         curve = loss_curve(classifier)
-        print(f"trees {count_trees(classifier)}/{arguments.trees}  train_loss {classifier.train_score_[-1]:.4f}", flush=True)
         stream.append(curve)
         tracking.log(curve)
         checkpoints.save(classifier, tracking.run_id)
+        print(f"trees {count_trees(classifier)}/{arguments.trees}  train_loss {classifier.train_score_[-1]:.4f}", flush=True)
 
     grow(classifier, (prepared, labels), arguments, stop, after_block)
     if count_trees(classifier) < arguments.trees:
@@ -116,18 +117,20 @@ def build_classifier(arguments: argparse.Namespace):
 
 
 def grow(classifier, data, arguments: argparse.Namespace, stop: threading.Event, after_block) -> None:
-    """Adds trees until there are enough or `stop` is set; blocks end at multiples of 20, also after a resumption."""
+    """Adds trees, at least one, until there are enough or `stop` is set; blocks end at multiples of 20, also when resumed."""
 
     def pause(*_) -> bool:
         if arguments.seconds_per_tree > 0:
             stop.wait(arguments.seconds_per_tree)
         return stop.is_set()
 
-    while count_trees(classifier) < arguments.trees and not stop.is_set():
+    while count_trees(classifier) < arguments.trees:
         block_end = (count_trees(classifier) // BLOCK + 1) * BLOCK
         classifier.set_params(n_estimators=min(block_end, arguments.trees))
         classifier.fit(*data, monitor=pause)
         after_block()
+        if stop.is_set():
+            return
 
 
 def count_trees(classifier) -> int:
@@ -246,7 +249,8 @@ class Tracking:
         if self.logged is None:
             return
         if metrics:
-            self.attempt(lambda mlflow: mlflow.log_metrics(metrics))
+            summary = {name: value for name, value in metrics.items() if name != "train_loss"}  # the curve holds it
+            self.attempt(lambda mlflow: mlflow.log_metrics(summary, step=metrics["trees"]))
         self.attempt(lambda mlflow: mlflow.end_run(status))
 
     def send(self, mlflow, curve: dict[int, float]) -> None:
@@ -296,6 +300,7 @@ def save_model(preparation, classifier, features, directory: str) -> None:
     from mlflow.models import infer_signature
     from sklearn.pipeline import Pipeline
 
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip, which uv's environments lack
     pipeline = Pipeline([("prepare", preparation), ("boost", classifier)])
     packages = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
     with tempfile.TemporaryDirectory() as scratch:
