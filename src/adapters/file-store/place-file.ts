@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+
+import { hasErrorCode } from './store-errors.js';
+
+/** How a finished temporary file becomes visible. */
+export interface PlaceOptions {
+  /** Leave what is already there. */
+  readonly ifAbsent?: boolean;
+  /** Also make the name durable: after a power cut the file is there, and what was placed before it. */
+  readonly durable?: boolean;
+}
+
+/** Runs `fill` with the path of a temporary file in `directory` and removes what is left of it. */
+export async function withTemporaryFile<T>(directory: string, fill: (file: string) => Promise<T>): Promise<T> {
+  const file = path.join(directory, `${process.pid}-${randomUUID()}`);
+  await mkdir(directory, { recursive: true });
+  try {
+    return await fill(file);
+  } finally {
+    await rm(file, { force: true });
+  }
+}
+
+/**
+ * Makes a temporary file visible under its final name in one step: by rename, or by link where the first writer must win.
+ * Both files are on one file system.
+ */
+export async function placeFile(temporary: string, target: string, options: PlaceOptions = {}): Promise<'stored' | 'exists'> {
+  const parent = path.dirname(target);
+  const move = async () => {
+    if (options.ifAbsent === true) await link(temporary, target);
+    else await rename(temporary, target);
+  };
+  try {
+    await withParent(parent, move);
+  } catch (error) {
+    if (options.ifAbsent === true && hasErrorCode(error, 'EEXIST')) return 'exists';
+    throw error;
+  }
+  if (options.durable === true) await syncPath(parent);
+  return 'stored';
+}
+
+/** Flushes a file, or a directory's list of names, to the disk. */
+export async function syncPath(file: string): Promise<void> {
+  const handle = await open(file, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function withParent(parent: string, move: () => Promise<void>): Promise<void> {
+  try {
+    await move();
+  } catch (error) {
+    if (!hasErrorCode(error, 'ENOENT')) throw error;
+    await mkdir(parent, { recursive: true });
+    await move();
+  }
+}
