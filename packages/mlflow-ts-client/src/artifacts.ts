@@ -13,7 +13,7 @@ export interface ArtifactFile {
   /** Relative to the root, with `/`. */
   readonly path: string;
   readonly isDir: boolean;
-  /** Absent for directories, and where the store does not say. */
+  /** Undefined for directories. MLflow leaves 0 and "unknown" out alike: both read as 0 here, as in its Python client. */
   readonly fileSize: number | undefined;
 }
 
@@ -133,7 +133,7 @@ const filePageSchema = z
     files: z
       .array(z.object({ path: z.string(), isDir: z.boolean().default(false), fileSize: wireInteger.optional() }))
       .default([])
-      .transform((files) => files.map(({ path, isDir, fileSize }): ArtifactFile => ({ path, isDir, fileSize }))),
+      .transform((files) => files.map(({ path, isDir, fileSize }): ArtifactFile => ({ path, isDir, fileSize: isDir ? undefined : (fileSize ?? 0) }))),
     nextPageToken: wirePageToken,
   })
   .transform(({ files, nextPageToken }) => ({ items: files, nextPageToken }));

@@ -21,6 +21,9 @@ const NEVER_SENT = new Set([
 /** Says what a failed connection means; `doubt` unless it is certain that nothing was sent. */
 export function classifyFailure(failed: FailedRequest): MlflowError {
   const { call, server, idempotent, cause } = failed;
+  // Our own error from within a body that was being sent or read comes back wrapped by fetch.
+  const own = findCause(cause, (error) => error instanceof MlflowError);
+  if (own instanceof MlflowError) return own;
   const { code, text } = rootCause(cause);
   if (isTlsCode(code)) {
     return new MlflowError({
@@ -71,13 +74,19 @@ function isTlsCode(code: string): boolean {
   return /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|^ERR_TLS/.test(code);
 }
 
-/** fetch wraps what happened ("fetch failed") in one or two layers of causes. */
 function rootCause(error: unknown): { code: string; text: string } {
+  const coded = findCause(error, (candidate) => 'code' in candidate && typeof candidate.code === 'string');
+  if (coded !== undefined && 'code' in coded) return { code: String(coded.code), text: coded.message };
+  const last = findCause(error, (candidate) => !(candidate.cause instanceof Error));
+  return { code: '', text: last === undefined ? String(error) : last.message };
+}
+
+/** fetch wraps what happened ("fetch failed") in one or two layers of causes. */
+function findCause(error: unknown, wanted: (error: Error) => boolean): Error | undefined {
   let current: unknown = error;
   for (let depth = 0; depth < 5 && current instanceof Error; depth += 1) {
-    if ('code' in current && typeof current.code === 'string') return { code: current.code, text: current.message };
-    if (!(current.cause instanceof Error)) break;
+    if (wanted(current)) return current;
     current = current.cause;
   }
-  return { code: '', text: current instanceof Error ? current.message : String(current) };
+  return undefined;
 }

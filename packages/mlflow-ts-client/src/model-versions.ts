@@ -4,21 +4,30 @@ import { iteratePages, type Page, type PageRequest } from './paging.js';
 import type { CallOptions } from './transport.js';
 import { toPairs, wireId, wireInteger, wireNothing, wirePageToken, wirePairs, type StringMap } from './wire.js';
 
+/** Text where MLflow writes "" for "none". */
+const wireOptionalText = z
+  .string()
+  .optional()
+  .transform((text) => (text === '' ? undefined : text));
+
 /** A version as the registry answers it. */
-export const modelVersionSchema = z.object({
-  name: z.string(),
-  version: wireId,
-  status: z.string().default('READY'),
-  statusMessage: z.string().optional(),
-  source: z.string().optional(),
-  runId: z.string().optional(),
-  modelId: z.string().optional(),
-  description: z.string().optional(),
-  creationTimestamp: wireInteger.optional(),
-  lastUpdatedTimestamp: wireInteger.optional(),
-  tags: wirePairs,
-  aliases: z.array(z.string()).default([]),
-});
+export const modelVersionSchema = z
+  .object({
+    name: z.string(),
+    version: wireId,
+    status: z.string().default('READY'),
+    statusMessage: z.string().optional(),
+    source: z.string().optional(),
+    runId: wireOptionalText,
+    modelId: wireOptionalText,
+    description: z.string().optional(),
+    creationTimestamp: wireInteger.optional(),
+    lastUpdatedTimestamp: wireInteger.optional(),
+    tags: wirePairs,
+    aliases: z.array(z.string()).default([]),
+  })
+  // Seen with 3.17.2 on SQL stores: model_id is checked at creation but not answered, only the source names it.
+  .transform((version) => ({ ...version, modelId: version.modelId ?? readModelId(version.source) }));
 
 /** A version of a registered model; `version` is a number as text, as on the wire. */
 export type ModelVersion = z.infer<typeof modelVersionSchema>;
@@ -26,7 +35,7 @@ export type ModelVersion = z.infer<typeof modelVersionSchema>;
 /** A new version. */
 export interface CreateModelVersion {
   readonly name: string;
-  /** `models:/<model id>` together with `modelId` and `runId` shows the source model in MLflow's UI. */
+  /** `models:/<model id>`, with the same id as `modelId` (else refused) and with `runId`, shows the source model in MLflow's UI. */
   readonly source: string;
   readonly runId?: string | undefined;
   readonly modelId?: string | undefined;
@@ -115,3 +124,7 @@ const answerSchema = z.object({ modelVersion: modelVersionSchema });
 const pageSchema = z
   .object({ modelVersions: z.array(modelVersionSchema).default([]), nextPageToken: wirePageToken })
   .transform(({ modelVersions, nextPageToken }) => ({ items: modelVersions, nextPageToken }));
+
+function readModelId(source: string | undefined): string | undefined {
+  return source === undefined ? undefined : /^models:\/(m-[0-9a-f]+)$/.exec(source)?.[1];
+}
