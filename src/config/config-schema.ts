@@ -1,0 +1,111 @@
+import { z } from 'zod';
+import { NAME_PATTERN, NAME_RULE } from './name-rule.js';
+import { parseBytes } from '../core/quantity.js';
+
+// Every message is what the key allows: the loader puts the position, the key and what was found before it.
+const path = (what: string) => z.string({ error: what }).min(1, what);
+const name = z.string({ error: NAME_RULE }).regex(NAME_PATTERN, NAME_RULE);
+const url = (schemes: readonly string[]) => {
+  const allowed = `a URL that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`;
+  return z.string({ error: allowed }).refine((text) => isUrl(text, schemes), allowed);
+};
+const count = (allowed: string, min: number) => z.int({ error: allowed }).min(min, allowed);
+
+const CORES = 'a number of cores above 0';
+const MEMORY = 'an amount of memory such as "8Gi"';
+const ADDRESS = 'an address of the form host:port';
+const SLOTS = 'a whole number of at least 1';
+const GPUS = 'a whole number of at least 0';
+const TEXT = 'a text that is not empty';
+
+const pool = z.strictObject(
+  {
+    executor: z.literal('process', { error: '"process"' }).optional(),
+    slots: count(SLOTS, 1).optional(),
+    cpu: z.number({ error: CORES }).positive(CORES).optional(),
+    memory: z.string({ error: MEMORY }).refine(isMemory, MEMORY).optional(),
+    gpu: count(GPUS, 0).optional(),
+    gpuType: z.string({ error: TEXT }).min(1, TEXT).optional(),
+    gpuOptional: z.boolean({ error: 'true or false' }).optional(),
+  },
+  { error: 'a map of settings; {} for the defaults' },
+);
+
+/** anneal.yaml as it is written; `anneal.yaml` may be empty. */
+export const configSchema = z.strictObject(
+  {
+    project: name.optional(),
+    pipelines: path('a path of a TypeScript or JavaScript module').optional(),
+    activities: path('a path of a TypeScript or JavaScript module').optional(),
+    pools: z
+      .record(name, pool, { error: 'a map from names of pools to their settings' })
+      .refine((pools) => Object.keys(pools).length > 0, 'at least one pool')
+      .optional(),
+    store: path('a directory or a file:// URI').optional(),
+    secrets: path('a path of a file that only its owner can read').optional(),
+    mlflow: section({ uri: url(['http', 'https']).optional() }),
+    temporal: section({
+      address: z
+        .string({ error: ADDRESS })
+        .regex(/^[^\s/:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, ADDRESS)
+        .optional(),
+      namespace: z.string({ error: TEXT }).min(1, TEXT).optional(),
+      uiUrl: url(['http', 'https']).optional(),
+    }),
+    smtp: section({
+      url: url(['smtp', 'smtps']).optional(),
+      from: z
+        .string({ error: 'an e-mail address' })
+        .regex(/^[^\s@]+@[^\s@]+$|^.+<[^\s@]+@[^\s@]+>$/, 'an e-mail address')
+        .optional(),
+    }),
+  },
+  { error: 'a map of settings' },
+);
+
+/** What {@link configSchema} accepts. */
+export type ConfigFile = z.output<typeof configSchema>;
+
+/** Every key of anneal.yaml, such as `pools.<name>.slots`; maps that hold other keys are not listed themselves. */
+export function configKeys(schema: z.ZodType = configSchema, prefix = ''): string[] {
+  const inner = schema instanceof z.ZodOptional ? (schema.unwrap() as z.ZodType) : schema;
+  if (inner instanceof z.ZodObject) {
+    const shape = inner.shape as { readonly [key: string]: z.ZodType };
+    return Object.entries(shape).flatMap(([key, member]) =>
+      configKeys(member, prefix === '' ? key : `${prefix}.${key}`),
+    );
+  }
+  if (inner instanceof z.ZodRecord) return configKeys(inner.valueType as z.ZodType, `${prefix}.<name>`);
+  return [prefix];
+}
+
+/** Keys that the schema knows beside an unknown one; `at` is the path of the map that holds them. */
+export function keysAt(at: readonly PropertyKey[]): string[] {
+  const depth = at.length;
+  const matches = (key: string) =>
+    key.split('.').length > depth &&
+    at.every((part, i) => [String(part), '<name>'].includes(key.split('.')[i] ?? ''));
+  return [
+    ...new Set(
+      configKeys()
+        .filter(matches)
+        .map((key) => key.split('.')[depth] ?? ''),
+    ),
+  ];
+}
+
+function section<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  return z.strictObject(shape, { error: 'a map of settings' }).optional();
+}
+
+function isUrl(text: string, schemes: readonly string[]): boolean {
+  return URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1));
+}
+
+function isMemory(text: string): boolean {
+  try {
+    return parseBytes(text) > 0;
+  } catch {
+    return false;
+  }
+}

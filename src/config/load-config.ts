@@ -1,0 +1,137 @@
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { slug } from '../core/attempt.js';
+import { AnnealError } from '../core/failures.js';
+import type { ConfigFile } from './config-schema.js';
+import { parseConfig } from './parse-config.js';
+import type { PoolConfig, ProjectConfig } from './project-config.js';
+
+/** Name of the file that makes a directory a project. */
+export const CONFIG_FILE = 'anneal.yaml';
+
+/** Environment as `process.env` has it. */
+export type Environment = { readonly [name: string]: string | undefined };
+
+/**
+ * Finds, reads and checks a project's anneal.yaml; the environment beats the file.
+ * @param options `path`: the file, or its directory, instead of a search from `cwd` upward.
+ * @throws AnnealError InvalidConfig: one sentence with file, line and column, key, found against allowed, next step.
+ */
+export async function loadConfig(options: {
+  readonly cwd: string;
+  readonly env: Environment;
+  readonly path?: string;
+}): Promise<ProjectConfig> {
+  const file =
+    options.path === undefined
+      ? await findUpward(options.cwd)
+      : await namedFile(path.resolve(options.cwd, options.path));
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new AnnealError(
+      'InvalidConfig',
+      `${file} cannot be read: ${(cause as Error).message}. Make it readable for this user.`,
+      { cause },
+    );
+  });
+  const shown = path.relative(options.cwd, file);
+  return resolveConfig(parseConfig(text, shown.startsWith('..') ? file : shown), file, options.env);
+}
+
+async function findUpward(cwd: string): Promise<string> {
+  for (let dir = path.resolve(cwd); ; dir = path.dirname(dir)) {
+    const file = path.join(dir, CONFIG_FILE);
+    if (await isFile(file)) return file;
+    if (dir === path.dirname(dir)) break;
+  }
+  throw new AnnealError(
+    'InvalidConfig',
+    `No ${CONFIG_FILE} in ${path.resolve(cwd)} or a directory above it. Change to a project's directory, or make a project with: anneal init DIR`,
+  );
+}
+
+async function namedFile(given: string): Promise<string> {
+  const found = await stat(given).catch(() => undefined);
+  const file = found?.isDirectory() ? path.join(given, CONFIG_FILE) : given;
+  if (await isFile(file)) return file;
+  throw new AnnealError(
+    'InvalidConfig',
+    `${file} does not exist. Name an ${CONFIG_FILE} or the directory that holds one.`,
+  );
+}
+
+async function isFile(file: string): Promise<boolean> {
+  return stat(file).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+function resolveConfig(written: ConfigFile, file: string, env: Environment): ProjectConfig {
+  const root = path.dirname(file);
+  const mlflowUri = fromEnvironment(env, 'MLFLOW_TRACKING_URI') ?? written.mlflow?.uri;
+  const address = fromEnvironment(env, 'TEMPORAL_ADDRESS') ?? written.temporal?.address;
+  const smtpUrl = fromEnvironment(env, 'ANNEAL_SMTP_URL') ?? written.smtp?.url;
+  return {
+    root,
+    file,
+    project: written.project ?? slug(path.basename(root), 63),
+    pipelines: insideProject(root, 'pipelines', written.pipelines ?? 'pipelines/index.ts'),
+    ...(written.activities === undefined
+      ? {}
+      : { activities: insideProject(root, 'activities', written.activities) }),
+    pools: resolvePools(written.pools ?? { cpu: {}, gpu: { gpu: 1 } }),
+    store: storeDirectory(root, written.store ?? '.anneal/local/store'),
+    ...(written.secrets === undefined ? {} : { secrets: path.resolve(root, written.secrets) }),
+    mlflow: mlflowUri === undefined ? {} : { uri: withoutSlash(mlflowUri) },
+    temporal: {
+      ...(address === undefined ? {} : { address }),
+      namespace: fromEnvironment(env, 'TEMPORAL_NAMESPACE') ?? written.temporal?.namespace ?? 'default',
+      ...(written.temporal?.uiUrl === undefined ? {} : { uiUrl: withoutSlash(written.temporal.uiUrl) }),
+    },
+    smtp: {
+      ...(smtpUrl === undefined ? {} : { url: smtpUrl }),
+      ...(written.smtp?.from === undefined ? {} : { from: written.smtp.from }),
+    },
+  };
+}
+
+function resolvePools(pools: NonNullable<ConfigFile['pools']>): { [name: string]: PoolConfig } {
+  const resolved = Object.entries(pools).map(([name, pool]): [string, PoolConfig] => [
+    name,
+    {
+      executor: pool.executor ?? 'process',
+      ...(pool.slots === undefined ? {} : { slots: pool.slots }),
+      ...(pool.cpu === undefined ? {} : { cpu: pool.cpu }),
+      ...(pool.memory === undefined ? {} : { memory: pool.memory }),
+      gpu: pool.gpu ?? 0,
+      ...(pool.gpuType === undefined ? {} : { gpuType: pool.gpuType }),
+      gpuOptional: pool.gpuOptional ?? true,
+    },
+  ]);
+  return Object.fromEntries(resolved);
+}
+
+function fromEnvironment(env: Environment, name: string): string | undefined {
+  const value = env[name];
+  return value === undefined || value === '' ? undefined : value;
+}
+
+function insideProject(root: string, key: string, written: string): string {
+  const resolved = path.resolve(root, written);
+  const relative = path.relative(root, resolved);
+  if (relative === '' || relative.startsWith('..') || path.isAbsolute(relative))
+    throw new AnnealError(
+      'InvalidConfig',
+      `${key} in ${path.join(root, CONFIG_FILE)} is "${written}", which is outside the project; it must be a file below ${root}. Move the file, or move ${CONFIG_FILE} up.`,
+    );
+  return resolved;
+}
+
+function storeDirectory(root: string, written: string): string {
+  return written.startsWith('file://') ? fileURLToPath(written) : path.resolve(root, written);
+}
+
+function withoutSlash(url: string): string {
+  return url.replace(/\/+$/, '');
+}

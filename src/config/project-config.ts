@@ -1,0 +1,35 @@
+import type { Pool } from '../core/pools.js';
+
+/** A project's settings with defaults filled in and paths absolute. */
+export interface ProjectConfig {
+  /** Directory of anneal.yaml: paths of steps are relative to it. */
+  readonly root: string;
+  /** anneal.yaml itself. */
+  readonly file: string;
+  readonly project: string;
+  /** Module that exports the pipelines. */
+  readonly pipelines: string;
+  /** Module that exports the tasks. */
+  readonly activities?: string;
+  /** In the order of anneal.yaml, which is the order in which a step looks for one that fits. */
+  readonly pools: { readonly [name: string]: PoolConfig };
+  /** Directory of the artifact store. */
+  readonly store: string;
+  /** File with local secrets. */
+  readonly secrets?: string;
+  readonly mlflow: { readonly uri?: string };
+  readonly temporal: { readonly address?: string; readonly namespace: string; readonly uiUrl?: string };
+  readonly smtp: { readonly url?: string; readonly from?: string };
+}
+
+/** One pool of anneal.yaml. */
+export interface PoolConfig {
+  readonly executor: Pool['executor'];
+  /** Attempts at a time; absent: the host's cores. */
+  readonly slots?: number;
+  readonly cpu?: number;
+  readonly memory?: string;
+  readonly gpu: number;
+  readonly gpuType?: string;
+  readonly gpuOptional: boolean;
+}

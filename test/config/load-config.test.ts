@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { loadConfig } from '../../src/config/load-config.js';
+import { projectPaths } from '../../src/config/project-paths.js';
+import { poolSlots, poolsForHost } from '../../src/config/host-pools.js';
+
+async function withProject(yaml: string | undefined, use: (root: string) => Promise<void>): Promise<void> {
+  const parent = await mkdtemp(path.join(await realpath(tmpdir()), 'anneal-config-'));
+  const root = path.join(parent, 'My Churn');
+  try {
+    await mkdir(root);
+    if (yaml !== undefined) await writeFile(path.join(root, 'anneal.yaml'), yaml);
+    await use(root);
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+}
+
+const refused = (yaml: string, message: string | RegExp) =>
+  withProject(yaml, async (root) => {
+    await assert.rejects(loadConfig({ cwd: root, env: {} }), { code: 'InvalidConfig', message });
+  });
+
+describe('loadConfig', () => {
+  test('fills every default from an empty file', () =>
+    withProject('', async (root) => {
+      const config = await loadConfig({ cwd: root, env: {} });
+      assert.deepEqual(config, {
+        root,
+        file: path.join(root, 'anneal.yaml'),
+        project: 'my-churn',
+        pipelines: path.join(root, 'pipelines/index.ts'),
+        pools: {
+          cpu: { executor: 'process', gpu: 0, gpuOptional: true },
+          gpu: { executor: 'process', gpu: 1, gpuOptional: true },
+        },
+        store: path.join(root, '.anneal/local/store'),
+        mlflow: {},
+        temporal: { namespace: 'default' },
+        smtp: {},
+      });
+      assert.equal(projectPaths(config).attemptsDir, path.join(root, '.anneal/local/attempts'));
+    }));
+
+  test('finds the file from a directory below the project', () =>
+    withProject('project: churn', async (root) => {
+      await mkdir(path.join(root, 'a/b'), { recursive: true });
+      const config = await loadConfig({ cwd: path.join(root, 'a/b'), env: {} });
+      assert.equal(config.root, root);
+    }));
+
+  test('takes a file or a directory by path', () =>
+    withProject('project: churn', async (root) => {
+      for (const given of ['My Churn', 'My Churn/anneal.yaml'])
+        assert.equal((await loadConfig({ cwd: path.dirname(root), env: {}, path: given })).project, 'churn');
+    }));
+
+  test('lets the environment beat the file, unless it is empty', () =>
+    withProject('mlflow: { uri: http://file:1 }\ntemporal: { address: file:7233 }', async (root) => {
+      const env = {
+        TEMPORAL_ADDRESS: 'env:7233',
+        TEMPORAL_NAMESPACE: 'ml',
+        MLFLOW_TRACKING_URI: '',
+        ANNEAL_SMTP_URL: 'smtp://u:p@mail:25',
+      };
+      const config = await loadConfig({ cwd: root, env });
+      assert.deepEqual(config.temporal, { address: 'env:7233', namespace: 'ml' });
+      assert.deepEqual(config.mlflow, { uri: 'http://file:1' });
+      assert.deepEqual(config.smtp, { url: 'smtp://u:p@mail:25' });
+    }));
+
+  test('takes the store as a file URI', () =>
+    withProject('store: file:///data/my%20store', async (root) => {
+      assert.equal((await loadConfig({ cwd: root, env: {} })).store, '/data/my store');
+    }));
+
+  test('says how to make a project where there is none', () =>
+    withProject(undefined, async (root) => {
+      await assert.rejects(loadConfig({ cwd: root, env: {} }), {
+        code: 'InvalidConfig',
+        message: /^No anneal\.yaml in .*My Churn or a directory above it\. .*anneal init DIR$/,
+      });
+    }));
+});
+
+describe('an anneal.yaml that cannot be used', () => {
+  test('names the nearest key for an unknown one', async () => {
+    await refused(
+      'project: churn\npools:\n  cpu:\n    slot: 2\n',
+      'anneal.yaml:4:5: unknown key "pools.cpu.slot". Did you mean "slots"? Known here: executor, slots, cpu, memory, gpu, gpuType, gpuOptional.',
+    );
+    await refused('pipeline: x.ts', /^anneal\.yaml:1:1: unknown key "pipeline"\. Did you mean "pipelines"\?/);
+    await refused('telemetry: 1', /unknown key "telemetry"\. It may be project, pipelines, /);
+  });
+
+  test('names position, key, what was found and what is allowed for a wrong value', async () => {
+    await refused(
+      'pools:\n  cpu: { slots: two }',
+      'anneal.yaml:2:17: pools.cpu.slots is "two"; it must be a whole number of at least 1. Change it, or leave it out for the default.',
+    );
+    await refused(
+      'pools:\n  cpu: { memory: 8GB }',
+      /pools\.cpu\.memory is "8GB"; it must be an amount of memory/,
+    );
+    await refused('project: Churn', /:1:10: project is "Churn"; it must be a name of lower-case letters/);
+    await refused('pools: {}', /:1:8: pools is an object; it must be at least one pool/);
+    await refused('pools:', /pools is null; it must be a map from names/);
+    await refused('- a', /:1:1: the file is a list; it must be a map of settings/);
+    await refused('temporal: { address: "http://x:1" }', /temporal\.address is "http:.*host:port/);
+    await refused(
+      'mlflow: { uri: sqlite.db }',
+      /mlflow\.uri is "sqlite\.db"; it must be a URL that starts with http/,
+    );
+    await refused(
+      'pools: { cpu: { executor: kubernetes } }',
+      /executor is "kubernetes"; it must be "process"/,
+    );
+  });
+
+  test('refuses a pool whose name is not a name', () =>
+    refused(
+      'pools:\n  GPU_1: {}',
+      /^anneal\.yaml:2:3: "GPU_1" in pools cannot be used; it must be a name of/,
+    ));
+
+  test('names line and column of text that is not YAML', async () => {
+    await refused(
+      'project: churn\npools: { cpu: [\n',
+      /^anneal\.yaml:\d:\d+: not readable as YAML: .*\. Correct this line\.$/,
+    );
+    await refused(
+      'project: a\nproject: b',
+      'anneal.yaml:2:1: the key "project" is there twice; keep one of the two.',
+    );
+    await refused('project: a: b', /^anneal\.yaml:1:\d+: not readable as YAML/);
+  });
+
+  test('refuses a password in the file', () =>
+    refused('smtp: { url: "smtp://u:secret@mail:25" }', /smtp\.url holds a password.*ANNEAL_SMTP_URL\.$/));
+
+  test('refuses a store that it cannot use', () =>
+    refused('store: s3://bucket/x', /:1:8: store is "s3:\/\/bucket\/x"; it must be a directory or a file:/));
+
+  test('refuses modules outside the project', () =>
+    refused(
+      'pipelines: ../other/index.ts',
+      /pipelines in .* is "\.\.\/other\/index\.ts", which is outside the project/,
+    ));
+
+  test('refuses aliases that multiply', () =>
+    refused(
+      'a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]',
+      /aliases/i,
+    ));
+});
+
+describe('pools of a host', () => {
+  test('carry the host in their task queues and default to its cores', () =>
+    withProject('project: churn\npools:\n  big: { slots: 2, memory: 8Gi }\n  small: {}', async (root) => {
+      const config = await loadConfig({ cwd: root, env: {} });
+      assert.deepEqual(poolsForHost(config, { name: 'box' }), [
+        {
+          name: 'big',
+          executor: 'process',
+          taskQueue: 'churn/big@box',
+          memory: '8Gi',
+          gpu: 0,
+          gpuOptional: true,
+        },
+        { name: 'small', executor: 'process', taskQueue: 'churn/small@box', gpu: 0, gpuOptional: true },
+      ]);
+      assert.deepEqual(
+        [poolSlots(config, 'big', { cores: 8 }), poolSlots(config, 'small', { cores: 8 })],
+        [2, 8],
+      );
+    }));
+});
