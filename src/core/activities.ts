@@ -18,6 +18,8 @@ export interface RunSnapshot {
   readonly temporalUiUrl?: string;
   readonly trackingUiUrl?: string;
   readonly tracked: boolean;
+  /** The run neither looks up nor stores cached results. */
+  readonly noCache?: boolean;
   /** Events of history after which the run looks for a moment to continue as new; absent: the server's suggestion. Tests and benchmarks lower it. */
   readonly continueAfterEvents?: number;
 }

@@ -14,7 +14,7 @@ export interface StoredObject {
  *
  * Layout (each caller builds its keys with {@link storeKeys}):
  * - `runs/<execution id>/attempts/<attempt name>/outputs/<output>/...`, `.../manifest.json`, `.../logs/output.log`
- * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/...` and `<sequence>-<entry>.json`, written last
+ * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/files/...` and `.../checkpoint.json`, written last
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
  * - `cache/<key>.json` · `payloads/<sha256>` · `builds/<digest>/...`
  *

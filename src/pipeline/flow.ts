@@ -1,0 +1,83 @@
+import type { ChampionInfo } from '../core/activities.js';
+import type { ArtifactRef } from '../core/artifacts.js';
+import { parseDuration } from '../core/duration.js';
+import { isFailureCode, type FailureCode } from '../core/failures.js';
+import type { Json } from '../core/json.js';
+import type { SecretRef } from '../core/step.js';
+import { currentRuntime, type ApprovalOptions, type Approved, type Message } from './runtime.js';
+
+/** Waits, durably: a sleep of a year costs nothing and survives every restart. @param duration such as `'30s'` or `'3d'`. */
+export async function sleep(duration: string): Promise<void> {
+  await currentRuntime('sleep()').sleep(parseDuration(duration));
+}
+
+/** The time, recorded: the same when the run is taken up again. Use it instead of `new Date()`. */
+export function now(): Date {
+  return new Date(currentRuntime('now()').now());
+}
+
+/** A number from 0 up to 1, recorded. Use it instead of `Math.random()`. */
+export function random(): number {
+  return currentRuntime('random()').random();
+}
+
+/**
+ * Waits until a person decides on `subject`. A decision carries the digest of what was seen; one for another digest is refused.
+ * @throws a failure with code `ApprovalRejected` or `ApprovalExpired` (see {@link failureCode}).
+ */
+export async function approval(gate: string, options: ApprovalOptions): Promise<Approved> {
+  return await currentRuntime('approval()').approval(gate, options);
+}
+
+/** Registers exactly the bytes of a Model artifact as a version; the same model of the same run gives the same version. */
+export async function registerModel(options: {
+  readonly name: string;
+  readonly model: ArtifactRef<'Model'>;
+  readonly metrics?: ArtifactRef<'Metrics'>;
+  readonly tags?: { readonly [name: string]: string };
+  /** Move this alias to the new version. */
+  readonly alias?: string;
+}): Promise<{ readonly version: number; readonly replaced?: number }> {
+  const { alias, ...registration } = options;
+  const { version } = await currentRuntime('registerModel()').registerModel(registration);
+  return alias === undefined ? { version: Number(version) } : await promote({ name: options.name, version: Number(version), alias });
+}
+
+/** Moves an alias (default `champion`) to a version. Answers with the version that it pointed at before. */
+export async function promote(options: { readonly name: string; readonly version: number; readonly alias?: string }): Promise<{ readonly version: number; readonly replaced?: number }> {
+  const result = await currentRuntime('promote()').promote(options.name, String(options.version), options.alias ?? 'champion');
+  return { version: options.version, ...(result.replaced === undefined ? {} : { replaced: Number(result.replaced) }) };
+}
+
+/** The version behind an alias (default `champion`) and its metrics, or null when there is none. */
+export async function champion(name: string, alias = 'champion'): Promise<ChampionInfo | null> {
+  return await currentRuntime('champion()').champion(name, alias);
+}
+
+/** Tells people. A channel that is down never fails the run. */
+export async function notify(message: Message): Promise<void> {
+  await currentRuntime('notify()').notify(message);
+}
+
+/** Runs what must happen also when the run was cancelled: put it into `finally`. */
+export async function cleanup<T>(fn: () => Promise<T>): Promise<T> {
+  return await currentRuntime('cleanup()').cleanup(fn);
+}
+
+/** Writes a line to the run's worker log; not repeated on replay. */
+export function log(message: string, fields: { readonly [name: string]: Json } = {}): void {
+  currentRuntime('log()').log(message, fields);
+}
+
+/** A reference to a secret, resolved where the step runs; its value never reaches the history. */
+export function secret(name: string, key: string): SecretRef {
+  return { secret: { name, key } };
+}
+
+/** The code of a failure caught in a pipeline, such as `StepFailed`; undefined for other errors and for cancellation. */
+export function failureCode(error: unknown): FailureCode | undefined {
+  if (typeof error !== 'object' || error === null) return undefined;
+  const { type, cause } = error as { type?: unknown; cause?: unknown };
+  if (typeof type === 'string' && isFailureCode(type)) return type;
+  return cause === undefined ? undefined : failureCode(cause);
+}

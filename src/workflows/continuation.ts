@@ -1,0 +1,31 @@
+import { workflowInfo } from '@temporalio/workflow';
+import type { RunSnapshot } from '../core/activities.js';
+import type { Journal } from '../core/journal.js';
+import type { ApprovalDecision, CallStatus, RunStatus } from '../core/run.js';
+
+/** Events of history from which no new attempt starts, so that the run can continue as new; Temporal ends a run at 51,200. */
+const HARD_LIMIT_EVENTS = 40_000;
+
+/** What a run hands to its next execution; the second argument of its workflow, which only Anneal passes. */
+export interface Continuation {
+  readonly journal: Journal;
+  readonly snapshot: RunSnapshot;
+  readonly tracking?: RunStatus['tracking'];
+  readonly startedAtMs: number;
+  readonly continuations: number;
+  readonly calls: readonly CallStatus[];
+  readonly counts: RunStatus['counts'];
+  readonly decisions: readonly ApprovalDecision[];
+}
+
+/** Whether the run should continue as new at the next moment with no attempt in flight. */
+export function wantsToContinue(snapshot: RunSnapshot): boolean {
+  const info = workflowInfo();
+  return snapshot.continueAfterEvents === undefined ? info.continueAsNewSuggested : info.historyLength >= snapshot.continueAfterEvents;
+}
+
+/** Whether the history is so long that no new attempt may start before the run has continued. */
+export function mustContinue(snapshot: RunSnapshot): boolean {
+  const limit = snapshot.continueAfterEvents === undefined ? HARD_LIMIT_EVENTS : snapshot.continueAfterEvents * 4;
+  return workflowInfo().historyLength >= limit;
+}

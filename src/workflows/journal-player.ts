@@ -1,0 +1,146 @@
+import { digestOfText } from '../core/digest.js';
+import { canonicalJson } from '../core/json.js';
+import type { CallKey, CallKind, Journal, JournalEntry, PendingCall } from '../core/journal.js';
+
+/** Microtask turns between two deliveries: enough for the code that awaited one answer to react before the next one arrives. */
+const TURNS_BETWEEN_DELIVERIES = 24;
+
+interface Delivery {
+  readonly key: CallKey;
+  readonly deliver: () => void;
+}
+
+/**
+ * Answers the calls of a pipeline function: recorded ones from the journal, in the order in which they once settled, and live ones as
+ * they settle. Live calls wait until every recorded answer has been delivered, so that a re-run takes the way of the first run.
+ */
+export class JournalPlayer {
+  private readonly entries: JournalEntry[];
+  private readonly recorded: ReadonlyMap<CallKey, number>;
+  private readonly pendingBefore: Journal['pending'];
+  private readonly pending = new Map<CallKey, PendingCall>();
+  private readonly occurrences = new Map<string, number>();
+  private readonly asked = new Map<CallKey, () => void>();
+  private readonly queue: Delivery[] = [];
+  private readonly heldCalls: (() => void)[] = [];
+  /** Recorded entries delivered so far. */
+  private delivered = 0;
+  private readonly recordedCount: number;
+  private pumping = false;
+  private readonly onSettled: () => boolean;
+
+  /** @param onSettled asked before each live delivery; `true` holds it back for good, because the run continues as new. */
+  constructor(journal: Journal, onSettled: () => boolean) {
+    this.entries = [...journal.entries];
+    this.recordedCount = journal.entries.length;
+    this.recorded = new Map(journal.entries.map((entry, i) => [entry.k, i]));
+    this.pendingBefore = journal.pending;
+    this.onSettled = onSettled;
+  }
+
+  /** The key of a new call; deterministic, since the pipeline function asks in the same order on every run. */
+  keyOf(kind: CallKind, name: string, input: unknown): CallKey {
+    const base = `${kind}:${name}|${input === undefined ? '' : digestOfText(canonicalJson(input)).slice(0, 16)}`;
+    const occurrence = this.occurrences.get(base) ?? 0;
+    this.occurrences.set(base, occurrence + 1);
+    return `${base}|${occurrence}`;
+  }
+
+  /** The recorded entry of a key, if it has one. */
+  recordedEntry(key: CallKey): JournalEntry | undefined {
+    const index = this.recorded.get(key);
+    return index === undefined ? undefined : this.entries[index];
+  }
+
+  /** Resolves with the recorded entry when its turn has come. */
+  async replay(entry: JournalEntry): Promise<JournalEntry> {
+    return await new Promise((resolve) => {
+      this.asked.set(entry.k, () => resolve(entry));
+      this.pump();
+    });
+  }
+
+  /** Marks a recorded entry that is answered at once (`now`, `random`). */
+  replayNow(entry: JournalEntry): void {
+    this.asked.set(entry.k, () => undefined);
+    this.pump();
+  }
+
+  /** Resolves when every recorded answer has been delivered; at once in a run that has not continued. */
+  async live(): Promise<void> {
+    if (this.isLive()) return;
+    await new Promise<void>((resolve) => this.heldCalls.push(resolve));
+  }
+
+  isLive(): boolean {
+    return this.delivered >= this.recordedCount;
+  }
+
+  /** Whether live calls are waiting for recorded answers that nothing has asked for. */
+  isStuck(): boolean {
+    return !this.isLive() && this.heldCalls.length > 0;
+  }
+
+  /** The recorded call that nothing has asked for. */
+  nextUnasked(): JournalEntry | undefined {
+    return this.entries.slice(this.delivered, this.recordedCount).find((entry) => !this.asked.has(entry.k));
+  }
+
+  /** What was known of a call that had not settled when the run continued as new. */
+  pendingOf(key: CallKey): PendingCall | undefined {
+    return this.pending.get(key) ?? this.pendingBefore[key];
+  }
+
+  setPending(key: CallKey, pending: PendingCall): void {
+    this.pending.set(key, pending);
+  }
+
+  /** Records a live answer; `deliver` is called in its turn. */
+  settle(entry: JournalEntry, deliver: () => void): void {
+    this.entries.push(entry);
+    this.pending.delete(entry.k);
+    this.queue.push({ key: entry.k, deliver });
+    this.pump();
+  }
+
+  /** Records an answer that was given at once. */
+  settleNow(entry: JournalEntry): void {
+    this.entries.push(entry);
+  }
+
+  /** The journal to carry on with. */
+  journal(): Journal {
+    return { version: 1, entries: this.entries, pending: Object.fromEntries(this.pending) };
+  }
+
+  private pump(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    void this.deliverInTurn();
+  }
+
+  private async deliverInTurn(): Promise<void> {
+    for (;;) {
+      const deliver = this.nextDelivery();
+      if (!deliver) {
+        this.pumping = false;
+        return;
+      }
+      deliver();
+      for (let turn = 0; turn < TURNS_BETWEEN_DELIVERIES; turn++) await Promise.resolve();
+    }
+  }
+
+  private nextDelivery(): (() => void) | undefined {
+    if (!this.isLive()) {
+      const entry = this.entries[this.delivered];
+      const deliver = entry && this.asked.get(entry.k);
+      if (deliver) this.delivered++;
+      return deliver;
+    }
+    const held = this.heldCalls.shift();
+    if (held) return held;
+    if (this.queue.length === 0 || this.onSettled()) return undefined;
+    return this.queue.shift()?.deliver;
+  }
+}

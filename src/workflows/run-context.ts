@@ -1,0 +1,132 @@
+import { CancellationScope, CancelledFailure, Trigger, workflowInfo } from '@temporalio/workflow';
+import type { RunSnapshot } from '../core/activities.js';
+import { digestOfText } from '../core/digest.js';
+import type { CallKey, CallKind, JournalEntry, PendingCall } from '../core/journal.js';
+import { mustContinue, wantsToContinue, type Continuation } from './continuation.js';
+import { fromJournalFailure, toJournalFailure } from './failures.js';
+import { JournalPlayer } from './journal-player.js';
+import type { RunView } from './run-state.js';
+
+/** A call that is being made now, not answered from the journal. */
+export interface LiveCall {
+  readonly key: CallKey;
+  /** Identity of the call for names outside the run: 32 hex digits. */
+  readonly callId: string;
+  /** What was known of it when the run continued as new. */
+  readonly pending: PendingCall | undefined;
+  setPending(pending: PendingCall): void;
+  /** Waits for leave to start something that must be drained before the run continues as new. */
+  begin(): Promise<void>;
+  /** Says that it has ended while the call goes on (a retry delay). A call that settles ends by itself. */
+  end(): void;
+}
+
+/** What a call is, for its key. */
+export interface CallIdentity {
+  readonly kind: CallKind;
+  readonly name: string;
+  readonly input?: unknown;
+}
+
+/** One execution of a run: its journal, what is in flight, and when it continues as new. */
+export class RunContext {
+  readonly player: JournalPlayer;
+  readonly view: RunView;
+  readonly snapshot: RunSnapshot;
+  /** Resolves when the run is to continue as new; nothing is in flight then and nothing more is delivered. */
+  readonly continuing = new Trigger<'continue'>();
+  private readonly rootScope = CancellationScope.current();
+  private readonly dispatched = new Map<string, number>();
+  private inFlight = 0;
+  private continued = false;
+
+  constructor(view: RunView, snapshot: RunSnapshot, continuation: Continuation | undefined) {
+    this.view = view;
+    this.snapshot = snapshot;
+    this.player = new JournalPlayer(continuation?.journal ?? { version: 1, entries: [], pending: {} }, () => this.continueIfQuiet(wantsToContinue(snapshot)));
+  }
+
+  /** Makes a call, or answers it from the journal in its turn. */
+  async call<T>(identity: CallIdentity, work: (call: LiveCall) => Promise<T>): Promise<T> {
+    const key = this.player.keyOf(identity.kind, identity.name, identity.input);
+    const recorded = this.player.recordedEntry(key);
+    if (recorded) return answerOf<T>(await this.player.replay(recorded));
+    await this.player.live();
+    if (CancellationScope.current().consideredCancelled) throw new CancelledFailure(`${identity.kind} "${identity.name}" was not started: the run is cancelled`);
+    return await this.settleInTurn(key, work);
+  }
+
+  /** Answers at once, from the journal or by `produce`. */
+  callNow<T>(identity: CallIdentity, produce: () => T): T {
+    const key = this.player.keyOf(identity.kind, identity.name, identity.input);
+    const recorded = this.player.recordedEntry(key);
+    if (recorded) {
+      this.player.replayNow(recorded);
+      return answerOf<T>(recorded);
+    }
+    const value = produce();
+    this.player.settleNow({ k: key, v: value });
+    return value;
+  }
+
+  /** Earlier dispatches of a step in this epoch; part of its attempts' names. */
+  nextIndex(step: string): number {
+    const index = this.dispatched.get(step) ?? 0;
+    this.dispatched.set(step, index + 1);
+    return index;
+  }
+
+  private async settleInTurn<T>(key: CallKey, work: (call: LiveCall) => Promise<T>): Promise<T> {
+    let begun = false;
+    const call: LiveCall = {
+      key,
+      callId: digestOfText(`${workflowInfo().firstExecutionRunId}/${key}`).slice(0, 32),
+      pending: this.player.pendingOf(key),
+      setPending: (pending) => this.player.setPending(key, pending),
+      begin: async () => {
+        await this.leaveToStart();
+        begun = true;
+      },
+      end: () => {
+        begun = false;
+        this.inFlight--;
+        this.continueIfQuiet(wantsToContinue(this.snapshot));
+      },
+    };
+    return await new Promise<T>((resolve, reject) => {
+      const settle = (entry: JournalEntry, deliver: () => void) => {
+        if (begun) this.inFlight--;
+        this.player.settle(entry, deliver);
+      };
+      work(call).then(
+        (value) => settle({ k: key, v: value }, () => resolve(value)),
+        (error: unknown) => settle({ k: key, f: toJournalFailure(error) }, () => reject(error instanceof Error ? error : new Error(String(error)))),
+      );
+    });
+  }
+
+  private async leaveToStart(): Promise<void> {
+    if (this.continued || this.continueIfQuiet(mustContinue(this.snapshot)) || (mustContinue(this.snapshot) && !this.cancelRequested())) {
+      await CancellationScope.current().cancelRequested;
+    }
+    this.inFlight++;
+  }
+
+  /** Decides to continue as new when that is wanted and nothing is in flight. A cancelled run never continues: its clean-up is short. */
+  private continueIfQuiet(wanted: boolean): boolean {
+    if (this.continued) return true;
+    if (!wanted || this.inFlight > 0 || this.cancelRequested()) return false;
+    this.continued = true;
+    this.continuing.resolve('continue');
+    return true;
+  }
+
+  private cancelRequested(): boolean {
+    return this.rootScope.consideredCancelled;
+  }
+}
+
+function answerOf<T>(entry: JournalEntry): T {
+  if (entry.f) throw fromJournalFailure(entry.f);
+  return entry.v as T;
+}

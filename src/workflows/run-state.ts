@@ -1,0 +1,146 @@
+import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import type { RunSnapshot } from '../core/activities.js';
+import type { FailureInfo } from '../core/failures.js';
+import type { Json } from '../core/json.js';
+import { SHOWN_CALLS, STATUS_ATTRIBUTE, TAGS_ATTRIBUTE, type CallState, type CallStatus, type PendingApproval, type RunState, type RunStatus } from '../core/run.js';
+import type { PipelineDefinition } from '../pipeline/define-pipeline.js';
+import type { Continuation } from './continuation.js';
+import { renderDetails } from './details.js';
+
+const statusKey = defineSearchAttributeKey(STATUS_ATTRIBUTE, SearchAttributeType.KEYWORD);
+const tagsKey = defineSearchAttributeKey(TAGS_ATTRIBUTE, SearchAttributeType.KEYWORD_LIST);
+
+/** What is known of a run before its first continuation or activity. */
+export interface RunIdentity {
+  readonly definition: PipelineDefinition;
+  readonly parameters: { readonly [name: string]: Json };
+  readonly parent?: string;
+}
+
+/** The visible state of a run: answers the status query, keeps the Web UI's details and the search attributes. */
+export class RunView {
+  private readonly identity: RunIdentity;
+  private readonly calls = new Map<string, CallStatus>();
+  private readonly counts: { [state in CallState]?: number };
+  private readonly approvals = new Map<string, PendingApproval>();
+  private state: RunState = 'running';
+  private result: Json | undefined;
+  private failure: FailureInfo | undefined;
+  private endedAtMs: number | undefined;
+  snapshot: RunSnapshot | undefined;
+  tracking: RunStatus['tracking'];
+  readonly startedAtMs: number;
+  readonly continuations: number;
+
+  constructor(identity: RunIdentity, continuation: Continuation | undefined) {
+    this.identity = identity;
+    this.startedAtMs = continuation?.startedAtMs ?? workflowInfo().startTime.getTime();
+    this.continuations = continuation?.continuations ?? 0;
+    this.counts = { ...continuation?.counts };
+    for (const call of continuation?.calls ?? []) this.calls.set(call.id, call);
+    this.snapshot = continuation?.snapshot;
+    this.tracking = continuation?.tracking;
+  }
+
+  get pipeline(): string {
+    return this.identity.definition.name;
+  }
+
+  get definition(): PipelineDefinition {
+    return this.identity.definition;
+  }
+
+  get executionId(): string {
+    return workflowInfo().firstExecutionRunId;
+  }
+
+  /** Search attributes at the start: the only upsert beside those of a change of state. */
+  publishStart(): void {
+    const { definition } = this.identity;
+    const tags = [`pipeline:${definition.name}`, ...definition.tags.map((tag) => `tag:${tag}`)];
+    if (definition.owner !== undefined) tags.push(`owner:${definition.owner}`);
+    if (this.identity.parent !== undefined) tags.push(`root:${this.identity.parent}`);
+    upsertSearchAttributes([
+      { key: statusKey, value: this.state },
+      { key: tagsKey, value: tags },
+    ]);
+  }
+
+  setState(state: RunState): void {
+    if (state === this.state) return;
+    this.state = state;
+    upsertSearchAttributes([{ key: statusKey, value: state }]);
+    this.draw();
+  }
+
+  /** Adds or changes a call. A call that leaves the shown window keeps its place in the counts. */
+  put(call: CallStatus): void {
+    const before = this.calls.get(call.id);
+    if (before) this.counts[before.state] = (this.counts[before.state] ?? 1) - 1;
+    this.counts[call.state] = (this.counts[call.state] ?? 0) + 1;
+    this.calls.set(call.id, call);
+    if (this.calls.size > SHOWN_CALLS) this.forgetOldestSettled();
+    this.draw();
+  }
+
+  call(id: string): CallStatus | undefined {
+    return this.calls.get(id);
+  }
+
+  openApproval(approval: PendingApproval): void {
+    this.approvals.set(approval.gate, approval);
+    this.setState('waiting-for-approval');
+  }
+
+  closeApproval(gate: string): void {
+    this.approvals.delete(gate);
+    if (this.approvals.size === 0 && this.state === 'waiting-for-approval') this.setState('running');
+  }
+
+  end(state: RunState, outcome: { readonly result?: Json; readonly failure?: FailureInfo; readonly atMs: number }): void {
+    this.result = outcome.result;
+    this.failure = outcome.failure;
+    this.endedAtMs = outcome.atMs;
+    this.setState(state);
+  }
+
+  status(): RunStatus {
+    const info = workflowInfo();
+    return {
+      runId: info.workflowId,
+      executionId: info.firstExecutionRunId,
+      pipeline: this.identity.definition.name,
+      project: this.snapshot?.project ?? '',
+      build: this.snapshot?.build ?? '',
+      state: this.state,
+      parameters: this.identity.parameters,
+      startedAtMs: this.startedAtMs,
+      ...(this.endedAtMs === undefined ? {} : { endedAtMs: this.endedAtMs }),
+      calls: [...this.calls.values()],
+      counts: this.counts,
+      continuations: this.continuations,
+      ...(this.tracking === undefined ? {} : { tracking: this.tracking }),
+      approvals: [...this.approvals.values()],
+      ...(this.result === undefined ? {} : { result: this.result }),
+      ...(this.failure === undefined ? {} : { failure: this.failure }),
+    };
+  }
+
+  /** What the next execution starts from. */
+  carried(): Pick<Continuation, 'startedAtMs' | 'continuations' | 'calls' | 'counts'> {
+    return { startedAtMs: this.startedAtMs, continuations: this.continuations + 1, calls: [...this.calls.values()], counts: this.counts };
+  }
+
+  private forgetOldestSettled(): void {
+    for (const [id, call] of this.calls) {
+      if (call.endedAtMs === undefined) continue;
+      this.calls.delete(id);
+      return;
+    }
+  }
+
+  private draw(): void {
+    setCurrentDetails(renderDetails(this.status(), this.snapshot));
+  }
+}

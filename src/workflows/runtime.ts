@@ -1,0 +1,153 @@
+import { CancellationScope, executeChild, log, proxyActivities, sleep, workflowInfo } from '@temporalio/workflow';
+import type { PipelineActivities, SystemActivities } from '../core/activities.js';
+import { digestOfText } from '../core/digest.js';
+import { parseDuration } from '../core/duration.js';
+import type { Json } from '../core/json.js';
+import { registrationKey, TAGS, type LaneOperation } from '../core/registry.js';
+import { systemTaskQueue, type CallStatus } from '../core/run.js';
+import type { Message, PipelineRuntime, RegisterOptions, TaskOptions } from '../pipeline/runtime.js';
+import type { Approvals } from './approvals.js';
+import { toFailure } from './failures.js';
+import type { LaneClient } from './lane-client.js';
+import type { CallIdentity, LiveCall, RunContext } from './run-context.js';
+import { runStep } from './step-call.js';
+
+/** The runtime behind the authoring API: every answer passes through the run's journal. */
+export function createRuntime(context: RunContext, approvals: Approvals, lane: LaneClient): PipelineRuntime {
+  return {
+    step: async (request) => await runStep(context, request),
+    task: async (name, input, options) => await runTask(context, name, { input, options }),
+    pipeline: async (name, parameters) => await runChild(context, name, parameters),
+    sleep: async (ms) => await durableSleep(context, ms),
+    now: () => context.callNow({ kind: 'now', name: '' }, () => Date.now()),
+    random: () => context.callNow({ kind: 'random', name: '' }, () => Math.random()),
+    approval: async (gate, options) =>
+      await context.call({ kind: 'approval', name: gate, input: options.subject.digest }, async (call) => await approvals.wait(context, call, { gate, options })),
+    registerModel: async (options) => await registerModel(context, lane, options),
+    promote: async (model, version, alias) => {
+      const operation: LaneOperation = { kind: 'promote', alias, version, by: workflowInfo().workflowId };
+      const identity = { kind: 'model', name: `promote ${model}@${alias}`, input: version } as const;
+      return await shown(context, identity, async (call) => {
+        const result = await lane.request(context, call, { modelName: model, operation, summary: identity.name });
+        return { value: result, detail: `version ${version} is ${alias}${result.replaced === undefined ? '' : `, before: ${result.replaced}`}` };
+      });
+    },
+    champion: async (model, alias) =>
+      await context.call({ kind: 'model', name: `champion ${model}@${alias}` }, async (call) => {
+        await call.begin();
+        return await system(context, `read ${model}@${alias}`).readChampion({ modelName: model, alias });
+      }),
+    notify: async (message) => await notifyPeople(context, message),
+    cleanup: async (fn) => await CancellationScope.nonCancellable(fn),
+    log: (message, fields) => log.info(message, fields),
+  };
+}
+
+/** Activities of Anneal's own workers. */
+function system(context: RunContext, summary: string) {
+  return proxyActivities<SystemActivities>({
+    taskQueue: systemTaskQueue(context.snapshot.project),
+    startToCloseTimeout: '15m',
+    heartbeatTimeout: '1m',
+    retry: { maximumInterval: '30s' },
+    summary,
+  });
+}
+
+/** Makes a call that the status shows. */
+async function shown<T>(context: RunContext, identity: CallIdentity & { readonly kind: CallStatus['kind'] }, work: (call: LiveCall) => Promise<{ readonly value: T; readonly detail: string }>): Promise<T> {
+  return await context.call(identity, async (call) => {
+    const status = { id: call.callId, kind: identity.kind, name: identity.name, attempt: 1, startedAtMs: Date.now() } as const;
+    context.view.put({ ...status, state: 'running' });
+    try {
+      const { value, detail } = await work(call);
+      context.view.put({ ...status, state: 'succeeded', endedAtMs: Date.now(), detail });
+      return value;
+    } catch (error) {
+      context.view.put({ ...status, state: CancellationScope.current().consideredCancelled ? 'cancelled' : 'failed', endedAtMs: Date.now() });
+      throw error;
+    }
+  });
+}
+
+async function runTask(context: RunContext, name: string, request: { readonly input: Json; readonly options: TaskOptions }): Promise<Json> {
+  return await shown(context, { kind: 'task', name, input: request.input }, async (call) => {
+    await call.begin();
+    const { runTask: run } = proxyActivities<PipelineActivities>({
+      startToCloseTimeout: parseDuration(request.options.timeout ?? '1m'),
+      retry: { maximumAttempts: request.options.attempts ?? 3, maximumInterval: '1m' },
+      summary: name,
+    });
+    return { value: await run({ task: name, input: request.input }), detail: '' };
+  });
+}
+
+/** A sub-pipeline is a run of its own; ended with its parent, found by its own id. */
+async function runChild(context: RunContext, name: string, parameters: { readonly [name: string]: Json }): Promise<unknown> {
+  return await shown(context, { kind: 'pipeline', name, input: parameters }, async (call) => {
+    await call.begin();
+    const { workflowId, runId } = workflowInfo();
+    const childId = `${workflowId}/${name}-${digestOfText(`${runId}/${call.callId}`).slice(0, 8)}`;
+    const value: unknown = await executeChild(name, { workflowId: childId, args: [parameters], parentClosePolicy: 'REQUEST_CANCEL', staticSummary: `${name} of ${workflowId}` });
+    return { value, detail: childId };
+  });
+}
+
+async function durableSleep(context: RunContext, ms: number): Promise<void> {
+  await context.call({ kind: 'sleep', name: '', input: ms }, async (call) => {
+    const deadlineMs = call.pending?.deadlineMs ?? Date.now() + ms;
+    call.setPending({ deadlineMs });
+    await sleep(Math.max(1, deadlineMs - Date.now()), { summary: 'sleep' });
+  });
+}
+
+async function registerModel(context: RunContext, lane: LaneClient, options: RegisterOptions) {
+  const { namespace, workflowId } = workflowInfo();
+  const { executionId, tracking, pipeline } = context.view;
+  const identity = { namespace, workflowId, executionId, step: 'register-model', model: options.name, digest: options.model.digest };
+  const operation: LaneOperation = {
+    kind: 'register',
+    key: registrationKey(identity),
+    model: options.model,
+    metrics: numbersOf(options.metrics?.values),
+    tags: { ...options.tags, [TAGS.runId]: workflowId, [TAGS.executionId]: executionId, [TAGS.pipeline]: pipeline, [TAGS.digest]: options.model.digest },
+    ...(tracking === undefined ? {} : { source: tracking }),
+  };
+  const call = { kind: 'model', name: `register ${options.name}`, input: options.model.digest } as const;
+  if (!context.snapshot.tracked) throw toFailure('InvalidConfig', `Model "${options.name}" cannot be registered: the project has no MLflow. Set mlflow.uri in anneal.yaml or MLFLOW_TRACKING_URI.`);
+  return await shown(context, call, async (live) => {
+    const value = await lane.request(context, live, { modelName: options.name, operation, summary: call.name });
+    return { value, detail: `${options.name} version ${value.version}` };
+  });
+}
+
+function numbersOf(values: unknown): { readonly [name: string]: number } {
+  if (typeof values !== 'object' || values === null) return {};
+  return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === 'number'));
+}
+
+/** People are told as well as can be; a channel that is down never fails the run. */
+async function notifyPeople(context: RunContext, message: Message): Promise<void> {
+  await context.call({ kind: 'notify', name: message.subject, input: message.text }, async (call) => {
+    await call.begin();
+    await sendNotification(context, { id: call.callId, event: 'message', ...message });
+  });
+}
+
+/** Sends a message about this run; gives up after ten minutes. */
+export async function sendNotification(context: RunContext, message: Message & { readonly id: string; readonly event: 'message' | 'failure' }): Promise<void> {
+  const { notify } = proxyActivities<SystemActivities>({
+    taskQueue: systemTaskQueue(context.snapshot.project),
+    startToCloseTimeout: '30s',
+    scheduleToCloseTimeout: '10m',
+    retry: { maximumInterval: '1m' },
+    summary: `tell ${message.to.join(', ')}`,
+  });
+  const { workflowId } = workflowInfo();
+  try {
+    await notify({ ...message, runId: workflowId, executionId: context.view.executionId });
+  } catch (error) {
+    if (CancellationScope.current().consideredCancelled) throw error;
+    log.warn('notification was not sent', { subject: message.subject, error: String(error) });
+  }
+}

@@ -1,0 +1,2 @@
+/** Entry of Anneal's own bundle: workflows that belong to no project's build. Workflow types are the export names. */
+export { modelLane as 'anneal.model-lane' } from './model-lane.js';
