@@ -40,7 +40,10 @@ export function createApi(transport: Transport): Api {
         url: buildUrl(transport.server, `api/2.0/mlflow/${path}`, query),
         body: content === undefined ? undefined : { contentType: 'application/json', open: () => content },
         read: async (response) =>
-          readJson({ call, server: transport.server, text: await response.text(), idempotent: rest.idempotent }, schema),
+          readJson(
+            { call, server: transport.server, text: await response.text(), idempotent: rest.idempotent },
+            schema,
+          ),
       });
     },
   };

@@ -14,7 +14,10 @@ export async function openArtifactSource(source: ArtifactSource): Promise<Reques
   if ('content' in source) return { contentType, open: () => source.content };
   const { file } = source;
   const found = await stat(file).catch((cause: unknown) => {
-    throw localFileError(`The file ${file} cannot be uploaded because it cannot be read (${codeOf(cause)}).`, cause);
+    throw localFileError(
+      `The file ${file} cannot be uploaded because it cannot be read (${codeOf(cause)}).`,
+      cause,
+    );
   });
   if (!found.isFile()) throw localFileError(`${file} cannot be uploaded because it is not a regular file.`);
   const sizeBytes = found.size;
@@ -23,7 +26,11 @@ export async function openArtifactSource(source: ArtifactSource): Promise<Reques
 }
 
 /** The size is announced before the first byte, so a file that shrinks meanwhile must not be sent as if whole. */
-async function* readChunks(file: string, sizeBytes: number, touch: () => void): AsyncGenerator<Uint8Array, void> {
+async function* readChunks(
+  file: string,
+  sizeBytes: number,
+  touch: () => void,
+): AsyncGenerator<Uint8Array, void> {
   let sent = 0;
   const stream = createReadStream(file, { end: sizeBytes - 1 });
   try {
@@ -36,7 +43,9 @@ async function* readChunks(file: string, sizeBytes: number, touch: () => void): 
     throw localFileError(`The file ${file} could not be read to its end (${codeOf(cause)}).`, cause);
   }
   if (sent !== sizeBytes) {
-    throw localFileError(`The file ${file} changed while it was uploaded (${sent} of ${sizeBytes} bytes). Upload a file that nobody writes.`);
+    throw localFileError(
+      `The file ${file} changed while it was uploaded (${sent} of ${sizeBytes} bytes). Upload a file that nobody writes.`,
+    );
   }
 }
 
@@ -67,7 +76,11 @@ export async function saveResponse(response: Response, file: string, touch: () =
 }
 
 /** Reads an answer into memory, up to `maxBytes`. */
-export async function readResponse(response: Response, maxBytes: number, touch: () => void): Promise<Uint8Array> {
+export async function readResponse(
+  response: Response,
+  maxBytes: number,
+  touch: () => void,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const chunk of readBody(response)) {

@@ -24,7 +24,9 @@ export function readArtifactRoot(root: string, trackingServer: string): Artifact
   const path = (match[2] ?? '').replace(/\/+$/, '');
   if (host === '') return { server: trackingServer, path };
   if (!/^[A-Za-z0-9.-]+(:\d+)?$|^\[[0-9a-fA-F:]+\](:\d+)?$/.test(host)) {
-    throw invalidArgument(`The artifact root ${root} names the host "${host}", which is not a host with an optional port.`);
+    throw invalidArgument(
+      `The artifact root ${root} names the host "${host}", which is not a host with an optional port.`,
+    );
   }
   const tracking = new URL(trackingServer);
   return { server: `${tracking.protocol}//${host}${tracking.pathname.replace(/\/+$/, '')}`, path };

@@ -37,9 +37,15 @@ export interface Artifacts {
   /** Writes or overwrites one artifact; a file is streamed with its size. */
   readonly put: (artifact: ArtifactOf & ArtifactSource, options?: CallOptions) => Promise<void>;
   /** One artifact in memory, 16 MiB at most unless `maxBytes` says otherwise. */
-  readonly get: (artifact: ArtifactOf & { readonly maxBytes?: number | undefined }, options?: CallOptions) => Promise<Uint8Array>;
+  readonly get: (
+    artifact: ArtifactOf & { readonly maxBytes?: number | undefined },
+    options?: CallOptions,
+  ) => Promise<Uint8Array>;
   /** Streams one artifact into a file that appears only when it is whole; returns its size in bytes. */
-  readonly download: (artifact: ArtifactOf & { readonly file: string }, options?: CallOptions) => Promise<number>;
+  readonly download: (
+    artifact: ArtifactOf & { readonly file: string },
+    options?: CallOptions,
+  ) => Promise<number>;
   /** Deletes a file or a directory with all that is in it. */
   readonly delete: (artifact: ArtifactOf, options?: CallOptions) => Promise<void>;
 }
@@ -56,7 +62,14 @@ export function createArtifacts(transport: Transport, api: Api): Artifacts {
     put: async (artifact, options) => {
       const url = locate(artifact);
       const body = await openArtifactSource(artifact);
-      await transport.send({ ...options, call: `PUT artifact ${artifact.path}`, method: 'PUT', url, body, read: discard });
+      await transport.send({
+        ...options,
+        call: `PUT artifact ${artifact.path}`,
+        method: 'PUT',
+        url,
+        body,
+        read: discard,
+      });
     },
     get: async ({ maxBytes = 16 * 1024 * 1024, ...artifact }, options) =>
       transport.send({
@@ -94,7 +107,13 @@ async function listByRun(
 ): Promise<ArtifactFile[]> {
   if (path !== undefined) encodeArtifactPath(path);
   const load = (pageToken: string | undefined): Promise<Page<ArtifactFile>> =>
-    api.call({ ...options, method: 'GET', path: 'artifacts/list', query: { runId, path, pageToken }, schema: filePageSchema });
+    api.call({
+      ...options,
+      method: 'GET',
+      path: 'artifacts/list',
+      query: { runId, path, pageToken },
+      schema: filePageSchema,
+    });
   const files: ArtifactFile[] = [];
   for await (const file of iteratePages(load)) files.push(file);
   return files;
@@ -115,7 +134,8 @@ async function listByRoot(
     call,
     method: 'GET',
     url: buildUrl(location.server, PROXY, { path: directory }),
-    read: async (response) => readJson({ call, server: location.server, text: await response.text() }, filePageSchema),
+    read: async (response) =>
+      readJson({ call, server: location.server, text: await response.text() }, filePageSchema),
   });
   return page.items.map((file) => ({ ...file, path: join(path, file.path) }));
 }
@@ -131,9 +151,17 @@ async function discard(response: Response): Promise<void> {
 const filePageSchema = z
   .object({
     files: z
-      .array(z.object({ path: z.string(), isDir: z.boolean().default(false), fileSize: wireInteger.optional() }))
+      .array(
+        z.object({ path: z.string(), isDir: z.boolean().default(false), fileSize: wireInteger.optional() }),
+      )
       .default([])
-      .transform((files) => files.map(({ path, isDir, fileSize }): ArtifactFile => ({ path, isDir, fileSize: isDir ? undefined : (fileSize ?? 0) }))),
+      .transform((files) =>
+        files.map(({ path, isDir, fileSize }): ArtifactFile => ({
+          path,
+          isDir,
+          fileSize: isDir ? undefined : (fileSize ?? 0),
+        })),
+      ),
     nextPageToken: wirePageToken,
   })
   .transform(({ files, nextPageToken }) => ({ items: files, nextPageToken }));

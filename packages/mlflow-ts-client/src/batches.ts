@@ -34,7 +34,8 @@ export interface BatchPart {
 /** Cuts a batch into requests within {@link BATCH_LIMITS}; an entry larger than a request goes alone. */
 export function splitBatch(batch: LogBatch): BatchPart[] {
   const parts: OpenPart[] = [];
-  for (const item of toPairs(batch.params) ?? []) openPart(parts, 'params', byteLength(item)).params.push(item);
+  for (const item of toPairs(batch.params) ?? [])
+    openPart(parts, 'params', byteLength(item)).params.push(item);
   for (const item of toPairs(batch.tags) ?? []) openPart(parts, 'tags', byteLength(item)).tags.push(item);
   for (const item of batch.metrics ?? []) openPart(parts, 'metrics', byteLength(item)).metrics.push(item);
   return parts.map(({ metrics, params, tags }) => ({ metrics, params, tags }));

@@ -123,11 +123,12 @@ function classifyText(refused: RefusedResponse): MlflowError {
 
 function hostRefused({ call, server, status }: RefusedResponse): MlflowError {
   const { host, hostname } = new URL(server);
+  const hosts = new Set([hostname, `${hostname}:*`, 'localhost:*', '127.0.0.1:*']);
   return new MlflowError({
     code: OWN.HOST_REFUSED,
     message:
       `MLflow at ${server} refused ${call} because its host check does not list "${host}" (HTTP ${status}). ` +
-      `Start it with --allowed-hosts "${hostname},${hostname}:*,localhost:*,127.0.0.1:*" (the list replaces the defaults).`,
+      `Start it with --allowed-hosts "${[...hosts].join(',')}" (the list replaces the defaults).`,
     status,
   });
 }
@@ -144,7 +145,9 @@ function authenticationError({ call, server, status }: RefusedResponse, serverCo
 }
 
 function httpError({ call, server, status, text, idempotent, retryAfterMs }: RefusedResponse): MlflowError {
-  const said = /<html|<!doctype/i.test(text) ? 'an HTML page, so probably from a proxy' : shorten(text) || 'an empty body';
+  const said = /<html|<!doctype/i.test(text)
+    ? 'an HTML page, so probably from a proxy'
+    : shorten(text) || 'an empty body';
   return new MlflowError({
     code: OWN.HTTP_ERROR,
     message: `${call} on ${server} got HTTP ${status} with ${said}.`,

@@ -50,9 +50,13 @@ export interface MlflowClient extends ServerCalls {
 export function createMlflowClient(options: MlflowClientOptions): MlflowClient {
   const { server, auth } = readTrackingUri(options.trackingUri);
   const timeoutMs = options.timeoutMs ?? 30_000;
-  if (!(timeoutMs > 0)) throw configurationError(`timeoutMs is ${timeoutMs}, but must be more than 0 milliseconds.`);
+  if (!(timeoutMs > 0))
+    throw configurationError(`timeoutMs is ${timeoutMs}, but must be more than 0 milliseconds.`);
   const policy = resolveRetryPolicy(options.retry);
-  if (!(policy.attempts >= 1)) throw configurationError(`retry.attempts is ${policy.attempts}, but the first try counts: set 1 to switch retries off.`);
+  if (!(policy.attempts >= 1))
+    throw configurationError(
+      `retry.attempts is ${policy.attempts}, but the first try counts: set 1 to switch retries off.`,
+    );
   const transport = createTransport({
     server,
     auth: options.auth ?? auth,
@@ -86,9 +90,14 @@ function readTrackingUri(trackingUri: string): { server: string; auth: MlflowAut
   const url = URL.canParse(trackingUri) ? new URL(trackingUri) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     const shown = trackingUri.replace(/\/\/[^/@]*@/, '//');
-    throw configurationError(`The tracking URI "${shown}" is not the address of a server (expected http://host:port or https://host).`);
+    throw configurationError(
+      `The tracking URI "${shown}" is not the address of a server (expected http://host:port or https://host).`,
+    );
   }
   const { username, password } = url;
-  const auth = username === '' ? undefined : { username: decodeURIComponent(username), password: decodeURIComponent(password) };
+  const auth =
+    username === ''
+      ? undefined
+      : { username: decodeURIComponent(username), password: decodeURIComponent(password) };
   return { server: `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, '')}`, auth };
 }

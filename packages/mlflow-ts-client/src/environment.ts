@@ -20,7 +20,9 @@ export interface MlflowEnvironment {
 export function readMlflowEnvironment(env: Readonly<Record<string, string | undefined>>): MlflowEnvironment {
   const read = (name: string): string | undefined => (env[name]?.trim() ? env[name].trim() : undefined);
   if (/^(true|1)$/i.test(read('MLFLOW_TRACKING_INSECURE_TLS') ?? '')) {
-    throw configurationError('MLFLOW_TRACKING_INSECURE_TLS is set, but this client always checks certificates. Name the authority in NODE_EXTRA_CA_CERTS.');
+    throw configurationError(
+      'MLFLOW_TRACKING_INSECURE_TLS is set, but this client always checks certificates. Name the authority in NODE_EXTRA_CA_CERTS.',
+    );
   }
   const trackingUri = read('MLFLOW_TRACKING_URI');
   const auth = readAuth(read);
@@ -56,5 +58,7 @@ function readNumber(read: ReadVariable, name: string, minimum: number): number |
   if (text === undefined) return undefined;
   const value = Number(text);
   if (Number.isFinite(value) && value >= minimum) return value;
-  throw configurationError(`${name} is "${text}", but must be a number of at least ${minimum}. Correct or unset it.`);
+  throw configurationError(
+    `${name} is "${text}", but must be a number of at least ${minimum}. Correct or unset it.`,
+  );
 }

@@ -80,18 +80,7 @@ export function createExperiments(api: Api): Experiments {
   return {
     findByName,
     create,
-    ensure: async (experiment, options) => {
-      const found = await findByName(experiment.name, options);
-      if (found !== undefined) return activeId(found);
-      try {
-        return await create(experiment, options);
-      } catch (error) {
-        if (!isMlflowError(error, 'RESOURCE_ALREADY_EXISTS') && !isMlflowError(error, CLIENT_ERROR_CODES.WRITE_CONFLICT)) throw error;
-        const other = await findByName(experiment.name, options);
-        if (other === undefined) throw error;
-        return activeId(other);
-      }
-    },
+    ensure: (experiment, options) => ensureExperiment({ findByName, create }, experiment, options),
     get: async (experimentId, options) => {
       const { experiment } = await api.call({
         ...options,
@@ -120,4 +109,22 @@ function activeId(experiment: Experiment): string {
     code: 'RESOURCE_ALREADY_EXISTS',
     message: `The experiment "${experiment.name}" is deleted but still holds its name (id ${experiment.experimentId}). Restore it ("mlflow experiments restore -x ${experiment.experimentId}") or choose another name.`,
   });
+}
+
+async function ensureExperiment(
+  { findByName, create }: Pick<Experiments, 'findByName' | 'create'>,
+  experiment: CreateExperiment,
+  options: CallOptions | undefined,
+): Promise<string> {
+  const found = await findByName(experiment.name, options);
+  if (found !== undefined) return activeId(found);
+  try {
+    return await create(experiment, options);
+  } catch (error) {
+    const taken = isMlflowError(error, 'RESOURCE_ALREADY_EXISTS');
+    if (!taken && !isMlflowError(error, CLIENT_ERROR_CODES.WRITE_CONFLICT)) throw error;
+    const other = await findByName(experiment.name, options);
+    if (other === undefined) throw error;
+    return activeId(other);
+  }
 }

@@ -22,7 +22,9 @@ export function tagFilter(key: string, value: string): string {
 /** `key = 'value'` for attributes such as `name`, `run_id` or `attributes.status`. Throws INVALID_ARGUMENT. */
 export function attributeFilter(attribute: string, value: string): string {
   if (!/^[a-z_]+(\.[a-z_]+)?$/.test(attribute)) {
-    throw invalidArgument(`"${attribute}" is not the name of a search attribute, such as run_id or attributes.status.`);
+    throw invalidArgument(
+      `"${attribute}" is not the name of a search attribute, such as run_id or attributes.status.`,
+    );
   }
   return `${attribute} = ${filterValue(value)}`;
 }

@@ -23,7 +23,13 @@ export type {
   SearchLoggedModels,
 } from './logged-models.js';
 export type { MetricHistoryRequest, Metrics } from './metrics.js';
-export type { CreateModelVersion, ModelVersion, ModelVersions, SearchModelVersions, VersionOf } from './model-versions.js';
+export type {
+  CreateModelVersion,
+  ModelVersion,
+  ModelVersions,
+  SearchModelVersions,
+  VersionOf,
+} from './model-versions.js';
 export type { Page, PageRequest } from './paging.js';
 export type {
   AliasOf,

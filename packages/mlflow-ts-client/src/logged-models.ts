@@ -4,7 +4,15 @@ import { invalidArgument } from './errors.js';
 import { iteratePages, type Page, type PageRequest } from './paging.js';
 import { metricSchema } from './run-schemas.js';
 import type { CallOptions } from './transport.js';
-import { toPairs, wireId, wireInteger, wireNothing, wirePageToken, wirePairs, type StringMap } from './wire.js';
+import {
+  toPairs,
+  wireId,
+  wireInteger,
+  wireNothing,
+  wirePageToken,
+  wirePairs,
+  type StringMap,
+} from './wire.js';
 
 const loggedModelSchema = z.object({
   info: z.object({
@@ -42,7 +50,8 @@ export interface CreateLoggedModel {
 export interface SearchLoggedModels extends PageRequest {
   readonly experimentIds: readonly string[];
   readonly filter?: string | undefined;
-  readonly orderBy?: readonly { readonly fieldName: string; readonly ascending?: boolean | undefined }[] | undefined;
+  readonly orderBy?:
+    readonly { readonly fieldName: string; readonly ascending?: boolean | undefined }[] | undefined;
 }
 
 /** How an upload ended. */
@@ -65,7 +74,10 @@ export interface LoggedModels {
   /** One page, 50 models at most. */
   readonly search: (request: SearchLoggedModels, options?: CallOptions) => Promise<Page<LoggedModel>>;
   /** All pages of {@link LoggedModels.search}. */
-  readonly searchAll: (request: SearchLoggedModels, options?: CallOptions) => AsyncGenerator<LoggedModel, void>;
+  readonly searchAll: (
+    request: SearchLoggedModels,
+    options?: CallOptions,
+  ) => AsyncGenerator<LoggedModel, void>;
   /** Call it after the files are uploaded. */
   readonly finalize: (end: FinalizeLoggedModel, options?: CallOptions) => Promise<LoggedModel>;
   readonly setTags: (tags: LoggedModelTags, options?: CallOptions) => Promise<void>;
@@ -85,7 +97,8 @@ export function createLoggedModels(api: Api): LoggedModels {
     });
   return {
     search,
-    searchAll: (request, options) => iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
+    searchAll: (request, options) =>
+      iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
     create: async ({ params, tags, ...model }, options) => {
       const answer = await api.call({
         ...options,
@@ -98,7 +111,12 @@ export function createLoggedModels(api: Api): LoggedModels {
       return answer.model;
     },
     get: async (modelId, options) => {
-      const answer = await api.call({ ...options, method: 'GET', path: modelPath(modelId), schema: answerSchema });
+      const answer = await api.call({
+        ...options,
+        method: 'GET',
+        path: modelPath(modelId),
+        schema: answerSchema,
+      });
       return answer.model;
     },
     finalize: async ({ modelId, status }, options) => {
@@ -127,7 +145,9 @@ const answerSchema = z.object({ model: loggedModelSchema });
 
 function modelPath(modelId: string): string {
   if (!/^[A-Za-z0-9_-]+$/.test(modelId)) {
-    throw invalidArgument(`${JSON.stringify(modelId)} is not the id of a LoggedModel, which looks like "m-0123abcd".`);
+    throw invalidArgument(
+      `${JSON.stringify(modelId)} is not the id of a LoggedModel, which looks like "m-0123abcd".`,
+    );
   }
   return `logged-models/${modelId}`;
 }

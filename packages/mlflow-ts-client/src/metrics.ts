@@ -16,17 +16,29 @@ export interface Metrics {
   /** One page; everything at once when `maxResults` is absent. */
   readonly getHistory: (request: MetricHistoryRequest, options?: CallOptions) => Promise<Page<Metric>>;
   /** All pages of {@link Metrics.getHistory}. */
-  readonly getWholeHistory: (request: MetricHistoryRequest, options?: CallOptions) => AsyncGenerator<Metric, void>;
+  readonly getWholeHistory: (
+    request: MetricHistoryRequest,
+    options?: CallOptions,
+  ) => AsyncGenerator<Metric, void>;
 }
 
 /** Makes the calls on metrics. */
 export function createMetrics(api: Api): Metrics {
   const getHistory: Metrics['getHistory'] = (request, options) =>
-    api.call({ ...options, method: 'GET', path: 'metrics/get-history', query: { ...request }, schema: historySchema });
+    api.call({
+      ...options,
+      method: 'GET',
+      path: 'metrics/get-history',
+      query: { ...request },
+      schema: historySchema,
+    });
   return {
     getHistory,
     getWholeHistory: (request, options) =>
-      iteratePages((pageToken) => getHistory({ maxResults: 10_000, ...request, pageToken }, options), request.pageToken),
+      iteratePages(
+        (pageToken) => getHistory({ maxResults: 10_000, ...request, pageToken }, options),
+        request.pageToken,
+      ),
   };
 }
 

@@ -2,7 +2,15 @@ import { z } from 'zod';
 import { absentIsDone, type Api } from './api.js';
 import { iteratePages, type Page, type PageRequest } from './paging.js';
 import type { CallOptions } from './transport.js';
-import { toPairs, wireId, wireInteger, wireNothing, wirePageToken, wirePairs, type StringMap } from './wire.js';
+import {
+  toPairs,
+  wireId,
+  wireInteger,
+  wireNothing,
+  wirePageToken,
+  wirePairs,
+  type StringMap,
+} from './wire.js';
 
 /** Text where MLflow writes "" for "none". */
 const wireOptionalText = z
@@ -66,8 +74,14 @@ export interface ModelVersions {
   readonly get: (version: VersionOf, options?: CallOptions) => Promise<ModelVersion>;
   readonly search: (request: SearchModelVersions, options?: CallOptions) => Promise<Page<ModelVersion>>;
   /** All pages of {@link ModelVersions.search}. */
-  readonly searchAll: (request: SearchModelVersions, options?: CallOptions) => AsyncGenerator<ModelVersion, void>;
-  readonly update: (version: VersionOf & { readonly description: string }, options?: CallOptions) => Promise<ModelVersion>;
+  readonly searchAll: (
+    request: SearchModelVersions,
+    options?: CallOptions,
+  ) => AsyncGenerator<ModelVersion, void>;
+  readonly update: (
+    version: VersionOf & { readonly description: string },
+    options?: CallOptions,
+  ) => Promise<ModelVersion>;
   readonly delete: (version: VersionOf, options?: CallOptions) => Promise<void>;
   readonly setTag: (
     tag: VersionOf & { readonly key: string; readonly value: string },
@@ -78,10 +92,17 @@ export interface ModelVersions {
 /** Makes the calls on model versions. */
 export function createModelVersions(api: Api): ModelVersions {
   const search: ModelVersions['search'] = (request, options) =>
-    api.call({ ...options, method: 'GET', path: 'model-versions/search', query: { ...request }, schema: pageSchema });
+    api.call({
+      ...options,
+      method: 'GET',
+      path: 'model-versions/search',
+      query: { ...request },
+      schema: pageSchema,
+    });
   return {
     search,
-    searchAll: (request, options) => iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
+    searchAll: (request, options) =>
+      iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
     create: async ({ tags, ...version }, options) => {
       const answer = await api.call({
         ...options,
@@ -95,12 +116,30 @@ export function createModelVersions(api: Api): ModelVersions {
     },
     get: async ({ name, version }, options) => {
       const query = { name, version };
-      const answer = await api.call({ ...options, method: 'GET', path: 'model-versions/get', query, schema: answerSchema });
+      const answer = await api.call({
+        ...options,
+        method: 'GET',
+        path: 'model-versions/get',
+        query,
+        schema: answerSchema,
+      });
       return answer.modelVersion;
     },
+    ...createVersionChanges(api),
+  };
+}
+
+function createVersionChanges(api: Api): Pick<ModelVersions, 'update' | 'delete' | 'setTag'> {
+  return {
     update: async ({ name, version, description }, options) => {
       const body = { name, version, description };
-      const answer = await api.call({ ...options, method: 'PATCH', path: 'model-versions/update', body, schema: answerSchema });
+      const answer = await api.call({
+        ...options,
+        method: 'PATCH',
+        path: 'model-versions/update',
+        body,
+        schema: answerSchema,
+      });
       return answer.modelVersion;
     },
     delete: ({ name, version }, options) =>
@@ -114,7 +153,13 @@ export function createModelVersions(api: Api): ModelVersions {
       }),
     setTag: ({ name, version, key, value }, options) => {
       const body = { name, version, key, value };
-      return api.call({ ...options, method: 'POST', path: 'model-versions/set-tag', body, schema: wireNothing });
+      return api.call({
+        ...options,
+        method: 'POST',
+        path: 'model-versions/set-tag',
+        body,
+        schema: wireNothing,
+      });
     },
   };
 }

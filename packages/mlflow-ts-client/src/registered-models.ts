@@ -4,7 +4,15 @@ import { CLIENT_ERROR_CODES, isMlflowError } from './errors.js';
 import { modelVersionSchema, type ModelVersion } from './model-versions.js';
 import { iteratePages, type Page, type PageRequest } from './paging.js';
 import type { CallOptions } from './transport.js';
-import { toPairs, wireId, wireInteger, wireNothing, wirePageToken, wirePairs, type StringMap } from './wire.js';
+import {
+  toPairs,
+  wireId,
+  wireInteger,
+  wireNothing,
+  wirePageToken,
+  wirePairs,
+  type StringMap,
+} from './wire.js';
 
 const registeredModelSchema = z.object({
   name: z.string(),
@@ -54,7 +62,10 @@ export interface RegisteredModels {
   readonly get: (name: string, options?: CallOptions) => Promise<RegisteredModel>;
   readonly search: (request: SearchRegisteredModels, options?: CallOptions) => Promise<Page<RegisteredModel>>;
   /** All pages of {@link RegisteredModels.search}. */
-  readonly searchAll: (request: SearchRegisteredModels, options?: CallOptions) => AsyncGenerator<RegisteredModel, void>;
+  readonly searchAll: (
+    request: SearchRegisteredModels,
+    options?: CallOptions,
+  ) => AsyncGenerator<RegisteredModel, void>;
   readonly setTag: (tag: RegisteredModelTag, options?: CallOptions) => Promise<void>;
   /** Sets or moves an alias. MLflow has no compare-and-set: read, compare and set in one serialized place. */
   readonly setAlias: (alias: AliasOf & { readonly version: string }, options?: CallOptions) => Promise<void>;
@@ -66,31 +77,60 @@ export interface RegisteredModels {
 /** Makes the calls on registered models. */
 export function createRegisteredModels(api: Api): RegisteredModels {
   const get: RegisteredModels['get'] = async (name, options) => {
-    const answer = await api.call({ ...options, method: 'GET', path: 'registered-models/get', query: { name }, schema: answerSchema });
+    const answer = await api.call({
+      ...options,
+      method: 'GET',
+      path: 'registered-models/get',
+      query: { name },
+      schema: answerSchema,
+    });
     return answer.registeredModel;
   };
   const create: RegisteredModels['create'] = async ({ name, description, tags }, options) => {
     const body = { name, description, tags: toPairs(tags) };
-    const answer = await api.call({ ...options, method: 'POST', path: 'registered-models/create', body, schema: answerSchema });
+    const answer = await api.call({
+      ...options,
+      method: 'POST',
+      path: 'registered-models/create',
+      body,
+      schema: answerSchema,
+    });
     return answer.registeredModel;
   };
   const search: RegisteredModels['search'] = (request, options) =>
-    api.call({ ...options, method: 'GET', path: 'registered-models/search', query: { ...request }, schema: pageSchema });
+    api.call({
+      ...options,
+      method: 'GET',
+      path: 'registered-models/search',
+      query: { ...request },
+      schema: pageSchema,
+    });
   return {
     get,
     create,
     search,
-    searchAll: (request, options) => iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
+    searchAll: (request, options) =>
+      iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
     ensure: async (model, options) => {
       try {
         return await create(model, options);
       } catch (error) {
-        if (!isMlflowError(error, 'RESOURCE_ALREADY_EXISTS') && !isMlflowError(error, CLIENT_ERROR_CODES.WRITE_CONFLICT)) throw error;
+        if (
+          !isMlflowError(error, 'RESOURCE_ALREADY_EXISTS') &&
+          !isMlflowError(error, CLIENT_ERROR_CODES.WRITE_CONFLICT)
+        )
+          throw error;
         return get(model.name, options);
       }
     },
     setTag: (tag, options) =>
-      api.call({ ...options, method: 'POST', path: 'registered-models/set-tag', body: { ...tag }, schema: wireNothing }),
+      api.call({
+        ...options,
+        method: 'POST',
+        path: 'registered-models/set-tag',
+        body: { ...tag },
+        schema: wireNothing,
+      }),
     ...createAliases(api),
   };
 }
@@ -98,7 +138,8 @@ export function createRegisteredModels(api: Api): RegisteredModels {
 function createAliases(api: Api): Pick<RegisteredModels, 'setAlias' | 'findAlias' | 'deleteAlias'> {
   const path = 'registered-models/alias';
   return {
-    setAlias: (alias, options) => api.call({ ...options, method: 'POST', path, body: { ...alias }, schema: wireNothing }),
+    setAlias: (alias, options) =>
+      api.call({ ...options, method: 'POST', path, body: { ...alias }, schema: wireNothing }),
     findAlias: async ({ name, alias }, options) => {
       try {
         const answer = await api.call({
@@ -111,12 +152,20 @@ function createAliases(api: Api): Pick<RegisteredModels, 'setAlias' | 'findAlias
         return answer.modelVersion;
       } catch (error) {
         // MLflow calls an alias that is not set an invalid parameter, like a malformed one.
-        if (isMlflowError(error, 'INVALID_PARAMETER_VALUE') && /alias.*not found/i.test(error.message)) return undefined;
+        if (isMlflowError(error, 'INVALID_PARAMETER_VALUE') && /alias.*not found/i.test(error.message))
+          return undefined;
         throw error;
       }
     },
     deleteAlias: (alias, options) =>
-      api.call<void>({ ...options, method: 'DELETE', path, body: { ...alias }, schema: wireNothing, settle: absentIsDone }),
+      api.call<void>({
+        ...options,
+        method: 'DELETE',
+        path,
+        body: { ...alias },
+        schema: wireNothing,
+        settle: absentIsDone,
+      }),
   };
 }
 

@@ -21,7 +21,8 @@ export interface RunEntry {
 export interface LogInputs {
   readonly runId: string;
   /** `digest` has 36 characters at most, so no whole sha256. A tag `mlflow.data.context` says what for. */
-  readonly datasets?: readonly { readonly dataset: Dataset; readonly tags?: StringMap | undefined }[] | undefined;
+  readonly datasets?:
+    readonly { readonly dataset: Dataset; readonly tags?: StringMap | undefined }[] | undefined;
   readonly models?: readonly { readonly modelId: string }[] | undefined;
 }
 
@@ -39,7 +40,10 @@ export interface RunLogging {
    * metrics' timestamps are those of the events. Returns the number of requests.
    */
   readonly logBatch: (batch: LogBatchRequest, options?: CallOptions) => Promise<number>;
-  readonly logMetric: (metric: MetricPoint & { readonly runId: string }, options?: CallOptions) => Promise<void>;
+  readonly logMetric: (
+    metric: MetricPoint & { readonly runId: string },
+    options?: CallOptions,
+  ) => Promise<void>;
   /** The same value again is fine; another value is refused with INVALID_PARAMETER_VALUE. */
   readonly logParameter: (entry: RunEntry, options?: CallOptions) => Promise<void>;
   readonly setTag: (entry: RunEntry, options?: CallOptions) => Promise<void>;
@@ -50,9 +54,15 @@ export interface RunLogging {
 }
 
 /** Makes the calls that write into a run. */
-export function createRunLogging(api: Api, getRun: (runId: string, options?: CallOptions) => Promise<Run>): RunLogging {
-  const post = (path: string, body: Readonly<Record<string, unknown>>, options: CallOptions | undefined): Promise<void> =>
-    api.call({ ...options, method: 'POST', path, body, schema: wireNothing });
+export function createRunLogging(
+  api: Api,
+  getRun: (runId: string, options?: CallOptions) => Promise<Run>,
+): RunLogging {
+  const post = (
+    path: string,
+    body: Readonly<Record<string, unknown>>,
+    options: CallOptions | undefined,
+  ): Promise<void> => api.call({ ...options, method: 'POST', path, body, schema: wireNothing });
   return {
     logBatch: async ({ runId, ...batch }, options) => {
       const parts = splitBatch(batch);
@@ -73,7 +83,8 @@ export function createRunLogging(api: Api, getRun: (runId: string, options?: Cal
       try {
         await post('runs/outputs', { runId: outputs.runId, models }, options);
       } catch (error) {
-        const mayBeThere = isMlflowError(error, CLIENT_ERROR_CODES.WRITE_CONFLICT) || isMlflowError(error, 'BAD_REQUEST');
+        const mayBeThere =
+          isMlflowError(error, CLIENT_ERROR_CODES.WRITE_CONFLICT) || isMlflowError(error, 'BAD_REQUEST');
         if (!mayBeThere || (await findMissing(getRun, outputs, options)).length > 0) throw error;
       }
     },

@@ -42,7 +42,9 @@ const datasetSchema = z.object({
 /** A run as `runs/get` and `runs/search` answer it. */
 export const runSchema = z.object({
   info: runInfoSchema,
-  data: z.object({ metrics: z.array(metricSchema).default([]), params: wirePairs, tags: wirePairs }).prefault({}),
+  data: z
+    .object({ metrics: z.array(metricSchema).default([]), params: wirePairs, tags: wirePairs })
+    .prefault({}),
   inputs: z
     .object({
       datasetInputs: z.array(z.object({ tags: wirePairs, dataset: datasetSchema })).default([]),
@@ -50,7 +52,9 @@ export const runSchema = z.object({
     })
     .prefault({}),
   outputs: z
-    .object({ modelOutputs: z.array(z.object({ modelId: z.string(), step: wireInteger.default(0) })).default([]) })
+    .object({
+      modelOutputs: z.array(z.object({ modelId: z.string(), step: wireInteger.default(0) })).default([]),
+    })
     .prefault({}),
 });
 

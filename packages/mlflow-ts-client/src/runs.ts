@@ -64,12 +64,19 @@ export function createRuns(api: Api): Runs {
     return run;
   };
   const search: Runs['search'] = (request, options) =>
-    api.call({ ...options, method: 'POST', path: 'runs/search', body: { ...request }, schema: runPageSchema });
+    api.call({
+      ...options,
+      method: 'POST',
+      path: 'runs/search',
+      body: { ...request },
+      schema: runPageSchema,
+    });
   return {
     ...createRunLogging(api, get),
     get,
     search,
-    searchAll: (request, options) => iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
+    searchAll: (request, options) =>
+      iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
     create: async ({ tags, ...run }, options) => {
       const answer = await api.call({
         ...options,

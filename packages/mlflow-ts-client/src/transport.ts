@@ -12,8 +12,7 @@ export interface CallOptions {
 
 /** Basic (`username`, `password`) or bearer (`token`) credentials. */
 export type MlflowAuth =
-  | { readonly username: string; readonly password: string }
-  | { readonly token: string };
+  { readonly username: string; readonly password: string } | { readonly token: string };
 
 /** A body that can be sent again from its beginning. `touch` is called for each piece that moves. */
 export interface RequestBody {
@@ -95,10 +94,15 @@ async function tryOnce<T>(deps: TransportDeps, request: HttpRequest<T>): Promise
   }
 }
 
-function buildInit<T>(deps: TransportDeps, { method, url, body }: HttpRequest<T>, touch: () => void): RequestInit {
+function buildInit<T>(
+  deps: TransportDeps,
+  { method, url, body }: HttpRequest<T>,
+  touch: () => void,
+): RequestInit {
   const headers: Record<string, string> = { ...deps.headers };
   // A server chooses its artifact host, so it could ask us to send the credentials anywhere.
-  if (deps.auth !== undefined && deps.trustedHosts.has(url.host)) headers['authorization'] = buildAuthorization(deps.auth);
+  if (deps.auth !== undefined && deps.trustedHosts.has(url.host))
+    headers['authorization'] = buildAuthorization(deps.auth);
   const common: RequestInit = { method, headers, redirect: 'manual' };
   if (body === undefined) return common;
   headers['content-type'] = body.contentType;

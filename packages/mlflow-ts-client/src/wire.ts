@@ -12,10 +12,16 @@ export function toWire(value: unknown): unknown {
 
 /** The reverse of {@link toWire} for keys; numbers are converted by the schemas, which know where they are. */
 export function fromWire(value: unknown): unknown {
-  return mapKeys(value, fromWire, (key) => key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()));
+  return mapKeys(value, fromWire, (key) =>
+    key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
+  );
 }
 
-function mapKeys(value: unknown, inner: (value: unknown) => unknown, rename: (key: string) => string): unknown {
+function mapKeys(
+  value: unknown,
+  inner: (value: unknown) => unknown,
+  rename: (key: string) => string,
+): unknown {
   if (Array.isArray(value)) return value.map(inner);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [rename(key), inner(item)]));
@@ -30,7 +36,13 @@ export function toPairs(map: StringMap | undefined): { key: string; value: strin
 }
 
 /** int64: a number today, text in protobuf's JSON and in older servers. */
-export const wireInteger = z.union([z.number(), z.string().regex(/^-?\d+$/).transform(Number)]);
+export const wireInteger = z.union([
+  z.number(),
+  z
+    .string()
+    .regex(/^-?\d+$/)
+    .transform(Number),
+]);
 
 /** Ids and versions: text, tolerated as numbers. */
 export const wireId = z.union([z.string(), z.number().transform(String)]);

@@ -15,7 +15,23 @@ async function makeDirectory(t: TestContext): Promise<string> {
 }
 
 describe('artifact paths', () => {
-  const refused = ['../x', 'a/../b', './a', '/etc/passwd', 'a//b', 'a/', '', 'a\\b', 'a#b', 'a?b', 'a%2eb', '%2E%2E/x', 'a%00', 'a\0b', 'a\nb'];
+  const refused = [
+    '../x',
+    'a/../b',
+    './a',
+    '/etc/passwd',
+    'a//b',
+    'a/',
+    '',
+    'a\\b',
+    'a#b',
+    'a?b',
+    'a%2eb',
+    '%2E%2E/x',
+    'a%00',
+    'a\0b',
+    'a\nb',
+  ];
   for (const path of refused) {
     test(`refuse ${JSON.stringify(path)} before anything is sent`, async (t) => {
       const { client, seen } = await stage(t, [ok({})]);
@@ -45,19 +61,31 @@ describe('artifact roots', () => {
     await client.artifacts.put(put);
     const trusting = await stage(t, [ok({})], { auth, trustedArtifactHosts: [host] });
     await trusting.client.artifacts.put(put);
-    assert.deepEqual(other.seen.map(({ url }) => url), Array(2).fill('/api/2.0/mlflow-artifacts/artifacts/1/abc/x'));
-    assert.deepEqual(other.seen.map(({ headers }) => headers.authorization), [undefined, 'Bearer secret']);
+    assert.deepEqual(
+      other.seen.map(({ url }) => url),
+      Array(2).fill('/api/2.0/mlflow-artifacts/artifacts/1/abc/x'),
+    );
+    assert.deepEqual(
+      other.seen.map(({ headers }) => headers.authorization),
+      [undefined, 'Bearer secret'],
+    );
   });
 
   test('that are not served by MLflow are named', async (t) => {
     const { client } = await stage(t, [ok({})]);
     const put = client.artifacts.put({ root: 's3://bucket/1', path: 'x', content: '' });
-    await assert.rejects(put, (error) => isMlflowError(error, 'ARTIFACT_STORE_DIRECT') && error.message.includes('s3://bucket/1'));
+    await assert.rejects(
+      put,
+      (error) => isMlflowError(error, 'ARTIFACT_STORE_DIRECT') && error.message.includes('s3://bucket/1'),
+    );
   });
 
   test('with a host that is not one are refused', async (t) => {
     const { client } = await stage(t, [ok({})]);
-    await assert.rejects(client.artifacts.get({ root: 'mlflow-artifacts://user@evil/1', path: 'x' }), /not a host/);
+    await assert.rejects(
+      client.artifacts.get({ root: 'mlflow-artifacts://user@evil/1', path: 'x' }),
+      /not a host/,
+    );
   });
 });
 
@@ -87,7 +115,10 @@ describe('uploads', () => {
   test('say which file cannot be read, and send nothing', async (t) => {
     const directory = await makeDirectory(t);
     const { client, seen } = await stage(t, [ok({})]);
-    await assert.rejects(client.artifacts.put({ root, path: 'x', file: join(directory, 'none') }), /none cannot be uploaded.*ENOENT/);
+    await assert.rejects(
+      client.artifacts.put({ root, path: 'x', file: join(directory, 'none') }),
+      /none cannot be uploaded.*ENOENT/,
+    );
     await assert.rejects(client.artifacts.put({ root, path: 'x', file: directory }), /not a regular file/);
     assert.equal(seen.length, 0);
   });
@@ -103,7 +134,10 @@ describe('uploads', () => {
         return fetch(input, init);
       },
     });
-    await assert.rejects(client.artifacts.put({ root, path: 'x', file }), (error) => isMlflowError(error, 'LOCAL_FILE') && /changed/.test(error.message));
+    await assert.rejects(
+      client.artifacts.put({ root, path: 'x', file }),
+      (error) => isMlflowError(error, 'LOCAL_FILE') && /changed/.test(error.message),
+    );
     assert.equal(tries, 1);
   });
 });
@@ -120,7 +154,9 @@ describe('downloads', () => {
   test('name the local file that cannot be written', async (t) => {
     const file = join(await makeDirectory(t), 'none', 'x');
     const { client, seen } = await stage(t, [text(200, 'whole')]);
-    await assert.rejects(client.artifacts.download({ root, path: 'x', file }), (error) => isMlflowError(error, 'LOCAL_FILE'));
+    await assert.rejects(client.artifacts.download({ root, path: 'x', file }), (error) =>
+      isMlflowError(error, 'LOCAL_FILE'),
+    );
     assert.equal(seen.length, 1);
   });
 
@@ -133,7 +169,10 @@ describe('downloads', () => {
 
 describe('lists', () => {
   test('by run walk the pages', async (t) => {
-    const page = (path: string, next?: string): unknown => ({ files: [{ path, is_dir: false, file_size: 3 }], next_page_token: next });
+    const page = (path: string, next?: string): unknown => ({
+      files: [{ path, is_dir: false, file_size: 3 }],
+      next_page_token: next,
+    });
     const { client } = await stage(t, [ok(page('a', 't')), ok(page('b'))]);
     assert.deepEqual(await client.artifacts.list({ runId: 'r1' }), [
       { path: 'a', isDir: false, fileSize: 3 },
@@ -142,8 +181,12 @@ describe('lists', () => {
   });
 
   test('by root give paths below the root', async (t) => {
-    const { client, seen } = await stage(t, [ok({ files: [{ path: 'MLmodel', is_dir: false, file_size: '12' }] })]);
-    assert.deepEqual(await client.artifacts.list({ root, path: 'model' }), [{ path: 'model/MLmodel', isDir: false, fileSize: 12 }]);
+    const { client, seen } = await stage(t, [
+      ok({ files: [{ path: 'MLmodel', is_dir: false, file_size: '12' }] }),
+    ]);
+    assert.deepEqual(await client.artifacts.list({ root, path: 'model' }), [
+      { path: 'model/MLmodel', isDir: false, fileSize: 12 },
+    ]);
     assert.equal(seen[0]?.url, '/api/2.0/mlflow-artifacts/artifacts?path=1%2Fabc%2Fartifacts%2Fmodel');
   });
 

@@ -15,17 +15,21 @@ export async function startLossyProxy(t: TestContext, target: string): Promise<L
   let armed = { part: '', count: 0 };
   let lost = 0;
   const server = createServer((incoming, outgoing) => {
-    const upstream = forward(new URL(incoming.url ?? '/', target), { method: incoming.method, headers: incoming.headers }, (answer) => {
-      void readAll(answer).then((body) => {
-        if (armed.count > 0 && incoming.url?.includes(armed.part) === true) {
-          armed = { ...armed, count: armed.count - 1 };
-          lost += 1;
-          outgoing.socket?.resetAndDestroy();
-          return;
-        }
-        outgoing.writeHead(answer.statusCode ?? 502, answer.headers).end(body);
-      });
-    });
+    const upstream = forward(
+      new URL(incoming.url ?? '/', target),
+      { method: incoming.method, headers: incoming.headers },
+      (answer) => {
+        void readAll(answer).then((body) => {
+          if (armed.count > 0 && incoming.url?.includes(armed.part) === true) {
+            armed = { ...armed, count: armed.count - 1 };
+            lost += 1;
+            outgoing.socket?.resetAndDestroy();
+            return;
+          }
+          outgoing.writeHead(answer.statusCode ?? 502, answer.headers).end(body);
+        });
+      },
+    );
     upstream.on('error', () => outgoing.socket?.destroy());
     incoming.pipe(upstream);
   });

@@ -25,7 +25,11 @@ export interface Stage {
   readonly slept: number[];
 }
 
-export async function stage(t: TestContext, behaviours: readonly Behaviour[], options: Partial<MlflowClientOptions> = {}): Promise<Stage> {
+export async function stage(
+  t: TestContext,
+  behaviours: readonly Behaviour[],
+  options: Partial<MlflowClientOptions> = {},
+): Promise<Stage> {
   const seen: SeenRequest[] = [];
   const slept: number[] = [];
   const server = createServer((request, response) => {
@@ -81,7 +85,9 @@ export const ok =
 export const refuse =
   (status: number, errorCode: string, message = 'said the server'): Behaviour =>
   (_, response) =>
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ error_code: errorCode, message }));
+    response
+      .writeHead(status, { 'content-type': 'application/json' })
+      .end(JSON.stringify({ error_code: errorCode, message }));
 
 export const text =
   (status: number, body: string, headers: Record<string, string> = {}): Behaviour =>
@@ -107,4 +113,6 @@ export const wireRun = (over: Record<string, unknown> = {}): unknown => ({
   run: { info: { run_id: 'r1', experiment_id: '0', status: 'RUNNING', start_time: 1, ...over }, data: {} },
 });
 
-export const wireExperiment = { experiment: { experiment_id: '7', name: 'churn', lifecycle_stage: 'active' } };
+export const wireExperiment = {
+  experiment: { experiment_id: '7', name: 'churn', lifecycle_stage: 'active' },
+};

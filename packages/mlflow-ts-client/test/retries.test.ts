@@ -1,9 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ServerResponse } from 'node:http';
-import { isMlflowError, type MlflowError } from '../src/index.js';
+import { isMlflowError, tagFilter, type MlflowError } from '../src/index.js';
 import { sleepFor } from '../src/retry.js';
-import { closedAddress, ok, refuse, reset, silent, stage, text, truncated, wireExperiment, wireRun } from './misbehaving-server.js';
+import {
+  closedAddress,
+  ok,
+  refuse,
+  reset,
+  silent,
+  stage,
+  text,
+  truncated,
+  wireExperiment,
+  wireRun,
+  type Behaviour,
+} from './misbehaving-server.js';
 
 async function failure(promise: Promise<unknown>): Promise<MlflowError> {
   try {
@@ -17,14 +29,21 @@ async function failure(promise: Promise<unknown>): Promise<MlflowError> {
 
 describe('calls that may be repeated', () => {
   test('succeed after 500, reset and a broken-off answer, with growing back-off', async (t) => {
-    const { client, seen, slept } = await stage(t, [refuse(500, 'INTERNAL_ERROR'), reset, truncated, ok(wireExperiment)]);
+    const { client, seen, slept } = await stage(t, [
+      refuse(500, 'INTERNAL_ERROR'),
+      reset,
+      truncated,
+      ok(wireExperiment),
+    ]);
     assert.equal((await client.experiments.get('7')).name, 'churn');
     assert.equal(seen.length, 4);
     assert.deepEqual(slept, [250, 500, 1000]);
   });
 
   test('give up after retry.attempts', async (t) => {
-    const { client, seen } = await stage(t, [refuse(503, 'TEMPORARILY_UNAVAILABLE')], { retry: { attempts: 2 } });
+    const { client, seen } = await stage(t, [refuse(503, 'TEMPORARILY_UNAVAILABLE')], {
+      retry: { attempts: 2 },
+    });
     const error = await failure(client.experiments.get('7'));
     assert.equal(error.code, 'TEMPORARILY_UNAVAILABLE');
     assert.equal(error.retryable, true);
@@ -33,7 +52,10 @@ describe('calls that may be repeated', () => {
   });
 
   test('wait as long as Retry-After says', async (t) => {
-    const { client, slept } = await stage(t, [text(429, 'slow down', { 'retry-after': '7' }), ok(wireExperiment)]);
+    const { client, slept } = await stage(t, [
+      text(429, 'slow down', { 'retry-after': '7' }),
+      ok(wireExperiment),
+    ]);
     await client.experiments.get('7');
     assert.deepEqual(slept, [7000]);
   });
@@ -65,11 +87,19 @@ describe('calls that may be repeated', () => {
 
   test('of deletion report "not there" on the first try', async (t) => {
     const { client, seen } = await stage(t, [refuse(404, 'RESOURCE_DOES_NOT_EXIST')]);
-    assert.equal((await failure(client.modelVersions.delete({ name: 'm', version: '3' }))).code, 'RESOURCE_DOES_NOT_EXIST');
+    assert.equal(
+      (await failure(client.modelVersions.delete({ name: 'm', version: '3' }))).code,
+      'RESOURCE_DOES_NOT_EXIST',
+    );
     assert.equal(seen.length, 1);
   });
 
-  for (const code of ['INVALID_PARAMETER_VALUE', 'INVALID_STATE', 'FEATURE_DISABLED', 'RESOURCE_DOES_NOT_EXIST']) {
+  for (const code of [
+    'INVALID_PARAMETER_VALUE',
+    'INVALID_STATE',
+    'FEATURE_DISABLED',
+    'RESOURCE_DOES_NOT_EXIST',
+  ]) {
     test(`are not repeated after ${code}, whatever its status`, async (t) => {
       const { client, seen } = await stage(t, [refuse(500, code)]);
       assert.equal((await failure(client.experiments.get('7'))).retryable, false);
@@ -79,7 +109,11 @@ describe('calls that may be repeated', () => {
 });
 
 describe('creates that must not be repeated', () => {
-  const lost = { 'a reset': reset, 'a 500': refuse(500, 'INTERNAL_ERROR'), 'a proxy 502': text(502, '<html>bad gateway</html>') };
+  const lost = {
+    'a reset': reset,
+    'a 500': refuse(500, 'INTERNAL_ERROR'),
+    'a proxy 502': text(502, '<html>bad gateway</html>'),
+  };
   for (const [what, behaviour] of Object.entries(lost)) {
     test(`throw with doubt after ${what}, having sent once`, async (t) => {
       const { client, seen } = await stage(t, [behaviour]);
@@ -109,6 +143,23 @@ describe('creates that must not be repeated', () => {
     assert.deepEqual([error.code, error.doubt, error.retryable], ['BAD_RESPONSE', true, false]);
   });
 
+  test('are found by their tag when the server did the work and the answer was lost', async (t) => {
+    const versions: unknown[] = [];
+    const commitAndReset: Behaviour = (request, response) => {
+      versions.push({ ...(request.json as object), version: String(versions.length + 1) });
+      reset(request, response);
+    };
+    const search: Behaviour = (request, response) => ok({ model_versions: versions })(request, response);
+    const { client } = await stage(t, [commitAndReset, search]);
+    const error = await failure(client.modelVersions.create({ name: 'm', source: 's', tags: { key: 'k1' } }));
+    assert.equal(error.doubt, true);
+    const found = await client.modelVersions.search({ filter: tagFilter('key', 'k1') });
+    assert.deepEqual(
+      found.items.map(({ version, tags }) => [version, tags]),
+      [['1', { key: 'k1' }]],
+    );
+  });
+
   test('have no doubt about a refusal', async (t) => {
     const { client } = await stage(t, [refuse(400, 'INVALID_PARAMETER_VALUE')]);
     assert.equal((await failure(client.runs.create({ experimentId: '0' }))).doubt, false);
@@ -131,24 +182,40 @@ describe('creates that must not be repeated', () => {
 describe('creates that the server refuses to do twice', () => {
   test('of experiments find the one whose answer was lost', async (t) => {
     const absent = refuse(404, 'RESOURCE_DOES_NOT_EXIST');
-    const { client } = await stage(t, [absent, reset, refuse(400, 'RESOURCE_ALREADY_EXISTS'), ok(wireExperiment)]);
+    const { client } = await stage(t, [
+      absent,
+      reset,
+      refuse(400, 'RESOURCE_ALREADY_EXISTS'),
+      ok(wireExperiment),
+    ]);
     assert.equal(await client.experiments.ensure({ name: 'churn' }), '7');
   });
 
   test('of experiments name a deleted one that holds the name', async (t) => {
-    const { client } = await stage(t, [ok({ experiment: { ...wireExperiment.experiment, lifecycle_stage: 'deleted' } })]);
+    const { client } = await stage(t, [
+      ok({ experiment: { ...wireExperiment.experiment, lifecycle_stage: 'deleted' } }),
+    ]);
     const error = await failure(client.experiments.ensure({ name: 'churn' }));
     assert.equal(error.code, 'RESOURCE_ALREADY_EXISTS');
     assert.match(error.message, /restore/i);
   });
 
   test('of registered models find the one whose answer was lost', async (t) => {
-    const { client } = await stage(t, [reset, refuse(400, 'RESOURCE_ALREADY_EXISTS'), ok({ registered_model: { name: 'm' } })]);
+    const { client } = await stage(t, [
+      reset,
+      refuse(400, 'RESOURCE_ALREADY_EXISTS'),
+      ok({ registered_model: { name: 'm' } }),
+    ]);
     assert.equal((await client.registeredModels.ensure({ name: 'm' })).name, 'm');
   });
 
   test('of run outputs call it done when the model is there', async (t) => {
-    const done = { run: { info: { run_id: 'r1', experiment_id: '0', status: 'RUNNING' }, outputs: { model_outputs: [{ model_id: 'm-1' }] } } };
+    const done = {
+      run: {
+        info: { run_id: 'r1', experiment_id: '0', status: 'RUNNING' },
+        outputs: { model_outputs: [{ model_id: 'm-1' }] },
+      },
+    };
     const duplicate = refuse(400, 'BAD_REQUEST', 'UNIQUE constraint failed: inputs');
     const { client } = await stage(t, [ok(wireRun()), reset, duplicate, duplicate, duplicate, ok(done)]);
     await client.runs.logOutputs({ runId: 'r1', models: [{ modelId: 'm-1' }] });
@@ -160,7 +227,10 @@ describe('cancellation', () => {
     const reason = new Error('the run was cancelled');
     const controller = new AbortController();
     const { client, seen } = await stage(t, [() => controller.abort(reason)]);
-    await assert.rejects(client.experiments.get('7', { signal: controller.signal }), (error) => error === reason);
+    await assert.rejects(
+      client.experiments.get('7', { signal: controller.signal }),
+      (error) => error === reason,
+    );
     assert.equal(seen.length, 1);
   });
 
@@ -170,13 +240,22 @@ describe('cancellation', () => {
     const abortSoon = (_: unknown, response: ServerResponse): void => {
       response.writeHead(503).end('busy', () => setImmediate(() => controller.abort(reason)));
     };
-    const { client } = await stage(t, [abortSoon], { sleep: sleepFor, retry: { initialDelayMs: 600_000, maxDelayMs: 600_000 } });
-    await assert.rejects(client.experiments.get('7', { signal: controller.signal }), (error) => error === reason);
+    const { client } = await stage(t, [abortSoon], {
+      sleep: sleepFor,
+      retry: { initialDelayMs: 600_000, maxDelayMs: 600_000 },
+    });
+    await assert.rejects(
+      client.experiments.get('7', { signal: controller.signal }),
+      (error) => error === reason,
+    );
   });
 
   test('of a signal that is aborted already sends nothing', async (t) => {
     const { client, seen } = await stage(t, [ok(wireExperiment)]);
-    await assert.rejects(client.experiments.get('7', { signal: AbortSignal.abort(new Error('before')) }), /before/);
+    await assert.rejects(
+      client.experiments.get('7', { signal: AbortSignal.abort(new Error('before')) }),
+      /before/,
+    );
     assert.equal(seen.length, 0);
   });
 });
