@@ -65,14 +65,15 @@ function classifyErrorCode(refused: RefusedResponse, body: ErrorBody): MlflowErr
   const { call, server, status, retryAfterMs } = refused;
   const conflict = body.errorCode === 'BAD_REQUEST' && UNIQUE_VIOLATION.test(body.message);
   const permanent = PERMANENT.has(body.errorCode) && !conflict;
+  const retryable = !permanent && (conflict || isTransientStatus(status) || status === 409 || status === 499);
   const said = shorten(body.message);
   return new MlflowError({
     code: conflict ? OWN.WRITE_CONFLICT : body.errorCode,
     serverCode: body.errorCode,
     message: `MLflow refused ${call} on ${server}: ${body.errorCode} (HTTP ${status})${said === '' ? '' : `: ${said}`}`,
     status,
-    retryable: !permanent && (conflict || isTransientStatus(status) || status === 409 || status === 499),
-    doubt: !refused.idempotent && !permanent && mayHaveRun(status),
+    retryable,
+    doubt: !refused.idempotent && retryable && mayHaveRun(status),
     retryAfterMs,
   });
 }
@@ -153,7 +154,7 @@ function httpError({ call, server, status, text, idempotent, retryAfterMs }: Ref
     message: `${call} on ${server} got HTTP ${status} with ${said}.`,
     status,
     retryable: isTransientStatus(status),
-    doubt: !idempotent && mayHaveRun(status),
+    doubt: !idempotent && isTransientStatus(status) && mayHaveRun(status),
     retryAfterMs,
   });
 }
@@ -162,9 +163,9 @@ function isTransientStatus(status: number): boolean {
   return status === 408 || status === 429 || (status >= 500 && status !== 501);
 }
 
-/** 408 and 429 are said before the work starts; of a 5xx nobody knows. */
+/** Only 429 is certain to be said before any work; whatever else is worth repeating may have left something. */
 function mayHaveRun(status: number): boolean {
-  return (status >= 500 && status !== 501) || status === 499;
+  return status !== 429;
 }
 
 /** One line, bounded: MLflow puts stack traces and whole SQL statements into messages. */

@@ -112,6 +112,8 @@ describe('creates that must not be repeated', () => {
   const lost = {
     'a reset': reset,
     'a 500': refuse(500, 'INTERNAL_ERROR'),
+    'a write conflict': refuse(400, 'BAD_REQUEST', 'duplicate key value violates unique constraint'),
+    'a 409': refuse(409, 'ABORTED'),
     'a proxy 502': text(502, '<html>bad gateway</html>'),
   };
   for (const [what, behaviour] of Object.entries(lost)) {
