@@ -89,6 +89,7 @@ async function waitUntilGone(identities: readonly ProcessIdentity[], timeoutMs: 
 interface ProcStat {
   readonly state: string;
   readonly group: number;
+  readonly threads: number;
   readonly startTicks: string;
 }
 
@@ -102,14 +103,17 @@ async function readProcStat(pid: number): Promise<ProcStat | undefined> {
   // The second field is the program's name in parentheses and may hold spaces and parentheses itself: count from its end.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state, , group] = fields;
+  const threads = Number(fields[17]);
   const startTicks = fields[19];
   if (state === undefined || group === undefined || startTicks === undefined) return undefined;
-  return { state, group: Number(group), startTicks };
+  return { state, group: Number(group), threads, startTicks };
 }
 
 async function readFromProc(pid: number): Promise<ProcessIdentity | undefined> {
   const stat = await readProcStat(pid);
-  if (stat === undefined || stat.state === 'Z' || stat.state === 'X') return undefined;
+  if (stat === undefined || stat.state === 'X') return undefined;
+  // A first thread that has ended is a zombie while its siblings still end, and until then its files and ports are in use.
+  if (stat.state === 'Z' && stat.threads <= 1) return undefined;
   // Ticks count from boot, so two boots can repeat a pair of pid and ticks.
   const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '');
   return { pid, startedAt: `${boot.slice(0, 8)}.${stat.startTicks}` };

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { withProcessLock } from '../../src/adapters/process-lock.js';
+
+describe('process lock', () => {
+  let root = '';
+  before(async () => void (root = await mkdtemp(path.join(tmpdir(), 'anneal-lock-'))));
+  after(async () => await rm(root, { recursive: true, force: true }));
+
+  test('lets one in at a time and leaves nothing behind', async () => {
+    const directory = path.join(root, 'busy');
+    let inside = 0;
+    let most = 0;
+    const work = async () => {
+      inside += 1;
+      most = Math.max(most, inside);
+      await new Promise(setImmediate);
+      inside -= 1;
+    };
+    await Promise.all(Array.from({ length: 5 }, async () => await withProcessLock({ directory }, work)));
+    assert.equal(most, 1);
+    assert.deepEqual(await readdir(directory), []);
+  });
+
+  test('is not held by a process that died or by one with a recycled pid', async () => {
+    const directory = path.join(root, 'dead');
+    await mkdir(directory);
+    await writeFile(path.join(directory, `4194305~x~1`), '');
+    await writeFile(path.join(directory, `${process.pid}~another-time~2`), '');
+    assert.equal(await withProcessLock({ directory }, async () => 'in'), 'in');
+  });
+
+  test('is released when the work fails', async () => {
+    const directory = path.join(root, 'failing');
+    await assert.rejects(
+      withProcessLock({ directory }, async () => await Promise.reject(new Error('no'))),
+      /no/,
+    );
+    assert.equal(await withProcessLock({ directory }, async () => 'in'), 'in');
+  });
+
+  test('gives up after its time-out and names the holder', async () => {
+    const directory = path.join(root, 'held');
+    await withProcessLock({ directory }, async () => {
+      const waited: number[] = [];
+      const options = { directory, timeoutMs: 50, onWait: (pid: number) => void waited.push(pid) };
+      await assert.rejects(
+        withProcessLock(options, async () => {}),
+        new RegExp(`Process ${process.pid} still holds`),
+      );
+      assert.deepEqual(waited, [process.pid]);
+    });
+  });
+});
