@@ -1,29 +1,13 @@
 import { test, describe, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFile, mkdtemp, readFile, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { example, python, start, step, succeed } from './python-process.js';
 
-const python = process.env['ANNEAL_TEST_PYTHON'] ?? '';
 const skip =
   python === '' ? 'ANNEAL_TEST_PYTHON names no interpreter with examples/churn/requirements.txt' : false;
-const example = fileURLToPath(new URL('../../examples/churn/', import.meta.url));
 const schema = join(example, 'schema.yaml');
-
-interface Outcome {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly output: string;
-}
-
-interface Started {
-  readonly child: ChildProcess;
-  readonly ended: Promise<Outcome>;
-  /** Resolves when the output holds `text`; rejects when the process ends without it. */
-  readonly prints: (text: string) => Promise<void>;
-}
 
 type Table = 'mlc_churn' | 'wa_churn';
 
@@ -266,56 +250,6 @@ for model in sys.argv[2:]:
     }
   });
 });
-
-function step(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Started {
-  return start([join(example, 'steps', script), ...args], env);
-}
-
-async function succeed(script: string, args: readonly string[]): Promise<Outcome> {
-  const outcome = await step(script, args).ended;
-  assert.equal(
-    outcome.code,
-    0,
-    `${script} ended with ${String(outcome.code ?? outcome.signal)}\n${outcome.output}`,
-  );
-  return outcome;
-}
-
-function start(args: readonly string[], extra: NodeJS.ProcessEnv = {}): Started {
-  const { MLFLOW_TRACKING_URI: _uri, ANNEAL_CHECKPOINT_DIR: _checkpoints, ...env } = process.env;
-  const child = spawn(python, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...env, MLFLOW_DISABLE_TELEMETRY: 'true', CUDA_VISIBLE_DEVICES: '', ...extra },
-  });
-  let output = '';
-  const listeners = new Set<() => void>();
-  const collect = (chunk: Buffer): void => {
-    output += chunk.toString();
-    listeners.forEach((listener) => {
-      listener();
-    });
-  };
-  child.stdout.on('data', collect);
-  child.stderr.on('data', collect);
-  const ended = new Promise<Outcome>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code, signal) => {
-      resolve({ code, signal, output });
-    });
-  });
-  const prints = (text: string): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (output.includes(text)) resolve();
-      };
-      listeners.add(look);
-      look();
-      ended.then(({ output: all }) => {
-        reject(new Error(`The process ended without printing "${text}":\n${all}`));
-      }, reject);
-    });
-  return { child, ended, prints };
-}
 
 async function readNumbers(file: string): Promise<Record<string, number>> {
   return JSON.parse(await readFile(file, 'utf8')) as Record<string, number>;

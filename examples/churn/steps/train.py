@@ -30,12 +30,12 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     say_device()
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
     import pandas
 
     train = pandas.read_parquet(arguments.train)
     features, labels = train.drop(columns=LABEL), train[LABEL]
-    preparation = build_preparation(features)
     checkpoints = Checkpoints(arguments.checkpoint_dir, fingerprint(arguments))
     classifier, run_id = checkpoints.newest(arguments.trees) or (build_classifier(arguments), None)
     resumed_at = count_trees(classifier)
@@ -44,6 +44,7 @@ def main() -> None:
 
     stream = MetricsStream(arguments.metrics_stream, resumed_at)
     tracking = Tracking({name: getattr(arguments, name) for name in ("trees", "depth", "learning_rate", "seed")}, run_id)
+    preparation = build_preparation(features)
     prepared = preparation.fit_transform(features)
 
     def after_block() -> None:
@@ -97,23 +98,16 @@ def build_preparation(features):
 
     numbers = list(features.select_dtypes("number").columns)
     texts = [name for name in features.columns if name not in numbers]
-    return ColumnTransformer(
-        [
-            ("numbers", SimpleImputer(strategy="median", add_indicator=True), numbers),
-            ("texts", OneHotEncoder(handle_unknown="ignore", sparse_output=False), texts),
-        ]
-    )
+    fill = SimpleImputer(strategy="median", add_indicator=True)
+    levels = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    return ColumnTransformer([("numbers", fill, numbers), ("texts", levels, texts)])
 
 
 def build_classifier(arguments: argparse.Namespace):
     from sklearn.ensemble import GradientBoostingClassifier
 
-    return GradientBoostingClassifier(
-        max_depth=arguments.depth,
-        learning_rate=arguments.learning_rate,
-        random_state=arguments.seed,
-        warm_start=True,
-    )
+    settings = {"max_depth": arguments.depth, "learning_rate": arguments.learning_rate, "random_state": arguments.seed}
+    return GradientBoostingClassifier(**settings, warm_start=True)
 
 
 def grow(classifier, data, arguments: argparse.Namespace, stop: threading.Event, after_block) -> None:
@@ -166,8 +160,6 @@ class Checkpoints:
     def __init__(self, directory: str | None, fits: str) -> None:
         self.directory = Path(directory) if directory else None
         self.fits = fits
-        if self.directory:
-            self.directory.mkdir(parents=True, exist_ok=True)
 
     def newest(self, at_most: int):
         for file in self.files():
@@ -179,9 +171,10 @@ class Checkpoints:
     def save(self, classifier, run_id: str | None) -> None:
         if not self.directory:
             return
-        body = pickle.dumps({"fits": self.fits, "classifier": classifier, "run_id": run_id})
         file = self.directory / f"trees-{count_trees(classifier):06d}.checkpoint"
         unfinished = file.with_name(file.name + ".tmp")
+        body = pickle.dumps({"fits": self.fits, "classifier": classifier, "run_id": run_id})
+        self.directory.mkdir(parents=True, exist_ok=True)
         with open(unfinished, "wb") as writer:
             writer.write(hashlib.sha256(body).digest() + body)
             writer.flush()
@@ -195,14 +188,12 @@ class Checkpoints:
 
     def read(self, file: Path):
         content = file.read_bytes()
-        if hashlib.sha256(content[32:]).digest() != content[:32]:
-            print(f"checkpoint {file.name} is not whole: ignored", flush=True)
-            return None
-        state = pickle.loads(content[32:])
-        if state["fits"] != self.fits:
-            print(f"checkpoint {file.name} belongs to other data or settings: ignored", flush=True)
-            return None
-        return state
+        state = pickle.loads(content[32:]) if hashlib.sha256(content[32:]).digest() == content[:32] else None
+        if state and state["fits"] == self.fits:
+            return state
+        why = "belongs to other data or settings" if state else "is not whole"
+        print(f"checkpoint {file.name} {why}: ignored", flush=True)
+        return None
 
 
 class MetricsStream:
@@ -271,9 +262,8 @@ class Tracking:
     def known_run(self, mlflow) -> str | None:
         if not self.run_id:
             return None
-        found = mlflow.MlflowClient().search_runs(
-            [os.environ.get("MLFLOW_EXPERIMENT_ID", "0")], f"attributes.run_id = '{self.run_id}'"
-        )
+        experiments = [os.environ.get("MLFLOW_EXPERIMENT_ID", "0")]
+        found = mlflow.MlflowClient().search_runs(experiments, f"attributes.run_id = '{self.run_id}'")
         same = found and {name: str(value) for name, value in self.params.items()}.items() == found[0].data.params.items()
         return self.run_id if same else None
 
@@ -283,7 +273,6 @@ class Tracking:
         # A server that is away must cost the training seconds, not the two minutes of MLflow's own retries.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         try:
             import mlflow
 
@@ -295,7 +284,6 @@ class Tracking:
 
 
 def save_model(preparation, classifier, features, directory: str) -> None:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow.sklearn
     from mlflow.models import infer_signature
     from sklearn.pipeline import Pipeline
