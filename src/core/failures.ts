@@ -36,6 +36,7 @@ export const FAILURES = {
   PayloadTooLarge: { kind: 'config', retry: 'never', summary: 'A parameter or result is larger than Temporal may carry.' },
   UnknownPipeline: { kind: 'config', retry: 'never', summary: 'No pipeline of that name is in the build.' },
   InvalidConfig: { kind: 'config', retry: 'never', summary: 'anneal.yaml or the environment says something that cannot be used.' },
+  BuildFailed: { kind: 'user', retry: 'never', summary: 'The project cannot be built: its code does not load, or names something that does not exist.' },
   PipelineError: { kind: 'user', retry: 'never', summary: 'The code of the pipeline threw an error.' },
   TaskFailed: { kind: 'user', retry: 'step', summary: 'A task threw an error.' },
   NotRepeatable: { kind: 'user', retry: 'never', summary: 'The pipeline took another way when it was run again from its journal: its code depends on something that is not recorded.' },
@@ -43,9 +44,13 @@ export const FAILURES = {
   ApprovalRejected: { kind: 'user', retry: 'never', summary: 'A person rejected what was to be approved.' },
   ApprovalExpired: { kind: 'user', retry: 'never', summary: 'Nobody decided in time.' },
   RegistrationFailed: { kind: 'infrastructure', retry: 'infrastructure', summary: 'The model registry could not carry out the operation.' },
+  NotificationFailed: { kind: 'infrastructure', retry: 'infrastructure', summary: 'A message to people could not be delivered.' },
   RunNotFound: { kind: 'config', retry: 'never', summary: 'No run of that id is known.' },
   RunExists: { kind: 'config', retry: 'never', summary: 'A run of that id exists already.' },
   ServerUnreachable: { kind: 'infrastructure', retry: 'infrastructure', summary: 'Temporal does not answer.' },
+  WorkerUnavailable: { kind: 'infrastructure', retry: 'infrastructure', summary: 'No worker of the project answers.' },
+  InvalidCommand: { kind: 'config', retry: 'never', summary: 'A command line names a command, option or value that does not exist.' },
+  SetupFailed: { kind: 'config', retry: 'never', summary: 'This machine lacks something that Anneal needs, or a local server does not start.' },
   Unknown: { kind: 'unknown', retry: 'infrastructure', summary: 'Something that Anneal has no name for.' },
 } as const satisfies Record<string, FailureRow>;
 

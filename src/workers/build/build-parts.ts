@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto';
+import { access } from 'node:fs/promises';
+import path from 'node:path';
+import type { ProjectConfig } from '../../config/project-config.js';
+import { digestOf } from '../../core/digest.js';
+import type { StepDefinition } from '../../core/step.js';
+import { buildFailure, describeProblem } from './build-failure.js';
+import { BUILD_VERSION } from './build-manifest.js';
+import type { BuiltStep } from './build-manifest.js';
+import { bundleTasks } from './bundle-tasks.js';
+import { bundleWorkflows } from './bundle-workflows.js';
+import { definitionProblems } from './check-definitions.js';
+import { evaluateDefinitions } from './evaluate-definitions.js';
+import { findUnrecorded } from './find-unrecorded.js';
+import type { OwnModules } from './own-modules.js';
+import { readStepFiles } from './step-code.js';
+import type { StepFiles } from './step-code.js';
+
+/** All that goes into a build, in memory, and its digest. */
+export type BuildParts = Awaited<ReturnType<typeof makeParts>>;
+
+/**
+ * Bundles, evaluates, checks and hashes a project; writes only to `workDir`.
+ * @throws AnnealError BuildFailed with every problem found, one sentence a line.
+ */
+export async function makeParts(config: ProjectConfig, own: OwnModules, workDir: string) {
+  const source = await sourcesOf(config);
+  const { root } = config;
+  const [definitions, workflows, tasks] = await settleAll(
+    evaluateDefinitions({ root, pipelines: source.pipelines, workDir, own }),
+    bundleWorkflows({ root, pipelines: source.pipelines, workDir, own }),
+    source.activities === undefined
+      ? Promise.resolve(undefined)
+      : bundleTasks({ root, activities: source.activities, own }),
+  );
+  const problems = definitionProblems(definitions, { ...source, taskExports: tasks?.exports ?? [] });
+  const files = new Map<string, StepFiles>();
+  for (const step of definitions.steps) files.set(step.name, await readStepFiles(step, root));
+  for (const { problems: found } of files.values()) problems.push(...found);
+  if (problems.length > 0) throw buildFailure(problems);
+  const { pipelines, tasks: taskDefinitions } = definitions;
+  const steps = definitions.steps.map((step) => builtStep(step, files.get(step.name)));
+  const unrecorded = await findUnrecorded(workflows.files, root);
+  const codeFiles = [...files.values()].flatMap(({ code }) => code.map(({ source: file }) => file));
+  const locks = [...files.values()].flatMap(({ python }) => (python === undefined ? [] : [python.lock]));
+  return {
+    digest: digestOf({
+      version: BUILD_VERSION,
+      project: config.project,
+      workflows: sha256(workflows.code),
+      tasks: tasks === undefined ? null : sha256(tasks.code),
+      pipelines,
+      steps,
+      taskDefinitions,
+    }),
+    pipelines,
+    steps,
+    taskDefinitions,
+    workflows: workflows.bundle,
+    tasks: tasks?.bundle,
+    files,
+    warnings: [...workflows.warnings, ...(tasks?.warnings ?? []), ...unrecorded].map(describeProblem),
+    inputs: [
+      ...new Set([
+        ...workflows.files,
+        ...(tasks?.files ?? []),
+        ...codeFiles,
+        ...locks,
+        config.file,
+        ...vendorFiles(own),
+      ]),
+    ],
+    directories: [
+      ...new Set([
+        ...codeFiles.map((file) => path.dirname(file)),
+        ...definitions.steps.flatMap((step) =>
+          step.code.map((code) => path.dirname(path.resolve(root, code))),
+        ),
+      ]),
+    ],
+  };
+}
+
+async function sourcesOf(
+  config: ProjectConfig,
+): Promise<{ readonly pipelines: string; readonly activities?: string }> {
+  const relative = async (key: string, file: string) => {
+    await access(file).catch(() => {
+      throw buildFailure([
+        `${key} in ${config.file} names ${file}, which does not exist. Write that module, or set ${key} to the one that there is.`,
+      ]);
+    });
+    return `./${path.relative(config.root, file).split(path.sep).join('/')}`;
+  };
+  const pipelines = await relative('pipelines', config.pipelines);
+  return config.activities === undefined
+    ? { pipelines }
+    : { pipelines, activities: await relative('activities', config.activities) };
+}
+
+/** Waits for all before it throws the first error, so that nothing still writes to a directory that is being removed. */
+async function settleAll<T extends readonly Promise<unknown>[]>(...promises: T) {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
+
+function builtStep(step: StepDefinition, files: StepFiles | undefined): BuiltStep {
+  return {
+    ...step,
+    codeDigest: files?.codeDigest ?? digestOf([]),
+    ...(files?.python === undefined ? {} : { pythonDigest: files.python.digest }),
+  };
+}
+
+/** A new version of Temporal's library is a reason to build again. */
+function vendorFiles(own: OwnModules): string[] {
+  return Object.values(own.packages).map((directory) => path.join(directory, 'package.json'));
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,133 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Logger } from '@temporalio/worker';
+import { bundleModules } from '../../adapters/module-bundler.js';
+import type { CodeProblem } from '../../adapters/module-bundler.js';
+import { buildFailure } from './build-failure.js';
+import type { OwnModules } from './own-modules.js';
+
+/** Largest code of a workflow bundle before the build warns: each cached run pays for it in memory. */
+export const CODE_BUDGET_BYTES = 700 * 1024;
+
+/** A workflow bundle. */
+export interface WorkflowCode {
+  /** What a worker loads: code and inline source map. */
+  readonly bundle: string;
+  /** The code alone; the digest is made from it. */
+  readonly code: string;
+  readonly files: readonly string[];
+  readonly warnings: readonly CodeProblem[];
+}
+
+/**
+ * Bundles a project's pipelines for Temporal's sandbox: first the project's and Anneal's own modules into one, then that with Temporal's
+ * workflow library. Neither names a directory of this machine, so equal sources give equal code anywhere.
+ * @param options `pipelines`: the module, relative to `root`; `workDir`: an empty directory.
+ * @throws AnnealError BuildFailed with the place in the project's code.
+ */
+export async function bundleWorkflows(options: {
+  readonly root: string;
+  readonly pipelines: string;
+  readonly workDir: string;
+  readonly own: OwnModules;
+}): Promise<WorkflowCode> {
+  const { root, pipelines, workDir, own } = options;
+  const modules = await bundleModules({
+    root,
+    place: 'sandbox',
+    modules: own.anneal,
+    entry: workflowEntry(pipelines),
+  });
+  if (!modules.ok) throw buildFailure(modules.problems);
+  const workflowsPath = path.join(workDir, 'pipelines.js');
+  await writeFile(workflowsPath, modules.code);
+  const bundle = await bundleForSandbox(workflowsPath, options);
+  const code = bundle.slice(0, bundle.lastIndexOf('//# sourceMappingURL='));
+  return {
+    bundle,
+    code,
+    files: modules.files,
+    warnings: [...modules.warnings, ...codeWarnings(code, options)],
+  };
+}
+
+function workflowEntry(pipelines: string): string {
+  return [
+    `import * as pipelines from ${JSON.stringify(pipelines)};`,
+    `import { createDispatcher } from 'anneal/workflows';`,
+    'export default createDispatcher(pipelines);',
+  ].join('\n');
+}
+
+async function bundleForSandbox(
+  workflowsPath: string,
+  { root, workDir, own }: { readonly root: string; readonly workDir: string; readonly own: OwnModules },
+): Promise<string> {
+  const { bundleWorkflowCode } = await import('@temporalio/worker');
+  const log: string[] = [];
+  try {
+    const { code } = await bundleWorkflowCode({
+      workflowsPath,
+      logger: errorsInto(log),
+      webpackConfigHook: (config) => ({
+        ...config,
+        context: workDir,
+        devtool: 'inline-nosources-source-map',
+        // Numbers in the order of imports: names and hashes would be made from paths.
+        optimization: { ...config.optimization, moduleIds: 'natural', chunkIds: 'natural' },
+        output: {
+          ...config.output,
+          filename: 'workflows.js',
+          pathinfo: false,
+          devtoolModuleFilenameTemplate: (info: unknown) => sourceName(info, root, own.directory),
+        },
+        resolve: { ...config.resolve, alias: { ...config.resolve?.alias, ...own.packages } },
+      }),
+    });
+    return code;
+  } catch (error) {
+    throw buildFailure([
+      `The workflow code could not be bundled: ${log.join('\n') || (error as Error).message}`,
+    ]);
+  }
+}
+
+function errorsInto(log: string[]): Logger {
+  const ignore = () => undefined;
+  return {
+    log: ignore,
+    trace: ignore,
+    debug: ignore,
+    info: ignore,
+    warn: ignore,
+    error: (message) => void log.push(message),
+  };
+}
+
+/** A source's name in stack traces: relative to the project, or to the package that it is of. */
+function sourceName(info: unknown, root: string, ownDirectory: string): string {
+  const file = String((info as { readonly absoluteResourcePath?: unknown }).absoluteResourcePath ?? '');
+  const inPackage = file.lastIndexOf(`${path.sep}node_modules${path.sep}`);
+  if (inPackage >= 0) return file.slice(inPackage + 1);
+  const packageRoot = path.dirname(ownDirectory);
+  for (const [base, prefix] of [
+    [root, ''],
+    [packageRoot, 'anneal/'],
+  ] as const)
+    if (file.startsWith(base + path.sep)) return prefix + path.relative(base, file);
+  return path.basename(file);
+}
+
+function codeWarnings(code: string, { root }: { readonly root: string }): CodeProblem[] {
+  const bytes = Buffer.byteLength(code);
+  const warnings: CodeProblem[] = [];
+  if (bytes > CODE_BUDGET_BYTES)
+    warnings.push({
+      text: `the workflow code has ${Math.round(bytes / 1024)} KiB, more than ${CODE_BUDGET_BYTES / 1024}; each run in memory pays for it. Import fewer packages in pipelines, or use them in tasks`,
+    });
+  if (code.includes(root))
+    warnings.push({
+      text: `the pipelines contain the path ${root}, so this build is good on this machine only`,
+    });
+  return warnings;
+}

@@ -1,0 +1,53 @@
+import { NAME_PATTERN, NAME_RULE } from '../../config/name-rule.js';
+import type { EvaluatedDefinitions } from './evaluate-definitions.js';
+
+/** What is wrong with a project's definitions as a whole, one sentence each. */
+export function definitionProblems(
+  definitions: EvaluatedDefinitions,
+  source: {
+    readonly pipelines: string;
+    readonly activities?: string;
+    readonly taskExports: readonly string[];
+  },
+): string[] {
+  const { pipelines, steps, tasks, exported } = definitions;
+  const problems: string[] = [];
+  if (pipelines.length === 0)
+    problems.push(`${source.pipelines} defines no pipeline. Export one made with definePipeline.`);
+  for (const [what, named] of [
+    ['pipelines', pipelines],
+    ['steps', steps],
+  ] as const) {
+    for (const name of repeated(named))
+      problems.push(
+        `Two ${what} are called "${name}". Rename one; a ${what.slice(0, -1)} that is used in several places is defined once and imported.`,
+      );
+    for (const { name } of named)
+      if (!NAME_PATTERN.test(name))
+        problems.push(
+          `"${name}" cannot be the name of one of the ${what}; it must be ${NAME_RULE}. Rename it.`,
+        );
+  }
+  for (const { name } of pipelines)
+    if (!exported.includes(name))
+      problems.push(
+        `Pipeline "${name}" is defined but not exported by ${source.pipelines}, so it could not be started. Export it.`,
+      );
+  for (const { name } of tasks)
+    if (!source.taskExports.includes(name)) problems.push(missingTask(name, source));
+  return problems;
+}
+
+function missingTask(
+  name: string,
+  { activities, taskExports }: { readonly activities?: string; readonly taskExports: readonly string[] },
+): string {
+  if (activities === undefined)
+    return `Task "${name}" has no function: anneal.yaml names no module of tasks. Set activities: in anneal.yaml to the module that exports ${name}.`;
+  return `Task "${name}" has no function: ${activities} exports ${taskExports.length === 0 ? 'nothing' : taskExports.join(', ')}. Export a function ${name} there.`;
+}
+
+function repeated(named: readonly { readonly name: string }[]): string[] {
+  const names = named.map(({ name }) => name);
+  return [...new Set(names.filter((name, at) => names.indexOf(name) !== at))];
+}

@@ -1,0 +1,49 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { findGlobalUses } from '../../adapters/module-bundler.js';
+import type { CodeProblem } from '../../adapters/module-bundler.js';
+
+/** What is deterministic in Temporal's sandbox but not in the journal, and what is. */
+const UNRECORDED = {
+  'Date.now': 'now()',
+  'Math.random': 'random()',
+  'new Date()': 'new Date(now())',
+} as const;
+
+const PATTERNS = {
+  'Date.now': /\bDate\s*\.\s*now\b/,
+  'Math.random': /\bMath\s*\.\s*random\b/,
+  'new Date()': /\bnew\s+Date\s*\(\s*\)|\bnew\s+Date\b(?!\s*\()/,
+} as const;
+
+/** Uses, in a project's own modules, of clocks and random numbers that change when a run is continued from its journal. */
+export async function findUnrecorded(files: readonly string[], root: string): Promise<CodeProblem[]> {
+  const own = files.filter(
+    (file) =>
+      file.startsWith(root + path.sep) &&
+      !file.includes(`${path.sep}node_modules${path.sep}`) &&
+      /\.[cm]?[tj]sx?$/.test(file),
+  );
+  const found = await Promise.all(own.map((file) => inFile(file, root)));
+  return found.flat();
+}
+
+async function inFile(file: string, root: string): Promise<CodeProblem[]> {
+  const code = await readFile(file, 'utf8');
+  const names = Object.keys(UNRECORDED) as (keyof typeof UNRECORDED)[];
+  // The quick look first: most modules have none of the words.
+  if (!names.some((name) => PATTERNS[name].test(code))) return [];
+  const uses = await findGlobalUses({ code, extension: path.extname(file) }, names);
+  return names
+    .filter((name) => uses.includes(name))
+    .map((name) => ({
+      text: `${name.replace('()', '')}${name === 'new Date()' ? '()' : ''} is not recorded, so a run that continues or is retried sees another value; use ${UNRECORDED[name]} from "anneal"`,
+      file: path.relative(root, file),
+      ...lineOf(code, PATTERNS[name]),
+    }));
+}
+
+function lineOf(code: string, pattern: RegExp): { line: number } | undefined {
+  const line = code.split('\n').findIndex((text) => pattern.test(text.replace(/\/\/.*$/, '')));
+  return line < 0 ? undefined : { line: line + 1 };
+}

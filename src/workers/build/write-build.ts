@@ -1,0 +1,60 @@
+import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { BUILD_FILES, BUILD_VERSION } from './build-manifest.js';
+import type { Build, BuildManifest } from './build-manifest.js';
+import type { BuildParts } from './build-parts.js';
+import { loadBuild } from './load-build.js';
+import { copyStepCode } from './step-code.js';
+
+/** Puts a build into its directory, whole or not at all; a build of that digest that is there already is kept. */
+export async function writeBuild(given: {
+  readonly buildsDir: string;
+  readonly parts: BuildParts;
+  readonly project: string;
+  readonly createdAt: string;
+}): Promise<Build> {
+  const { buildsDir, parts, project, createdAt } = given;
+  const { digest, pipelines, steps } = parts;
+  const present = await loadBuild(buildsDir, digest).catch(() => undefined);
+  if (present) return present;
+  const dir = path.join(buildsDir, digest);
+  const draft = await mkdtemp(path.join(buildsDir, '.draft-'));
+  try {
+    const manifest: BuildManifest = {
+      version: BUILD_VERSION,
+      digest,
+      project,
+      pipelines,
+      steps,
+      tasks: parts.taskDefinitions,
+      createdAt,
+    };
+    await writeFile(path.join(draft, BUILD_FILES.workflows), parts.workflows);
+    if (parts.tasks !== undefined) await writeFile(path.join(draft, BUILD_FILES.activities), parts.tasks);
+    for (const [step, files] of parts.files) {
+      await copyStepCode(files.code, path.join(draft, BUILD_FILES.code, step));
+      if (files.python !== undefined)
+        await copyLock(files.python.lock, path.join(draft, BUILD_FILES.python, `${step}.txt`));
+    }
+    await writeFile(path.join(draft, BUILD_FILES.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
+    await publish(draft, dir);
+    return await loadBuild(buildsDir, digest);
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+async function copyLock(lock: string, target: string): Promise<void> {
+  await mkdir(path.dirname(target), { recursive: true });
+  await copyFile(lock, target);
+}
+
+/** Another process may have published the same build in between: then its directory is the same and stays. */
+async function publish(draft: string, dir: string): Promise<void> {
+  try {
+    await rename(draft, dir);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+  }
+}
