@@ -12,6 +12,9 @@ export const STATUS_QUERY = 'status';
 /** Update and signal with an {@link ApprovalDecision}. */
 export const DECIDE_APPROVAL = 'decide';
 
+/** Memo of a run that takes no step's result from the cache (`anneal run --no-cache`). */
+export const NO_CACHE_MEMO = 'anneal.noCache';
+
 /** State of a run as the search attribute and the CLI show it. A pipeline may set `not-promoted` by returning `{ status: 'not-promoted' }`. */
 export type RunState = 'queued' | 'running' | 'waiting-for-approval' | 'completed' | 'not-promoted' | 'failed' | 'cancelled' | 'terminated' | 'timed-out';
 

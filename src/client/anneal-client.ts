@@ -1,0 +1,58 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AnnealClientOptions, ClientDeps } from './client-deps.js';
+import { decideApproval, type DecideOptions } from './decide-approval.js';
+import { cancelRun, terminateRun } from './end-run.js';
+import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js';
+import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
+import { readStatus, type RunReport } from './read-status.js';
+import { createSchedules, type Schedules } from './schedules.js';
+import { startRun, type StartedRun, type StartRunOptions } from './start-run.js';
+import { waitForRun, watchRun, type WatchOptions } from './watch-run.js';
+import type { ApprovalDecision } from '../core/run.js';
+
+/**
+ * Starts, watches and steers the runs of one project. Every method fails with an `AnnealError` whose code is in docs/errors.md:
+ * `RunNotFound`, `ServerUnreachable` and what the method names.
+ */
+export interface AnnealClient {
+  /** @throws AnnealError RunExists, PayloadTooLarge, InvalidInput. */
+  startRun(pipeline: string, options?: StartRunOptions): Promise<StartedRun>;
+  status(runId: string): Promise<RunReport>;
+  list(options?: ListRunsOptions): Promise<RunSummary[]>;
+  /** One status per look until the run has ended. */
+  watch(runId: string, options?: WatchOptions): AsyncIterable<RunReport>;
+  /** Waits for the end; a run that failed is an answer, not an error. */
+  wait(runId: string, options?: WatchOptions): Promise<RunReport>;
+  /** Asks a run to stop and waits until everything of it has ended. */
+  cancel(runId: string, options?: WatchOptions): Promise<RunReport>;
+  /** Ends a run at once, without its own clean-up. */
+  terminate(runId: string, reason: string): Promise<RunReport>;
+  /** @throws AnnealError InvalidInput, WorkerUnavailable. */
+  decide(options: DecideOptions): Promise<ApprovalDecision>;
+  logs(runId: string, options?: LogsOptions): AsyncIterable<LogChunk>;
+  readonly schedules: Schedules;
+}
+
+/** A client over a connection that the caller made and closes. */
+export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
+  const deps: ClientDeps = { ...options, clock: options.clock ?? SYSTEM_CLOCK };
+  return {
+    startRun: async (pipeline, start) => await startRun(deps, pipeline, start),
+    status: async (runId) => await readStatus(deps, runId),
+    list: async (query) => await listRuns(deps, query),
+    watch: (runId, watch) => watchRun(deps, runId, watch),
+    wait: async (runId, watch) => await waitForRun(deps, runId, watch),
+    cancel: async (runId, watch) => await cancelRun(deps, runId, watch),
+    terminate: async (runId, reason) => await terminateRun(deps, runId, reason),
+    decide: async (decision) => await decideApproval(deps, decision),
+    logs: (runId, logs) => readLogs(deps, runId, logs),
+    schedules: createSchedules(deps),
+  };
+}
+
+const SYSTEM_CLOCK = {
+  nowMs: () => Date.now(),
+  sleep: async (ms: number, signal?: AbortSignal) => {
+    await delay(ms, undefined, signal === undefined ? {} : { signal });
+  },
+};

@@ -1,0 +1,76 @@
+import { AnnealError } from '../core/failures.js';
+import { digestOf } from '../core/digest.js';
+import { DECIDE_APPROVAL, type ApprovalDecision, type PendingApproval } from '../core/run.js';
+import { CALL_TIMEOUT_MS, type ClientDeps } from './client-deps.js';
+import { readStatus } from './read-status.js';
+import { isOpen } from './run-state.js';
+import { classifyTemporalError, translateTemporalError } from './temporal-errors.js';
+
+/** A decision as a person makes it. */
+export interface DecideOptions extends Omit<ApprovalDecision, 'digest'> {
+  readonly runId: string;
+  /** Digest of what was seen. Default: of what the gate shows now. */
+  readonly digest?: string;
+  /** The same id is counted once, so a call whose answer was lost can be repeated. Default: made from the decision. */
+  readonly updateId?: string;
+}
+
+/**
+ * Decides an approval and waits until the run has taken the decision.
+ * @returns the decision as it was sent.
+ * @throws AnnealError InvalidInput when there is no such gate or the run refuses, WorkerUnavailable when nobody confirms.
+ */
+export async function decideApproval(deps: ClientDeps, options: DecideOptions): Promise<ApprovalDecision> {
+  const { runId, updateId, ...given } = options;
+  const decision = { ...given, digest: options.digest ?? (await openGate(deps, options)).digest };
+  const handle = deps.temporal.workflow.getHandle(runId);
+  try {
+    await deps.temporal.withDeadline(deps.clock.nowMs() + CALL_TIMEOUT_MS, () =>
+      handle.executeUpdate(DECIDE_APPROVAL, {
+        args: [decision],
+        updateId: updateId ?? digestOf(decision).slice(0, 40),
+      }),
+    );
+    return decision;
+  } catch (error) {
+    throw translateRefusal(deps, error, options);
+  }
+}
+
+async function openGate(deps: ClientDeps, { runId, gate }: DecideOptions): Promise<PendingApproval> {
+  const report = await readStatus(deps, runId);
+  if (!isOpen(report.state))
+    throw new AnnealError(
+      'InvalidInput',
+      `Run "${runId}" is ${report.state}; nothing of it waits for a decision.`,
+    );
+  const open = report.approvals.find((approval) => approval.gate === gate);
+  if (open) return open;
+  if (report.notice !== undefined) throw unconfirmed(deps, runId);
+  const gates = report.approvals.map((approval) => `"${approval.gate}"`).join(', ');
+  throw new AnnealError(
+    'InvalidInput',
+    `No gate "${gate}" of run "${runId}" waits for a decision; ${gates === '' ? 'none does now' : `open: ${gates}`}. See: anneal describe ${runId}`,
+  );
+}
+
+function translateRefusal(deps: ClientDeps, error: unknown, { runId, gate }: DecideOptions): unknown {
+  if (error instanceof Error && error.name === 'WorkflowUpdateFailedError') {
+    const reason = error.cause instanceof Error ? error.cause.message : error.message;
+    return new AnnealError('InvalidInput', `Run "${runId}" refuses the decision on "${gate}": ${reason}`, {
+      cause: error,
+    });
+  }
+  const kind = classifyTemporalError(error);
+  return kind === 'no-answer' || kind === 'cancelled'
+    ? unconfirmed(deps, runId, error)
+    : translateTemporalError(error, `run "${runId}"`);
+}
+
+function unconfirmed(deps: ClientDeps, runId: string, cause?: unknown): AnnealError {
+  return new AnnealError(
+    'WorkerUnavailable',
+    `No worker of project "${deps.project}" confirmed the decision for run "${runId}" within ${CALL_TIMEOUT_MS / 1_000} s. Start one with "anneal up" and repeat the command; it counts once.`,
+    { cause },
+  );
+}

@@ -1,0 +1,45 @@
+import type { ClientDeps } from './client-deps.js';
+import { readStatus, type RunReport } from './read-status.js';
+import { isOpen } from './run-state.js';
+import { callTemporal, classifyTemporalError } from './temporal-errors.js';
+import { waitForRun, type WatchOptions } from './watch-run.js';
+
+/**
+ * Asks a run to stop and waits until it has: its attempts are ended, its clean-up has run. A run that had ended before is left as it is.
+ * @throws AnnealError RunNotFound, ServerUnreachable; the signal's reason.
+ */
+export async function cancelRun(
+  deps: ClientDeps,
+  runId: string,
+  options: WatchOptions = {},
+): Promise<RunReport> {
+  await unlessEnded(deps, runId, async () => {
+    await deps.temporal.workflow.getHandle(runId).cancel();
+  });
+  return await waitForRun(deps, runId, options);
+}
+
+/**
+ * Ends a run at once: no code of it runs any more, so nothing is cleaned up by it; workers end its attempts when they notice.
+ * @throws AnnealError RunNotFound, ServerUnreachable.
+ */
+export async function terminateRun(deps: ClientDeps, runId: string, reason: string): Promise<RunReport> {
+  await unlessEnded(deps, runId, async () => {
+    await deps.temporal.workflow.getHandle(runId).terminate(reason);
+  });
+  return await readStatus(deps, runId);
+}
+
+/** The server says "not found" for a run that has ended as for one that never was: look before and after. */
+async function unlessEnded(deps: ClientDeps, runId: string, act: () => Promise<void>): Promise<void> {
+  const about = `run "${runId}"`;
+  const before = await callTemporal(deps, about, () => deps.temporal.workflow.getHandle(runId).describe());
+  if (before.closeTime !== undefined) return;
+  try {
+    await callTemporal(deps, about, act);
+  } catch (error) {
+    const ended =
+      classifyTemporalError(error) === 'not-found' && !isOpen((await readStatus(deps, runId)).state);
+    if (!ended) throw error;
+  }
+}

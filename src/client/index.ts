@@ -1,0 +1,13 @@
+export { createAnnealClient, type AnnealClient } from './anneal-client.js';
+export type { AnnealClientOptions, ClientClock } from './client-deps.js';
+export { connectTemporal, type TemporalConnection, type TemporalEndpoint } from './connect.js';
+export type { DecideOptions } from './decide-approval.js';
+export type { ListRunsOptions, RunSummary } from './list-runs.js';
+export type { RunReport } from './read-status.js';
+export type { LogChunk, LogsOptions } from './run-logs.js';
+export { isOpen } from './run-state.js';
+export type { ScheduleChanges, ScheduleInfo, Schedules } from './schedules.js';
+export type { StartedRun, StartRunOptions } from './start-run.js';
+export type { WatchOptions } from './watch-run.js';
+export { AnnealError, type FailureCode } from '../core/failures.js';
+export type { RunState, RunStatus } from '../core/run.js';

@@ -1,0 +1,73 @@
+import { STATUS_ATTRIBUTE, pipelinesTaskQueue, type RunState } from '../core/run.js';
+import type { ClientDeps } from './client-deps.js';
+import { isStuck, readRunState } from './run-state.js';
+import { callTemporal } from './temporal-errors.js';
+
+/** Which runs are listed. */
+export interface ListRunsOptions {
+  readonly pipeline?: string;
+  readonly state?: RunState;
+  /** Default 20. */
+  readonly limit?: number;
+}
+
+/** One row of the list of runs. */
+export interface RunSummary {
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly state: RunState;
+  /** The server reports that no worker can take up the run's history. */
+  readonly stuck: boolean;
+  readonly startedAtMs: number;
+  readonly endedAtMs?: number;
+}
+
+/** Runs of the project, open ones first, then the newest. @throws AnnealError ServerUnreachable. */
+export async function listRuns(deps: ClientDeps, options: ListRunsOptions = {}): Promise<RunSummary[]> {
+  const limit = options.limit ?? 20;
+  const query = buildListQuery(deps.project, options);
+  return await callTemporal(deps, 'the list of runs', async () => {
+    const runs: RunSummary[] = [];
+    if (limit <= 0) return runs;
+    for await (const found of deps.temporal.workflow.list({ query, pageSize: Math.min(limit, 200) })) {
+      const { closeTime } = found;
+      runs.push({
+        runId: found.workflowId,
+        pipeline: found.type,
+        state: readRunState(found),
+        stuck: closeTime === undefined && isStuck(found),
+        startedAtMs: found.startTime.getTime(),
+        ...(closeTime === undefined ? {} : { endedAtMs: closeTime.getTime() }),
+      });
+      if (runs.length >= limit) break;
+    }
+    return runs;
+  });
+}
+
+/** The visibility query. It has no ORDER BY: SQL visibility refuses one, and orders as we want. */
+export function buildListQuery(project: string, { pipeline, state }: ListRunsOptions): string {
+  const terms = [`TaskQueue = ${quoted(pipelinesTaskQueue(project))}`, `ExecutionStatus != 'ContinuedAsNew'`];
+  if (pipeline !== undefined) terms.push(`WorkflowType = ${quoted(pipeline)}`);
+  if (state !== undefined) terms.push(STATE_QUERIES[state]);
+  return terms.join(' AND ');
+}
+
+const own = (state: RunState, execution: string) =>
+  `${STATUS_ATTRIBUTE} = '${state}' AND ExecutionStatus = '${execution}'`;
+
+const STATE_QUERIES: { readonly [state in RunState]: string } = {
+  queued: own('queued', 'Running'),
+  running: own('running', 'Running'),
+  'waiting-for-approval': own('waiting-for-approval', 'Running'),
+  completed: own('completed', 'Completed'),
+  'not-promoted': own('not-promoted', 'Completed'),
+  failed: `ExecutionStatus = 'Failed'`,
+  cancelled: `ExecutionStatus = 'Canceled'`,
+  terminated: `ExecutionStatus = 'Terminated'`,
+  'timed-out': `ExecutionStatus = 'TimedOut'`,
+};
+
+function quoted(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+}

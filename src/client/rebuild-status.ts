@@ -1,0 +1,137 @@
+import type { LoadedDataConverter } from '@temporalio/common';
+import type { AttemptOutcome, AttemptRequest } from '../core/attempt.js';
+import { isFailureCode, type FailureInfo } from '../core/failures.js';
+import type { Json } from '../core/json.js';
+import type { CallState, CallStatus, RunStatus } from '../core/run.js';
+import type { ClientDeps } from './client-deps.js';
+import { callTemporal } from './temporal-errors.js';
+
+type History = Awaited<
+  ReturnType<ReturnType<ClientDeps['temporal']['workflow']['getHandle']>['fetchHistory']>
+>;
+type HistoryEvent = NonNullable<History['events']>[number];
+type Payloads = NonNullable<HistoryEvent['workflowExecutionStartedEventAttributes']>['input'];
+
+/** What the newest execution's history tells of a run that left no record: parameters, steps and how each ended, the failure. */
+export async function rebuildStatus(deps: ClientDeps, known: RunStatus): Promise<RunStatus> {
+  const history = await callTemporal(deps, `run "${known.runId}"`, () =>
+    deps.temporal.workflow.getHandle(known.runId).fetchHistory(),
+  );
+  const reader = new HistoryReader(deps.temporal.options.loadedDataConverter);
+  for (const event of history.events ?? []) await reader.read(event);
+  const calls = [...reader.calls.values()].map((call) =>
+    known.endedAtMs === undefined ? call : ended(call, known),
+  );
+  const counts: { [state in CallState]?: number } = {};
+  for (const { state } of calls) counts[state] = (counts[state] ?? 0) + 1;
+  return {
+    ...known,
+    parameters: reader.parameters,
+    build: reader.build ?? known.build,
+    calls,
+    counts,
+    ...(reader.result === undefined ? {} : { result: reader.result }),
+    ...(reader.failure === undefined ? {} : { failure: reader.failure }),
+  };
+}
+
+function ended(call: CallStatus, { endedAtMs }: RunStatus): CallStatus {
+  return call.state === 'running' || call.state === 'retrying'
+    ? { ...call, state: 'cancelled', ...(endedAtMs === undefined ? {} : { endedAtMs }) }
+    : call;
+}
+
+/** Walks over events in order. */
+class HistoryReader {
+  parameters: RunStatus['parameters'] = {};
+  build: string | undefined;
+  result: Json | undefined;
+  failure: FailureInfo | undefined;
+  readonly calls = new Map<string, CallStatus>();
+  private readonly requests = new Map<string, AttemptRequest>();
+  private readonly converter: LoadedDataConverter;
+
+  constructor(converter: LoadedDataConverter) {
+    this.converter = converter;
+  }
+
+  async read(event: HistoryEvent): Promise<void> {
+    const atMs =
+      Number(event.eventTime?.seconds ?? 0) * 1_000 + Math.round((event.eventTime?.nanos ?? 0) / 1e6);
+    await this.readActivity(event, atMs);
+    const started = event.workflowExecutionStartedEventAttributes;
+    const completed = event.workflowExecutionCompletedEventAttributes;
+    const failed = event.workflowExecutionFailedEventAttributes;
+    const terminated = event.workflowExecutionTerminatedEventAttributes;
+    if (started) this.parameters = ((await this.decode(started.input)) ?? {}) as RunStatus['parameters'];
+    if (completed) this.result = (await this.decode(completed.result)) as Json | undefined;
+    if (failed) this.failure = readFailure(failed.failure ?? {});
+    if (terminated?.reason)
+      this.failure = { code: 'Unknown', message: `The run was terminated: ${terminated.reason}` };
+    if (event.workflowExecutionTimedOutEventAttributes)
+      this.failure = { code: 'Unknown', message: 'The run took longer than its time limit.' };
+  }
+
+  private async readActivity(event: HistoryEvent, atMs: number): Promise<void> {
+    const scheduled = event.activityTaskScheduledEventAttributes;
+    if (scheduled?.activityType?.name === 'executeAttempt') {
+      const request = (await this.decode(scheduled.input)) as AttemptRequest;
+      this.requests.set(String(event.eventId), request);
+      this.build = request.build;
+      this.put(request, { state: 'running', atMs });
+    }
+    const completed = event.activityTaskCompletedEventAttributes;
+    const request = this.requests.get(String(completed?.scheduledEventId));
+    if (completed && request) {
+      const outcome = (await this.decode(completed.result)) as AttemptOutcome;
+      this.put(request, { state: outcome.kind, atMs, outcome });
+    }
+    const canceled = event.activityTaskCanceledEventAttributes;
+    const cancelledRequest = this.requests.get(String(canceled?.scheduledEventId));
+    if (cancelledRequest) this.put(cancelledRequest, { state: 'cancelled', atMs });
+    const lost = event.activityTaskFailedEventAttributes ?? event.activityTaskTimedOutEventAttributes;
+    const lostRequest = this.requests.get(String(lost?.scheduledEventId));
+    if (lostRequest) this.put(lostRequest, { state: 'failed', atMs });
+  }
+
+  private put(
+    request: AttemptRequest,
+    {
+      state,
+      atMs,
+      outcome,
+    }: { readonly state: CallState; readonly atMs: number; readonly outcome?: AttemptOutcome },
+  ): void {
+    const { callId, step, attempt, pool } = request;
+    const startedAtMs = this.calls.get(callId)?.startedAtMs ?? atMs;
+    this.calls.set(callId, {
+      id: callId,
+      kind: 'step',
+      name: step,
+      state,
+      attempt,
+      pool,
+      startedAtMs,
+      ...(state === 'running' ? {} : { endedAtMs: atMs }),
+      ...(outcome === undefined ? {} : { attemptName: outcome.attemptName }),
+      ...(outcome?.kind === 'failed'
+        ? { failure: { code: outcome.code, message: outcome.message, logTail: outcome.logTail } }
+        : {}),
+    });
+  }
+
+  private async decode(payloads: Payloads): Promise<unknown> {
+    let list = payloads?.payloads ?? [];
+    for (const codec of [...this.converter.payloadCodecs].reverse()) list = await codec.decode(list);
+    const [first] = list;
+    return first === undefined ? undefined : this.converter.payloadConverter.fromPayload(first);
+  }
+}
+
+function readFailure(failure: {
+  readonly message?: string | null;
+  readonly applicationFailureInfo?: { readonly type?: string | null } | null;
+}): FailureInfo {
+  const type = failure.applicationFailureInfo?.type;
+  return { code: isFailureCode(type) ? type : 'Unknown', message: failure.message ?? 'The run failed.' };
+}

@@ -1,0 +1,85 @@
+import { AnnealError } from '../core/failures.js';
+import type { Json } from '../core/json.js';
+import { NO_CACHE_MEMO, pipelinesTaskQueue } from '../core/run.js';
+import { PARAMETERS_LIMIT } from '../core/schema.js';
+import type { ClientDeps } from './client-deps.js';
+import { createRunId, RUN_ID_LIMIT } from './run-id.js';
+import { readRunState } from './run-state.js';
+import { callTemporal, classifyTemporalError } from './temporal-errors.js';
+
+/** How a run is started. */
+export interface StartRunOptions {
+  /** By name; those that are left out take the pipeline's defaults. At most 1,000,000 characters of JSON. */
+  readonly parameters?: { readonly [name: string]: Json };
+  /** Default: `<pipeline>-<yyyymmdd>-<hhmmss>-<4 characters>`. A second run of the same id is refused for ever. */
+  readonly runId?: string;
+  /** `false`: no step's result is taken from the cache. */
+  readonly cache?: boolean;
+}
+
+/** A run that was accepted by the server. */
+export interface StartedRun {
+  readonly runId: string;
+  readonly executionId: string;
+}
+
+/**
+ * Starts a run of a pipeline. Whether the pipeline exists and takes the parameters is said by the run itself, at its start.
+ * @throws AnnealError RunExists, PayloadTooLarge, InvalidInput, ServerUnreachable.
+ */
+export async function startRun(
+  deps: ClientDeps,
+  pipeline: string,
+  options: StartRunOptions = {},
+): Promise<StartedRun> {
+  const parameters = options.parameters ?? {};
+  refuseLargeParameters(pipeline, parameters);
+  const runId = options.runId ?? createRunId(pipeline, deps.clock.nowMs());
+  if (runId === '' || runId.length > RUN_ID_LIMIT)
+    throw new AnnealError(
+      'InvalidInput',
+      `A run id has 1 to ${RUN_ID_LIMIT} characters; this one has ${runId.length}. Use a shorter one.`,
+    );
+  const start = () =>
+    deps.temporal.workflow.start(pipeline, {
+      workflowId: runId,
+      taskQueue: pipelinesTaskQueue(deps.project),
+      args: [parameters],
+      workflowIdReusePolicy: 'REJECT_DUPLICATE',
+      workflowIdConflictPolicy: 'FAIL',
+      ...(options.cache === false ? { memo: { [NO_CACHE_MEMO]: true } } : {}),
+    });
+  try {
+    const handle = await callTemporal(deps, `a run of "${pipeline}"`, start);
+    return { runId, executionId: handle.firstExecutionRunId };
+  } catch (error) {
+    throw classifyTemporalError(error) === 'exists' ? await runExists(deps, runId, error) : error;
+  }
+}
+
+function refuseLargeParameters(pipeline: string, parameters: { readonly [name: string]: Json }): void {
+  const sizes = Object.entries(parameters).map(
+    ([name, value]) => [name, JSON.stringify(value)?.length ?? 0] as const,
+  );
+  const total = sizes.reduce((sum, [name, size]) => sum + name.length + size, 0);
+  if (total <= PARAMETERS_LIMIT) return;
+  const [largest, size] = sizes.reduce((a, b) => (b[1] > a[1] ? b : a), ['', 0] as const);
+  throw new AnnealError(
+    'PayloadTooLarge',
+    `The parameters of pipeline "${pipeline}" have ${total} characters of JSON, most of them in "${largest}" (${size}); at most ${PARAMETERS_LIMIT} are allowed. Put the data into a file or object, pass its path or URI, and read it in a step.`,
+  );
+}
+
+async function runExists(deps: ClientDeps, runId: string, cause: unknown): Promise<AnnealError> {
+  const found = await callTemporal(deps, `run "${runId}"`, () =>
+    deps.temporal.workflow.getHandle(runId).describe(),
+  );
+  const state = readRunState(found);
+  const since = (found.closeTime ?? found.startTime).toISOString();
+  const what = found.closeTime === undefined ? `it has been ${state} since ${since}` : `${state} at ${since}`;
+  return new AnnealError(
+    'RunExists',
+    `Run "${runId}" exists already: pipeline "${found.type}", ${what}. Choose another --id, or look at it with: anneal describe ${runId}`,
+    { cause },
+  );
+}
