@@ -1,0 +1,75 @@
+import type { SystemActivities } from '../core/activities.js';
+import type { ArtifactStore } from '../core/artifact-store.js';
+import { storeKeys } from '../core/artifact-store.js';
+import { TAGS } from '../core/registry.js';
+import type { RunState, RunStatus } from '../core/run.js';
+import type { ActivityContext, Clock } from './ports/activity-context.js';
+import type { TrackedStatus, Tracking } from './ports/tracking.js';
+import { withHeartbeat } from './tracking-context.js';
+
+/** What {@link createCloseRun} is made of. */
+export interface CloseRunDeps {
+  /** Absent where runs are not tracked. */
+  readonly tracking?: Tracking;
+  readonly store: ArtifactStore;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly context: () => ActivityContext;
+}
+
+/** The part of {@link SystemActivities} that ends a run: its record in the store first, then the tracking server. */
+export function createCloseRun(deps: CloseRunDeps): Pick<SystemActivities, 'closeRun'> {
+  return {
+    closeRun: (input) => withHeartbeat(deps.context(), (signal) => closeRun(deps, input, signal)),
+  };
+}
+
+async function closeRun(
+  { tracking, store, clock }: CloseRunDeps,
+  { status, state }: { readonly status: RunStatus; readonly state: RunState },
+  signal: AbortSignal,
+): Promise<void> {
+  const endedAtMs = status.endedAtMs ?? clock.nowMs();
+  const record: RunStatus = { ...status, state, endedAtMs };
+  await store.putBytes(
+    storeKeys.run(status.executionId),
+    Buffer.from(`${JSON.stringify(record, null, 2)}\n`),
+  );
+  if (tracking === undefined || status.tracking === undefined) return;
+  const { experimentId, runId } = status.tracking;
+  // What steps and their commands opened carries the execution's id; the parent goes last, so that a retry finds the rest again.
+  const running = await tracking.findRunning(
+    { experimentId, tag: TAGS.executionId, value: status.executionId },
+    signal,
+  );
+  for (const left of running) {
+    if (left.runId !== runId)
+      await tracking.setStatus({ runId: left.runId, status: 'KILLED', endedAtMs }, signal);
+  }
+  await tracking.log({ runId, tags: buildClosingTags(record) }, signal);
+  await tracking.setStatus({ runId, status: toTrackedStatus(state), endedAtMs }, signal);
+}
+
+function buildClosingTags({ state, failure }: RunStatus): { [name: string]: string } {
+  return {
+    'anneal.status': state,
+    ...(failure === undefined ? {} : { 'anneal.failure': `${failure.code}: ${failure.message}` }),
+  };
+}
+
+function toTrackedStatus(state: RunState): TrackedStatus {
+  switch (state) {
+    case 'completed':
+    case 'not-promoted':
+      return 'FINISHED';
+    case 'failed':
+    case 'timed-out':
+      return 'FAILED';
+    case 'cancelled':
+    case 'terminated':
+      return 'KILLED';
+    case 'queued':
+    case 'running':
+    case 'waiting-for-approval':
+      return 'RUNNING';
+  }
+}

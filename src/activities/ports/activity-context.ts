@@ -1,0 +1,18 @@
+/** What an activity knows about the call that it answers; read from Temporal by the worker, made up by tests. */
+export interface ActivityContext {
+  readonly namespace: string;
+  /** Id of the workflow that asks: the run id for people. */
+  readonly workflowId: string;
+  /** Run id of the workflow execution that asks. */
+  readonly epoch: string;
+  /** Aborted when the activity is cancelled or its worker stops. */
+  readonly signal: AbortSignal;
+  readonly heartbeat: (details?: unknown) => void;
+}
+
+/** Time, so that tests need not wait. */
+export interface Clock {
+  readonly nowMs: () => number;
+  /** Rejects with the signal's reason when that aborts. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+}

@@ -1,0 +1,59 @@
+import type { FileEntry } from '../../core/artifacts.js';
+
+/** A model's files, fetched one by one as they are needed. */
+export interface ModelFiles {
+  readonly entries: readonly FileEntry[];
+  /** Calls `use` with a local path of the file, whose bytes were checked against the entry; the path is gone afterwards. */
+  withFile<T>(entry: FileEntry, use: (localPath: string) => Promise<T>): Promise<T>;
+}
+
+/** A model to be registered once. */
+export interface ModelRegistration {
+  readonly modelName: string;
+  /** Hex digest; the same key gives the same version. */
+  readonly key: string;
+  readonly files: ModelFiles;
+  readonly metrics: { readonly [name: string]: number };
+  /** Tags of the version and of the model behind it. */
+  readonly tags: { readonly [name: string]: string };
+  /** The run that the model comes from. */
+  readonly source?: { readonly experimentId: string; readonly runId: string };
+}
+
+/** A version of a registered model. */
+export interface RegisteredVersion {
+  readonly version: string;
+  readonly modelId?: string;
+  readonly tags: { readonly [name: string]: string };
+}
+
+/**
+ * The model registry. All calls may be repeated; calls for one model name come one after the other (the lane).
+ *
+ * Errors: `AnnealError` with `TrackingUnavailable`, `TrackingRefused`, or what {@link ModelFiles} throws.
+ */
+export interface ModelRegistry {
+  /** Registers exactly once: an answer that got lost is searched for, a second version of the same key is removed. */
+  register(registration: ModelRegistration, signal: AbortSignal): Promise<RegisteredVersion>;
+  /** Null where the model, or the alias on it, does not exist. */
+  findByAlias(
+    of: { readonly modelName: string; readonly alias: string },
+    signal: AbortSignal,
+  ): Promise<RegisteredVersion | null>;
+  findVersion(
+    of: { readonly modelName: string; readonly version: string },
+    signal: AbortSignal,
+  ): Promise<RegisteredVersion | null>;
+  setAlias(
+    alias: { readonly modelName: string; readonly alias: string; readonly version: string },
+    signal: AbortSignal,
+  ): Promise<void>;
+  setTags(
+    of: {
+      readonly modelName: string;
+      readonly version: string;
+      readonly tags: { readonly [name: string]: string };
+    },
+    signal: AbortSignal,
+  ): Promise<void>;
+}

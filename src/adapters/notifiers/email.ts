@@ -1,0 +1,87 @@
+import type { Transporter } from 'nodemailer';
+import { createTransport } from 'nodemailer';
+import type { Notifier } from '../../activities/ports/notifier.js';
+import type { Notification } from '../../core/activities.js';
+import { digestOfText } from '../../core/digest.js';
+import { AnnealError } from '../../core/failures.js';
+
+/** Where e-mail leaves, and from whom. */
+export interface EmailOptions {
+  /** `smtp://[user:password@]host:port` or `smtps://...`; kept out of every message. */
+  readonly smtpUrl: string;
+  /** Sender; default `anneal@<host name of smtpUrl>`. */
+  readonly from?: string;
+}
+
+const TIMEOUT_MS = 20_000;
+
+/**
+ * E-mail over SMTP. The message's `Message-ID` follows from the notification's id, so mail systems that drop doubles can.
+ * @throws AnnealError InvalidConfig for an address that is no SMTP URL.
+ */
+export function createEmailNotifier({ smtpUrl, from }: EmailOptions): Notifier {
+  const server = readSmtpUrl(smtpUrl);
+  const sender = from ?? `anneal@${server.hostname}`;
+  const timeouts = { connectionTimeout: TIMEOUT_MS, greetingTimeout: TIMEOUT_MS, socketTimeout: TIMEOUT_MS };
+  return {
+    channel: 'email',
+    send: async (notification, signal) => {
+      signal.throwIfAborted();
+      // One connection per message: nothing is left open in a worker that sends one a day.
+      const transport = createTransport({ url: smtpUrl, ...timeouts });
+      const stop = () => {
+        transport.close();
+      };
+      signal.addEventListener('abort', stop, { once: true });
+      try {
+        await deliver(transport, { notification, sender, server });
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      } finally {
+        signal.removeEventListener('abort', stop);
+        transport.close();
+      }
+    },
+  };
+}
+
+async function deliver(
+  transport: Transporter,
+  {
+    notification,
+    sender,
+    server,
+  }: { readonly notification: Notification; readonly sender: string; readonly server: URL },
+): Promise<void> {
+  const { id, executionId, to, subject, text } = notification;
+  try {
+    await transport.sendMail({
+      from: sender,
+      to: [...to],
+      subject,
+      text,
+      messageId: `<${digestOfText(`${executionId}/${id}`).slice(0, 40)}@anneal>`,
+      headers: { 'X-Anneal-Run': encodeURIComponent(notification.runId) },
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new AnnealError(
+      'NotificationFailed',
+      `The e-mail "${subject}" to ${to.join(', ')} was not taken by ${server.host}: ${why}. Check the SMTP address and its credentials.`,
+      { cause: error },
+    );
+  }
+}
+
+function readSmtpUrl(smtpUrl: string): URL {
+  const url = URL.canParse(smtpUrl) ? new URL(smtpUrl) : undefined;
+  if (url !== undefined && /^smtps?:$/.test(url.protocol) && url.hostname !== '') return url;
+  const shown = smtpUrl.replace(/\/\/[^/@]*@/, '//');
+  throw new AnnealError(
+    'InvalidConfig',
+    `"${shown}" is not the address of a mail server. Write smtp://host:587 or smtps://user:password@host.`,
+  );
+}

@@ -1,0 +1,370 @@
+interface Pair {
+  key: string;
+  value: string;
+}
+interface Metric extends Pair0 {
+  model_id?: string;
+}
+interface Pair0 {
+  key: string;
+  value: number;
+  timestamp: number;
+  step: number;
+}
+interface FakeRun {
+  info: {
+    run_id: string;
+    run_name: string;
+    experiment_id: string;
+    status: string;
+    start_time: number;
+    end_time?: number;
+  };
+  tags: Map<string, string>;
+  params: Map<string, string>;
+  metrics: Metric[];
+  outputs: { model_id: string; step: number }[];
+  datasets: unknown[];
+}
+interface FakeModel {
+  info: {
+    model_id: string;
+    experiment_id: string;
+    name: string;
+    artifact_uri: string;
+    status: string;
+    source_run_id?: string;
+    creation_timestamp_ms: number;
+  };
+  tags: Map<string, string>;
+}
+interface FakeVersion {
+  name: string;
+  version: string;
+  source: string;
+  run_id?: string;
+  model_id?: string;
+  tags: Map<string, string>;
+}
+interface Answer {
+  status: number;
+  json?: unknown;
+  bytes?: Buffer;
+}
+/** One request. */
+export interface FakeRequest {
+  readonly call: string;
+  readonly query: URLSearchParams;
+  readonly body: Buffer;
+}
+
+/** Everything the fake server holds, and what each call does to it, in MLflow's wire shapes. */
+export interface FakeState {
+  readonly experiments: Map<
+    string,
+    { experiment_id: string; name: string; lifecycle_stage: string; tags: Map<string, string> }
+  >;
+  readonly runs: FakeRun[];
+  readonly models: FakeModel[];
+  readonly registered: Map<string, { name: string; aliases: Map<string, string> }>;
+  readonly versions: FakeVersion[];
+  readonly artifacts: Map<string, Buffer>;
+  execute(request: FakeRequest): Answer;
+}
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- bodies of many calls; the fake is strict where it matters
+type Body = any;
+
+/** An empty server. */
+export function createFakeState(): FakeState {
+  let ids = 0;
+  const nextId = () => String(++ids).padStart(32, '0');
+  const state: Omit<FakeState, 'execute'> = {
+    experiments: new Map(),
+    runs: [],
+    models: [],
+    registered: new Map(),
+    versions: [],
+    artifacts: new Map(),
+  };
+  const handlers = {
+    ...experimentCalls(state),
+    ...runCalls(state, nextId),
+    ...modelCalls(state, nextId),
+    ...registryCalls(state),
+  };
+  return {
+    ...state,
+    execute: ({ call, query, body }) => {
+      const artifact = /^(GET|PUT) artifacts:artifacts(?:\/(.*))?$/.exec(call);
+      if (artifact)
+        return serveArtifact(state.artifacts, {
+          method: artifact[1] ?? '',
+          path: decodeURIComponent(artifact[2] ?? ''),
+          query,
+          body,
+        });
+      const model = /^(GET|PATCH) logged-models\/(m-\w+)$/.exec(call);
+      const handler = handlers[model ? `${model[1]} logged-models/{id}` : call];
+      if (!handler) return fail(404, 'ENDPOINT_NOT_FOUND', `the fake has no ${call}`);
+      const parsed = body.length > 0 ? (JSON.parse(body.toString())) : {};
+      return handler({ ...Object.fromEntries(query), ...parsed, ...(model ? { model_id: model[2] } : {}) });
+    },
+  };
+}
+
+type Handlers = Record<string, (body: Body) => Answer>;
+
+function experimentCalls({ experiments }: Omit<FakeState, 'execute'>): Handlers {
+  const show = (e: Body) => ({ ...e, tags: toPairs(e.tags) });
+  const byId = (id: string) => [...experiments.values()].find((e) => e.experiment_id === id);
+  return {
+    'GET experiments/get-by-name': ({ experiment_name }) => {
+      const found = experiments.get(experiment_name);
+      return found
+        ? ok({ experiment: show(found) })
+        : fail(404, 'RESOURCE_DOES_NOT_EXIST', `no experiment ${experiment_name}`);
+    },
+    'POST experiments/create': ({ name, tags }) => {
+      if (experiments.has(name))
+        return fail(400, 'RESOURCE_ALREADY_EXISTS', `Experiment ${name} already exists`);
+      const experiment_id = String(experiments.size + 1);
+      experiments.set(name, { experiment_id, name, lifecycle_stage: 'active', tags: toMap(tags) });
+      return ok({ experiment_id });
+    },
+    'POST experiments/set-experiment-tag': ({ experiment_id, key, value }) => {
+      byId(experiment_id)?.tags.set(key, value);
+      return ok({});
+    },
+  };
+}
+
+function runCalls({ runs }: Omit<FakeState, 'execute'>, nextId: () => string): Handlers {
+  const withRun = (id: string, use: (run: FakeRun) => Answer) => {
+    const run = runs.find(({ info }) => info.run_id === id);
+    return run ? use(run) : fail(404, 'RESOURCE_DOES_NOT_EXIST', `no run ${id}`);
+  };
+  return {
+    'POST runs/create': ({ experiment_id, run_name, start_time, tags }) => {
+      const info = { run_id: nextId(), run_name, experiment_id, status: 'RUNNING', start_time };
+      const run: FakeRun = {
+        info,
+        tags: toMap(tags),
+        params: new Map(),
+        metrics: [],
+        outputs: [],
+        datasets: [],
+      };
+      runs.push(run);
+      return ok({ run: showRun(run) });
+    },
+    'GET runs/get': ({ run_id }) => withRun(run_id, (run) => ok({ run: showRun(run) })),
+    'POST runs/update': ({ run_id, status, end_time }) =>
+      withRun(run_id, (run) => {
+        Object.assign(run.info, status && { status }, end_time && { end_time });
+        return ok({});
+      }),
+    'POST runs/search': ({ experiment_ids, filter }) => {
+      const found = runs.filter(
+        ({ info, tags }) => experiment_ids.includes(info.experiment_id) && matches(filter, tags, info.status),
+      );
+      return ok(found.length > 0 ? { runs: found.map(showRun) } : {});
+    },
+    'POST runs/set-tag': ({ run_id, key, value }) =>
+      withRun(run_id, (run) => {
+        run.tags.set(key, value);
+        return ok({});
+      }),
+    'POST runs/log-batch': ({ run_id, params = [], tags = [], metrics = [] }) =>
+      withRun(run_id, (run) => {
+        for (const { key, value } of params as Pair[]) {
+          if (run.params.has(key) && run.params.get(key) !== value)
+            return fail(400, 'INVALID_PARAMETER_VALUE', `param ${key} changed`);
+          run.params.set(key, value);
+        }
+        for (const { key, value } of tags as Pair[]) run.tags.set(key, value);
+        for (const point of metrics as Metric[]) {
+          const same = (m: Metric) =>
+            JSON.stringify([m.key, m.value, m.timestamp, m.step]) ===
+            JSON.stringify([point.key, point.value, point.timestamp, point.step]);
+          if (!run.metrics.some(same)) run.metrics.push(point);
+        }
+        return ok({});
+      }),
+    'POST runs/log-inputs': ({ run_id, datasets }) =>
+      withRun(run_id, (run) => {
+        run.datasets.push(...datasets);
+        return ok({});
+      }),
+    'POST runs/outputs': ({ run_id, models }) =>
+      withRun(run_id, (run) => {
+        for (const model of models) {
+          if (run.outputs.some(({ model_id }) => model_id === model.model_id))
+            return fail(400, 'BAD_REQUEST', '(sqlite3.IntegrityError) UNIQUE constraint failed');
+          run.outputs.push(model);
+        }
+        return ok({});
+      }),
+  };
+}
+
+function modelCalls({ models }: Omit<FakeState, 'execute'>, nextId: () => string): Handlers {
+  const show = ({ info, tags }: FakeModel) => ({ info: { ...info, tags: toPairs(tags) }, data: {} });
+  return {
+    'POST logged-models': ({ experiment_id, name, source_run_id, tags }) => {
+      const model_id = `m-${nextId()}`;
+      const artifact_uri = `mlflow-artifacts:/${experiment_id}/models/${model_id}/artifacts`;
+      const info = {
+        model_id,
+        experiment_id,
+        name,
+        artifact_uri,
+        status: 'LOGGED_MODEL_PENDING',
+        source_run_id,
+        creation_timestamp_ms: 1_000 + models.length,
+      };
+      models.push({ info, tags: toMap(tags) });
+      return ok({ model: show({ info, tags: toMap(tags) }) });
+    },
+    'POST logged-models/search': ({ experiment_ids, filter }) =>
+      ok({
+        models: models
+          .filter(({ info, tags }) => experiment_ids.includes(info.experiment_id) && matches(filter, tags))
+          .map(show),
+      }),
+    'PATCH logged-models/{id}': ({ model_id, status }) => {
+      const model = models.find(({ info }) => info.model_id === model_id);
+      if (!model) return fail(404, 'RESOURCE_DOES_NOT_EXIST', `no model ${model_id}`);
+      model.info.status = status;
+      return ok({ model: show(model) });
+    },
+  };
+}
+
+function registryCalls({ registered, versions }: Omit<FakeState, 'execute'>): Handlers {
+  const show = (v: FakeVersion) => ({
+    ...v,
+    tags: toPairs(v.tags),
+    aliases: [...(registered.get(v.name)?.aliases ?? [])].filter(([, n]) => n === v.version).map(([a]) => a),
+  });
+  const find = (name: string, version: string) =>
+    versions.find((v) => v.name === name && v.version === version);
+  const unknown = (name: string) =>
+    fail(404, 'RESOURCE_DOES_NOT_EXIST', `Registered Model with name=${name} not found`);
+  return {
+    'POST registered-models/create': ({ name }) => {
+      if (registered.has(name))
+        return fail(400, 'RESOURCE_ALREADY_EXISTS', `Registered Model (name=${name}) already exists.`);
+      registered.set(name, { name, aliases: new Map() });
+      return ok({ registered_model: { name } });
+    },
+    'GET registered-models/get': ({ name }) =>
+      registered.has(name) ? ok({ registered_model: { name } }) : unknown(name),
+    'POST model-versions/create': ({ tags, ...version }) => {
+      const numbers = versions.filter(({ name }) => name === version.name).map((v) => Number(v.version));
+      const made: FakeVersion = {
+        ...version,
+        version: String(Math.max(0, ...numbers) + 1),
+        tags: toMap(tags),
+      };
+      versions.push(made);
+      return ok({ model_version: show(made) });
+    },
+    'GET model-versions/get': ({ name, version }) => {
+      const found = find(name, version);
+      return found
+        ? ok({ model_version: show(found) })
+        : fail(404, 'RESOURCE_DOES_NOT_EXIST', `no version ${version}`);
+    },
+    'GET model-versions/search': ({ filter }) =>
+      ok({ model_versions: versions.filter((v) => matches(filter, v.tags)).map(show) }),
+    'DELETE model-versions/delete': ({ name, version }) => {
+      versions.splice(
+        versions.findIndex((v) => v.name === name && v.version === version),
+        1,
+      );
+      return ok({});
+    },
+    'POST model-versions/set-tag': ({ name, version, key, value }) => {
+      find(name, version)?.tags.set(key, value);
+      return ok({});
+    },
+    'POST registered-models/alias': ({ name, alias, version }) => {
+      if (!find(name, version)) return fail(404, 'RESOURCE_DOES_NOT_EXIST', `no version ${version}`);
+      registered.get(name)?.aliases.set(alias, version);
+      return ok({});
+    },
+    'GET registered-models/alias': ({ name, alias }) => {
+      const version = registered.get(name)?.aliases.get(alias);
+      if (!registered.has(name)) return unknown(name);
+      const found = version === undefined ? undefined : find(name, version);
+      return found
+        ? ok({ model_version: show(found) })
+        : fail(400, 'INVALID_PARAMETER_VALUE', `Registered model alias ${alias} not found.`);
+    },
+  };
+}
+
+function serveArtifact(
+  artifacts: Map<string, Buffer>,
+  { method, path, query, body }: { method: string; path: string; query: URLSearchParams; body: Buffer },
+): Answer {
+  if (method === 'PUT') {
+    artifacts.set(path, body);
+    return ok({});
+  }
+  if (path !== '') return { status: 200, bytes: artifacts.get(path) ?? Buffer.alloc(0) };
+  const prefix = `${query.get('path') ?? ''}/`;
+  const files = new Map<string, unknown>();
+  for (const [key, bytes] of artifacts) {
+    if (!key.startsWith(prefix)) continue;
+    const [name = '', ...rest] = key.slice(prefix.length).split('/');
+    files.set(
+      name,
+      rest.length > 0 ? { path: name, is_dir: true } : { path: name, is_dir: false, file_size: bytes.length },
+    );
+  }
+  return ok(files.size > 0 ? { files: [...files.values()] } : {});
+}
+
+/** MLflow's filters as far as they are used: equality of tags and of the status, joined by AND. */
+function matches(filter: string | undefined, tags: Map<string, string>, status?: string): boolean {
+  return (filter ?? '').split(' AND ').every((condition) => {
+    const tag = /^tags\.`([^`]+)` = '([^']+)'$/.exec(condition);
+    if (tag) return tags.get(tag[1] ?? '') === tag[2];
+    const attribute = /^attributes\.status = '(\w+)'$/.exec(condition);
+    if (attribute) return status === attribute[1];
+    throw new Error(`the fake does not know the filter ${condition}`);
+  });
+}
+
+function showRun({ info, tags, params, metrics, outputs, datasets }: FakeRun): unknown {
+  const latest = new Map<string, Metric>();
+  for (const point of metrics) {
+    const known = latest.get(point.key);
+    if (
+      !known ||
+      point.step > known.step ||
+      (point.step === known.step && point.timestamp >= known.timestamp)
+    )
+      latest.set(point.key, point);
+  }
+  const data = { metrics: [...latest.values()], params: toPairs(params), tags: toPairs(tags) };
+  return { info, data, inputs: { dataset_inputs: datasets }, outputs: { model_outputs: outputs } };
+}
+
+function toMap(pairs: Pair[] | undefined): Map<string, string> {
+  return new Map((pairs ?? []).map(({ key, value }) => [key, value]));
+}
+
+function toPairs(map: Map<string, string>): Pair[] {
+  return [...map].map(([key, value]) => ({ key, value }));
+}
+
+function ok(json: unknown): Answer {
+  return { status: 200, json };
+}
+
+function fail(status: number, error_code: string, message: string): Answer {
+  return { status, json: { error_code, message } };
+}

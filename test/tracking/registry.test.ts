@@ -1,0 +1,279 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { createRegistryActivities } from '../../src/activities/registry.js';
+import type { LaneOperation } from '../../src/core/registry.js';
+import type { Fault } from './fake-mlflow.js';
+import { createContext, createMemoryStore, storeModel, withMlflow } from './fixtures.js';
+
+const FILES = { MLmodel: 'flavors: {}\n', 'model.skops': 'bytes', 'data/example.json': '{}' };
+const MODEL = 'churn-predictor';
+const context = createContext();
+
+type Parts = Parameters<Parameters<typeof withMlflow>[0]>[0];
+
+/** Adapters, activities, a stored model and its registration, with a run to come from. */
+async function withModel(
+  use: (
+    parts: Parts & {
+      store: ReturnType<typeof createMemoryStore>;
+      operation: Extract<LaneOperation, { kind: 'register' }>;
+    } & ReturnType<typeof createRegistryActivities>,
+  ) => Promise<void>,
+): Promise<void> {
+  await withMlflow(async (parts) => {
+    const store = createMemoryStore();
+    const model = await storeModel(store, FILES);
+    const run = await parts.tracking.ensureRun(
+      { experimentId: '1', key: 'train', name: 'train', startedAtMs: 1, tags: {} },
+      context().signal,
+    );
+    const source = { experimentId: '1', runId: run.runId };
+    const operation = {
+      kind: 'register',
+      key: 'a1b2',
+      model,
+      metrics: { f1: 0.94 },
+      tags: { 'anneal.pipeline': 'churn-training' },
+      source,
+    } as const;
+    await use({
+      ...parts,
+      store,
+      operation,
+      ...createRegistryActivities({ registry: parts.registry, store, context }),
+    });
+  });
+}
+
+describe('registering a model', () => {
+  test('makes one version from a model that holds exactly the artifact', () =>
+    withModel(async ({ fake, operation, runLaneOperation }) => {
+      const result = await runLaneOperation({ modelName: MODEL, operation });
+      const [model] = fake.state.models;
+      const [version] = fake.state.versions;
+      assert.deepEqual(result, { version: '1', modelId: model?.info.model_id });
+      assert.equal(model?.info.status, 'LOGGED_MODEL_READY');
+      const prefix = `1/models/${model.info.model_id}/artifacts/`;
+      const uploaded = Object.fromEntries(
+        [...fake.state.artifacts].map(([path, bytes]) => [path.slice(prefix.length), bytes.toString()]),
+      );
+      assert.deepEqual(uploaded, FILES);
+      assert.equal([...fake.state.artifacts.keys()].at(-1), `${prefix}MLmodel`);
+      assert.equal(version?.source, `models:/${model.info.model_id}`);
+      assert.equal(version.run_id, operation.source?.runId);
+      assert.equal(version.tags.get('gate.f1'), '0.94');
+      assert.equal(version.tags.get('anneal.digest'), operation.model.digest);
+      const [run] = fake.state.runs;
+      assert.deepEqual(
+        run?.outputs.map(({ model_id }) => model_id),
+        [model.info.model_id],
+      );
+      assert.deepEqual(
+        run.metrics.map(({ key, model_id }) => [key, model_id]),
+        [['f1', model.info.model_id]],
+      );
+    }));
+
+  const CREATES = [
+    'POST logged-models',
+    'POST model-versions/create',
+    'POST registered-models/create',
+    'POST runs/outputs',
+  ];
+  const FAULTS = [
+    'drop-before',
+    'drop-after',
+    '500-before',
+    '500-after',
+    'hang-before',
+    'hang-after',
+  ] satisfies Fault[];
+  for (const call of CREATES) {
+    for (const fault of FAULTS) {
+      test(`is exactly once when ${call} meets ${fault}`, () =>
+        withModel(async ({ fake, operation, runLaneOperation }) => {
+          fake.fail(call, fault);
+          const { version } = await runLaneOperation({ modelName: MODEL, operation });
+          assert.deepEqual(fake.happened, [`${call} ${fault}`]);
+          assert.deepEqual(
+            [version, fake.state.versions.length, fake.state.models.length, fake.state.registered.size],
+            ['1', 1, 1, 1],
+          );
+        }));
+    }
+  }
+
+  test('is exactly once when it is repeated after having been ended at any of its calls', () =>
+    withModel(async ({ fake, store, registry, operation, runLaneOperation }) => {
+      // Without faults it takes some number of calls; end it after each of them in turn, then repeat it to the end.
+      const total = await countCalls();
+      for (let after = 1; after < total; after += 1) {
+        const key = `${operation.key}${after}`;
+        const cancel = new AbortController();
+        const seen = fake.calls.length;
+        const watched = createRegistryActivities({
+          registry,
+          store,
+          context: createContext({ signal: cancel.signal }),
+        });
+        fake.onCall = () => {
+          if (fake.calls.length === seen + after) cancel.abort(new Error('ended'));
+        };
+        await assert.rejects(
+          watched.runLaneOperation({ modelName: MODEL, operation: { ...operation, key } }),
+          /ended/,
+        );
+        fake.onCall = undefined;
+        const { version } = await runLaneOperation({ modelName: MODEL, operation: { ...operation, key } });
+        const made = fake.state.versions.filter(
+          ({ tags }) => tags.get('mlflow.anneal.idempotencyKey') === key,
+        );
+        const models = fake.state.models.filter(
+          ({ tags }) => tags.get('mlflow.anneal.idempotencyKey') === key,
+        );
+        assert.deepEqual(
+          [made.map((v) => v.version), models.length],
+          [[version], 1],
+          `ended after call ${after}`,
+        );
+      }
+
+      async function countCalls(): Promise<number> {
+        const before = fake.calls.length;
+        await runLaneOperation({ modelName: MODEL, operation });
+        return fake.calls.length - before;
+      }
+    }));
+
+  test('removes a version that was made late, and keeps the lowest', () =>
+    withModel(async ({ fake, operation, runLaneOperation }) => {
+      fake.fail('POST model-versions/create', 'late');
+      await runLaneOperation({ modelName: MODEL, operation });
+      fake.commitLate();
+      assert.equal(fake.state.versions.length, 2);
+      assert.equal((await runLaneOperation({ modelName: MODEL, operation })).version, '1');
+      assert.deepEqual(
+        fake.state.versions.map(({ version }) => version),
+        ['1'],
+      );
+    }));
+
+  test('leaves a double alone that has an alias', () =>
+    withModel(async ({ fake, operation, runLaneOperation }) => {
+      fake.fail('POST model-versions/create', 'late');
+      await runLaneOperation({ modelName: MODEL, operation });
+      fake.commitLate();
+      fake.state.registered.get(MODEL)?.aliases.set('pinned-by-hand', '2');
+      await runLaneOperation({ modelName: MODEL, operation });
+      assert.equal(fake.state.versions.length, 2);
+    }));
+
+  test('goes on with an upload that broke off', () =>
+    withModel(async ({ fake, operation, runLaneOperation }) => {
+      fake.fail('POST model-versions/create', '500-before');
+      const put = (path: string) =>
+        fake.calls.filter((call) => call.startsWith('PUT') && call.endsWith(path)).length;
+      fake.state.models.push({
+        info: {
+          model_id: 'm-early',
+          experiment_id: '1',
+          name: MODEL,
+          artifact_uri: 'mlflow-artifacts:/1/models/m-early/artifacts',
+          status: 'LOGGED_MODEL_PENDING',
+          creation_timestamp_ms: 1,
+        },
+        tags: new Map([['mlflow.anneal.idempotencyKey', operation.key]]),
+      });
+      fake.state.artifacts.set('1/models/m-early/artifacts/data/example.json', Buffer.from('{}'));
+      fake.state.artifacts.set('1/models/m-early/artifacts/model.skops', Buffer.from('byt'));
+      await runLaneOperation({ modelName: MODEL, operation });
+      assert.deepEqual([put('example.json'), put('model.skops'), put('MLmodel')], [0, 1, 1]);
+    }));
+
+  test('registers a model of a run that is not tracked', () =>
+    withModel(async ({ fake, operation, runLaneOperation }) => {
+      const { source: _, ...untracked } = operation;
+      assert.equal((await runLaneOperation({ modelName: MODEL, operation: untracked })).version, '1');
+      assert.ok(fake.state.experiments.has(`models/${MODEL}`));
+    }));
+
+  test('refuses bytes that are not those of the manifest, before anything is ready', () =>
+    withModel(async ({ fake, store, operation, runLaneOperation }) => {
+      store.objects.set('runs/exec-1/attempts/train-a1/outputs/model/model.skops', Buffer.from('other'));
+      await assert.rejects(runLaneOperation({ modelName: MODEL, operation }), {
+        code: 'InputMissing',
+        message: /model\.skops has sha256/,
+      });
+      assert.deepEqual(
+        [fake.state.versions.length, fake.state.models[0]?.info.status],
+        [0, 'LOGGED_MODEL_PENDING'],
+      );
+      await assert.rejects(
+        runLaneOperation({
+          modelName: MODEL,
+          operation: { ...operation, model: { ...operation.model, digest: 'other' } },
+        }),
+        { code: 'InputMissing' },
+      );
+    }));
+
+  test('refuses a directory that is no MLflow model', () =>
+    withModel(async ({ store, operation, runLaneOperation }) => {
+      const model = await storeModel(store, { 'weights.bin': 'x' });
+      await assert.rejects(runLaneOperation({ modelName: MODEL, operation: { ...operation, model } }), {
+        code: 'InvalidInput',
+        message: /no file MLmodel/,
+      });
+    }));
+});
+
+describe('promoting a version', () => {
+  const promote = (version: string): LaneOperation => ({
+    kind: 'promote',
+    alias: 'champion',
+    version,
+    by: 'ml-team',
+  });
+
+  test('moves the alias, remembers what it replaced, and is idempotent', () =>
+    withModel(async ({ fake, operation, runLaneOperation, readChampion }) => {
+      assert.equal(await readChampion({ modelName: MODEL, alias: 'champion' }), null);
+      for (const key of ['k1', 'k2'])
+        await runLaneOperation({ modelName: MODEL, operation: { ...operation, key } });
+      assert.equal(await readChampion({ modelName: MODEL, alias: 'champion' }), null);
+      const first = await runLaneOperation({ modelName: MODEL, operation: promote('1') });
+      assert.equal(first.replaced, undefined);
+      for (const _ of ['first', 'repeated']) {
+        const second = await runLaneOperation({ modelName: MODEL, operation: promote('2') });
+        assert.deepEqual([second.version, second.replaced], ['2', '1']);
+      }
+      assert.deepEqual(Object.fromEntries(fake.state.registered.get(MODEL)?.aliases ?? []), {
+        champion: '2',
+        'previous-champion': '1',
+      });
+      assert.equal(fake.state.versions[1]?.tags.get('anneal.replaced_version.champion'), '1');
+      const champion = await readChampion({ modelName: MODEL, alias: 'champion' });
+      assert.deepEqual(champion, { version: '2', metrics: { f1: 0.94 }, digest: operation.model.digest });
+    }));
+
+  for (const fault of ['drop-before', 'drop-after', '500-after', 'hang-after'] satisfies Fault[]) {
+    test(`knows what it replaced when setting the alias meets ${fault}`, () =>
+      withModel(async ({ fake, operation, runLaneOperation }) => {
+        for (const key of ['k1', 'k2'])
+          await runLaneOperation({ modelName: MODEL, operation: { ...operation, key } });
+        await runLaneOperation({ modelName: MODEL, operation: promote('1') });
+        fake.fail('POST registered-models/alias', fault);
+        assert.equal((await runLaneOperation({ modelName: MODEL, operation: promote('2') })).replaced, '1');
+        assert.equal(fake.happened.length, 1);
+      }));
+  }
+
+  test('refuses a version that does not exist', () =>
+    withModel(async ({ operation, runLaneOperation }) => {
+      await runLaneOperation({ modelName: MODEL, operation });
+      await assert.rejects(runLaneOperation({ modelName: MODEL, operation: promote('9') }), {
+        code: 'InvalidInput',
+        message: /no version 9/,
+      });
+    }));
+});
