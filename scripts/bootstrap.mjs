@@ -162,7 +162,9 @@ async function install() {
         'Could not fetch the packages of package-lock.json: the npm registry cannot be reached. Connect to the network, or set npm_config_registry to a mirror, then run the same command again.',
       );
     }
-    throw new SetupFailure(`npm ci failed (exit code ${code}). It said:\n${lastLines(output, 15)}`);
+    // npm gives the reason first, then the help of its command.
+    const reason = output.split(/^.*Clean install a project/m)[0] ?? output;
+    throw new SetupFailure(`npm ci failed (exit code ${code}). It said:\n${lastLines(reason, 15)}`);
   }
   writeFileSync(INSTALL_STAMP, `${stamp}\n`);
   say(`Packages: installed (${secondsSince(startedAt)})`);

@@ -5,22 +5,27 @@ import { inspect } from 'node:util';
 
 export default async function* report(events) {
   const counts = { passed: 0, failed: 0, skipped: 0 };
+  // What files print arrives when it is printed, results file by file.
+  const outputs = new Map();
   let file = newFile(undefined);
   for await (const { type, data } of events) {
     if (data?.file !== undefined && data.file !== file.name && OF_A_FILE.has(type)) {
-      yield* finish(file);
+      yield* finish(file, outputs);
       file = newFile(data.file);
     }
-    if (type === 'test:stdout' || type === 'test:stderr') file.output.push(data.message);
+    if (type === 'test:stdout' || type === 'test:stderr') {
+      outputs.set(data.file, (outputs.get(data.file) ?? '') + data.message);
+    }
     if (type === 'test:start') file.titles[data.nesting] = data.name;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     const outcome = classify(type, data);
+    if (data.nesting === 0) file.durationMs += data.details?.duration_ms ?? 0;
     if (outcome === undefined) continue;
     counts[outcome] += 1;
     file[outcome] += 1;
     if (outcome === 'failed') file.failures.push(describeFailure(file.titles.slice(0, data.nesting), data));
   }
-  yield* finish(file);
+  yield* finish(file, outputs);
   if (process.env.ANNEAL_TEST_SUMMARY) writeFileSync(process.env.ANNEAL_TEST_SUMMARY, JSON.stringify(counts));
 }
 
@@ -29,13 +34,12 @@ const OF_A_FILE = new Set(['test:start', 'test:pass', 'test:fail']);
 function newFile(name) {
   return {
     name,
-    startedAt: performance.now(),
+    durationMs: 0,
     passed: 0,
     failed: 0,
     skipped: 0,
     titles: [],
     failures: [],
-    output: [],
   };
 }
 
@@ -54,15 +58,15 @@ function describeFailure(parents, data) {
   return `  ✖ ${[...parents, data.name].join(' > ')}\n${text.replace(/^/gm, '      ')}\n`;
 }
 
-function* finish(file) {
+function* finish(file, outputs) {
   const total = file.passed + file.failed + file.skipped;
   if (file.name === undefined || total === 0) return;
   const skipped = file.skipped > 0 ? `, ${file.skipped} skipped` : '';
   const failed = file.failed > 0 ? `, ${file.failed} failed` : '';
-  const time = ((performance.now() - file.startedAt) / 1000).toFixed(1);
+  const time = (file.durationMs / 1000).toFixed(1);
   yield `${file.failed > 0 ? '✖' : '✔'} ${path.relative(process.cwd(), file.name)}: ${file.passed} passed${failed}${skipped} (${time} s)\n`;
   if (file.failed === 0) return;
   yield* file.failures;
-  if (file.output.length > 0)
-    yield `  output of the file:\n${file.output.join('').replace(/^/gm, '      ')}\n`;
+  const output = outputs.get(file.name);
+  if (output !== undefined) yield ['  output of the file:', output.replace(/^/gm, '      '), ''].join('\n');
 }

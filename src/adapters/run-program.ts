@@ -25,17 +25,23 @@ export async function runProgram(program: Program): Promise<ProgramResult> {
     const child = spawn(program.file, program.args, {
       ...(program.env === undefined ? {} : { env: program.env }),
       ...(program.cwd === undefined ? {} : { cwd: program.cwd }),
-      ...(program.timeoutMs === undefined
-        ? {}
-        : { timeout: program.timeoutMs, killSignal: 'SIGKILL' as const }),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
     child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
+    // Not spawn's own `timeout`: its timer outlives a program that could not be started, and keeps us from ending.
+    const timer =
+      program.timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => child.kill('SIGKILL'), program.timeoutMs);
+    const settle = (result: ProgramResult) => {
+      clearTimeout(timer);
+      resolve(result);
+    };
     const text = (chunks: Buffer[]) => Buffer.concat(chunks).toString('utf8');
-    child.once('error', (error) => resolve({ code: null, stdout: text(stdout), stderr: error.message }));
-    child.once('close', (code) => resolve({ code, stdout: text(stdout), stderr: text(stderr) }));
+    child.once('error', (error) => settle({ code: null, stdout: text(stdout), stderr: error.message }));
+    child.once('close', (code) => settle({ code, stdout: text(stdout), stderr: text(stderr) }));
   });
 }
