@@ -1,4 +1,4 @@
-import { CancellationScope, CancelledFailure, Trigger, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
 import { digestOfText } from '../core/digest.js';
 import type { CallKey, CallKind, JournalEntry, PendingCall } from '../core/journal.js';
@@ -34,7 +34,8 @@ export class RunContext {
   readonly view: RunView;
   readonly snapshot: RunSnapshot;
   /** Resolves when the run is to continue as new; nothing is in flight then and nothing more is delivered. */
-  readonly continuing = new Trigger<'continue'>();
+  readonly continuing: Promise<'continue'>;
+  private resolveContinuing: (signal: 'continue') => void = () => undefined;
   private readonly rootScope = CancellationScope.current();
   private readonly dispatched = new Map<string, number>();
   private inFlight = 0;
@@ -43,6 +44,9 @@ export class RunContext {
   constructor(view: RunView, snapshot: RunSnapshot, continuation: Continuation | undefined) {
     this.view = view;
     this.snapshot = snapshot;
+    this.continuing = new Promise((resolve) => {
+      this.resolveContinuing = resolve;
+    });
     this.player = new JournalPlayer(continuation?.journal ?? { version: 1, entries: [], pending: {} }, () => this.continueIfQuiet(wantsToContinue(snapshot)));
   }
 
@@ -117,7 +121,7 @@ export class RunContext {
     if (this.continued) return true;
     if (!wanted || this.inFlight > 0 || this.cancelRequested()) return false;
     this.continued = true;
-    this.continuing.resolve('continue');
+    this.resolveContinuing('continue');
     return true;
   }
 

@@ -1,0 +1,148 @@
+import type { PoolActivities } from '../core/activities.js';
+import { attemptName, type AttemptFailed, type AttemptOutcome, type AttemptRequest, type AttemptSucceeded } from '../core/attempt.js';
+import { AnnealError } from '../core/failures.js';
+import { sortCancellation } from './attempt-signals.js';
+import type { CacheIndex } from './cache.js';
+import type { ActivityContext, Clock } from './ports/activity-context.js';
+import type { AttemptExecutor, AttemptProgress, StreamedMetric } from './ports/executor.js';
+import type { Executions } from './ports/executions.js';
+import type { StepTracking } from './tracking-step.js';
+
+/** What {@link createPoolActivities} is made of. */
+export interface PoolActivityDeps {
+  /** The executor of a pool, by the pool's name. */
+  readonly executorOf: (pool: string) => AttemptExecutor;
+  readonly tracking?: StepTracking;
+  readonly cache: CacheIndex;
+  readonly executions: Executions;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly context: () => ActivityContext;
+}
+
+const HEARTBEAT_MS = 2_000;
+
+/** The activities of a pool's workers. */
+export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
+  return {
+    executeAttempt: async (request, cacheKey) => await executeAttempt(deps, request, cacheKey),
+    endAttempt: async (request) => {
+      const context = deps.context();
+      const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
+      try {
+        await deps.executorOf(request.pool).end(nameOf(context, request), { graceMs: request.stopGraceMs });
+      } finally {
+        clearInterval(beat);
+      }
+    },
+  };
+}
+
+async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest, cacheKey: string | undefined): Promise<AttemptOutcome> {
+  const context = deps.context();
+  const name = nameOf(context, request);
+  let progress: AttemptProgress = { phase: 'queued', sinceMs: deps.clock.nowMs(), adopted: false };
+  const beat = () => context.heartbeat({ attempt: name, ...progress });
+  beat();
+  const timer = setInterval(beat, HEARTBEAT_MS);
+  const startedAtMs = deps.clock.nowMs();
+  try {
+    const outcome = await runTracked(deps, { context, request, name, onProgress: (next) => void (progress = next) });
+    if (outcome.kind === 'succeeded' && cacheKey !== undefined) await rememberQuietly(deps, cacheKey, { outcome, runId: context.workflowId });
+    return outcome;
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    return outcomeOfError(error, { request, name, startedAtMs, endedAtMs: deps.clock.nowMs() });
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** The step has succeeded; an index that cannot be written costs a later hit, nothing else. */
+async function rememberQuietly(deps: PoolActivityDeps, key: string, made: { readonly outcome: AttemptSucceeded; readonly runId: string }): Promise<void> {
+  try {
+    await deps.cache.store(key, made);
+  } catch {
+    return;
+  }
+}
+
+interface TrackedAttempt {
+  readonly context: ActivityContext;
+  readonly request: AttemptRequest;
+  readonly name: string;
+  readonly onProgress: (progress: AttemptProgress) => void;
+}
+
+/** Runs the attempt between opening and closing its MLflow run. */
+async function runTracked(deps: PoolActivityDeps, { context, request, name, onProgress }: TrackedAttempt): Promise<AttemptOutcome> {
+  const { workflowId, epoch } = context;
+  const opened = await deps.tracking?.openStepRun({ request, name, runId: workflowId });
+  const curve = createCurve(deps.tracking, opened?.runId);
+  const signals = sortCancellation(context.signal, { workflowId, runId: epoch }, deps.executions);
+  const launch = { request, name, runId: workflowId, environment: opened?.environment ?? {} };
+  try {
+    const outcome = await deps.executorOf(request.pool).run(launch, { ...signals, onProgress, onMetrics: curve.add });
+    await curve.flush();
+    if (!opened || !deps.tracking) return outcome;
+    await deps.tracking.closeStepRun({ request, trackingRunId: opened.runId, outcome });
+    return outcome.kind === 'succeeded' ? { ...outcome, trackingRunId: opened.runId } : outcome;
+  } catch (error) {
+    if (signals.cancelled.aborted && opened) await closeQuietly(deps, { request, trackingRunId: opened.runId });
+    throw error;
+  }
+}
+
+/** Points of the metrics stream go to MLflow in order, off the path of the attempt; what cannot be sent is sent again with the next. */
+function createCurve(tracking: StepTracking | undefined, runId: string | undefined) {
+  let unsent: StreamedMetric[] = [];
+  let sending: Promise<void> = Promise.resolve();
+  const send = async () => {
+    if (!tracking || runId === undefined || unsent.length === 0) return;
+    const points = unsent;
+    unsent = [];
+    try {
+      await tracking.logPoints(runId, points);
+    } catch {
+      unsent = [...points, ...unsent];
+    }
+  };
+  const queue = () => (sending = sending.then(send));
+  return {
+    add: (points: readonly StreamedMetric[]) => {
+      unsent.push(...points);
+      void queue();
+    },
+    flush: async () => {
+      await queue();
+    },
+  };
+}
+
+/** The run is being cancelled: MLflow being away must not hold that up. What stays open is closed with the run. */
+async function closeQuietly(deps: PoolActivityDeps, closing: { readonly request: AttemptRequest; readonly trackingRunId: string }): Promise<void> {
+  try {
+    await deps.tracking?.closeStepRun({ ...closing, outcome: { kind: 'cancelled', endedAtMs: deps.clock.nowMs() } });
+  } catch {
+    return;
+  }
+}
+
+function nameOf(context: ActivityContext, request: Pick<AttemptRequest, 'step' | 'index' | 'attempt'>): string {
+  const { namespace, workflowId, epoch } = context;
+  return attemptName({ namespace, workflowId, epoch, step: request.step, index: request.index, attempt: request.attempt });
+}
+
+/** An error that is not an outcome becomes one, so that it spends the budget it belongs to instead of Temporal's endless retry. */
+function outcomeOfError(error: unknown, attempt: { readonly request: AttemptRequest; readonly name: string; readonly startedAtMs: number; readonly endedAtMs: number }): AttemptFailed {
+  const known = error instanceof AnnealError;
+  const text = error instanceof Error ? error.message : String(error);
+  return {
+    kind: 'failed',
+    attemptName: attempt.name,
+    code: known ? error.code : 'Unknown',
+    message: known ? text : `Step "${attempt.request.step}" could not be run: ${text}.`,
+    logTail: [],
+    startedAtMs: attempt.startedAtMs,
+    endedAtMs: attempt.endedAtMs,
+  };
+}

@@ -1,0 +1,53 @@
+import type { CacheEntry } from '../core/activities.js';
+import type { ArtifactRef, Manifest } from '../core/artifacts.js';
+import type { AttemptSucceeded } from '../core/attempt.js';
+import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
+import type { Clock } from './ports/activity-context.js';
+
+/** The index of finished steps that later calls may reuse. */
+export interface CacheIndex {
+  /** The entry of a key, if it is young enough and every file behind it is still there with its size. */
+  lookUp(key: string, ttlMs: number | undefined): Promise<CacheEntry | null>;
+  /** Adds a finished step; the first writer of a key wins until its entry no longer verifies. */
+  store(key: string, made: { readonly outcome: AttemptSucceeded; readonly runId: string }): Promise<void>;
+}
+
+/** A cache index in the artifact store. */
+export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs'>): CacheIndex {
+  return {
+    lookUp: async (key, ttlMs) => {
+      const entry = await readEntry(store, key);
+      if (!entry || (ttlMs !== undefined && clock.nowMs() - entry.storedAtMs > ttlMs)) return null;
+      const whole = await Promise.all(Object.values(entry.outputs).map(async (ref) => await isWhole(store, ref)));
+      return whole.every(Boolean) ? entry : null;
+    },
+    store: async (key, { outcome, runId }) => {
+      const { attemptName, outputs, parameters } = outcome;
+      const entry: CacheEntry = { key, runId, attemptName, storedAtMs: clock.nowMs(), outputs, parameters };
+      await store.putBytes(storeKeys.cache(key), new TextEncoder().encode(JSON.stringify(entry)));
+    },
+  };
+}
+
+async function readEntry(store: ArtifactStore, key: string): Promise<CacheEntry | null> {
+  const bytes = await store.readBytes(storeKeys.cache(key));
+  if (!bytes) return null;
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as CacheEntry;
+  } catch {
+    return null;
+  }
+}
+
+/** Size check of every file, as the manifest beside the output lists them; contents are not read. */
+async function isWhole(store: ArtifactStore, ref: ArtifactRef): Promise<boolean> {
+  const key = store.keyOf(ref.uri);
+  if (ref.form === 'file') return (await store.stat(key))?.sizeBytes === ref.sizeBytes;
+  const bytes = await store.readBytes(`${key.slice(0, key.indexOf('/outputs/'))}/manifest.json`);
+  if (!bytes) return false;
+  const { outputs } = JSON.parse(new TextDecoder().decode(bytes)) as Manifest;
+  const files = Object.values(outputs).find((output) => output.uri === ref.uri)?.files;
+  if (!files) return false;
+  const sizes = await Promise.all(files.map(async (file) => (await store.stat(`${key}/${file.path}`))?.sizeBytes === file.sizeBytes));
+  return sizes.every(Boolean);
+}

@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
+import type { Payload, PayloadCodec } from '@temporalio/common';
+import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
+import { AnnealError } from '../core/failures.js';
+
+/** Payloads above this many bytes go to the store and travel by reference. */
+export const PAYLOAD_LIMIT_BYTES = 32 * 1024;
+
+const ENCODING = 'binary/anneal-reference';
+const compress = promisify(gzip);
+const decompress = promisify(gunzip);
+
+/**
+ * Keeps large payloads out of Temporal's history: bytes above {@link PAYLOAD_LIMIT_BYTES} are gzipped into the store under their
+ * sha256, and the payload names them. Clients, workers and replay need the same codec.
+ * A reference whose object is gone fails with `InputMissing`.
+ */
+export function createPayloadCodec(store: ArtifactStore): PayloadCodec {
+  return {
+    encode: async (payloads) => await Promise.all(payloads.map(async (payload) => await encode(store, payload))),
+    decode: async (payloads) => await Promise.all(payloads.map(async (payload) => await decode(store, payload))),
+  };
+}
+
+async function encode(store: ArtifactStore, payload: Payload): Promise<Payload> {
+  if ((payload.data?.length ?? 0) <= PAYLOAD_LIMIT_BYTES) return payload;
+  const metadata = Object.fromEntries(Object.entries(payload.metadata ?? {}).map(([key, value]) => [key, toBase64(value)]));
+  const head = Buffer.from(JSON.stringify(metadata));
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(head.length);
+  const bytes = await compress(Buffer.concat([length, head, payload.data ?? new Uint8Array()]));
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  await store.putBytes(storeKeys.payload(sha256), bytes, { ifAbsent: true });
+  const reference = { key: storeKeys.payload(sha256), bytes: payload.data?.length ?? 0 };
+  return { metadata: { encoding: Buffer.from(ENCODING) }, data: Buffer.from(JSON.stringify(reference)) };
+}
+
+async function decode(store: ArtifactStore, payload: Payload): Promise<Payload> {
+  if (Buffer.from(payload.metadata?.['encoding'] ?? []).toString() !== ENCODING) return payload;
+  const { key } = JSON.parse(Buffer.from(payload.data ?? []).toString()) as { key: string };
+  const stored = await store.readBytes(key);
+  if (!stored) throw new AnnealError('InputMissing', `A large payload of this run is no longer in the store (${store.uriOf(key)}).`);
+  const bytes = await decompress(stored);
+  const headLength = bytes.readUInt32BE(0);
+  const head = JSON.parse(bytes.subarray(4, 4 + headLength).toString()) as { [key: string]: string };
+  const metadata = Object.fromEntries(Object.entries(head).map(([name, value]) => [name, Buffer.from(value, 'base64')]));
+  return { metadata, data: bytes.subarray(4 + headLength) };
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64');
+}
