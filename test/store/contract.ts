@@ -8,10 +8,14 @@ import { after, before, describe, test } from 'node:test';
 import type { ArtifactStore, StoredObject } from '../../src/core/artifact-store.js';
 
 const text = (value: string) => new TextEncoder().encode(value);
-const hasCode = (code: string) => (error: unknown) => error instanceof Error && 'code' in error && error.code === code;
+const hasCode = (code: string) => (error: unknown) =>
+  error instanceof Error && 'code' in error && error.code === code;
 
 /** What every artifact store does. `create` gives an empty store; `stop` ends what it needed. */
-export function describeArtifactStore(name: string, create: () => Promise<{ readonly store: ArtifactStore; stop(): Promise<void> }>): void {
+export function describeArtifactStore(
+  name: string,
+  create: () => Promise<{ readonly store: ArtifactStore; stop(): Promise<void> }>,
+): void {
   describe(`artifact store: ${name}`, () => {
     let store: ArtifactStore;
     let local: string;
@@ -42,10 +46,15 @@ export function describeArtifactStore(name: string, create: () => Promise<{ read
     });
 
     test('lets the first of many writers win when asked', async () => {
-      const writers = Array.from({ length: 8 }, (_, index) => store.putBytes('bytes/first', text(String(index)), { ifAbsent: true }));
+      const writers = Array.from({ length: 8 }, (_, index) =>
+        store.putBytes('bytes/first', text(String(index)), { ifAbsent: true }),
+      );
       const results = await Promise.all(writers);
       assert.equal(results.filter((result) => result === 'stored').length, 1);
-      assert.equal(Buffer.from((await store.readBytes('bytes/first')) ?? []).toString(), String(results.indexOf('stored')));
+      assert.equal(
+        Buffer.from((await store.readBytes('bytes/first')) ?? []).toString(),
+        String(results.indexOf('stored')),
+      );
     });
 
     test('answers undefined for what is not there, and for a folder', async () => {
@@ -61,7 +70,11 @@ export function describeArtifactStore(name: string, create: () => Promise<{ read
       const bytes = Buffer.alloc(3_000_000, 'abc');
       await writeFile(file, bytes);
       const entry = await store.putFile('models/x/model.bin', file);
-      assert.deepEqual(entry, { path: 'model.bin', sizeBytes: 3_000_000, sha256: createHash('sha256').update(bytes).digest('hex') });
+      assert.deepEqual(entry, {
+        path: 'model.bin',
+        sizeBytes: 3_000_000,
+        sha256: createHash('sha256').update(bytes).digest('hex'),
+      });
       assert.equal((await store.stat('models/x/model.bin'))?.sizeBytes, 3_000_000);
       await writeFile(file, 'changed afterwards');
       assert.equal((await store.readBytes('models/x/model.bin'))?.byteLength, 3_000_000);
@@ -95,9 +108,18 @@ export function describeArtifactStore(name: string, create: () => Promise<{ read
     test('lists what starts with a prefix, in key order', async () => {
       const keys = ['list/a', 'list/a.txt', 'list/a0/x', 'list/ab/c', 'list/b/1', 'list/b/10', 'list/b/2'];
       for (const key of [...keys].reverse()) await store.putBytes(key, text(key));
-      assert.deepEqual((await list('list/')).map(({ key }) => key), [...keys].sort());
-      assert.deepEqual((await list('list/a')).map(({ key }) => key), ['list/a', 'list/a.txt', 'list/a0/x', 'list/ab/c']);
-      assert.deepEqual((await list('list/b/1')).map(({ key }) => key), ['list/b/1', 'list/b/10']);
+      assert.deepEqual(
+        (await list('list/')).map(({ key }) => key),
+        [...keys].sort(),
+      );
+      assert.deepEqual(
+        (await list('list/a')).map(({ key }) => key),
+        ['list/a', 'list/a.txt', 'list/a0/x', 'list/ab/c'],
+      );
+      assert.deepEqual(
+        (await list('list/b/1')).map(({ key }) => key),
+        ['list/b/1', 'list/b/10'],
+      );
       assert.deepEqual(await list('list/none/'), []);
       assert.equal((await list('list/a.txt'))[0]?.sizeBytes, 10);
     });
@@ -106,7 +128,10 @@ export function describeArtifactStore(name: string, create: () => Promise<{ read
       for (const key of ['gone/x/1', 'gone/x/y/2', 'gone/xy']) await store.putBytes(key, text(key));
       await store.removeAll('gone/x/');
       await store.removeAll('gone/x/');
-      assert.deepEqual((await list('gone/')).map(({ key }) => key), ['gone/xy']);
+      assert.deepEqual(
+        (await list('gone/')).map(({ key }) => key),
+        ['gone/xy'],
+      );
       await assert.rejects(store.removeAll('gone/x'), hasCode('InvalidInput'));
     });
 
@@ -116,11 +141,13 @@ export function describeArtifactStore(name: string, create: () => Promise<{ read
         assert.ok(uri.startsWith(`${store.rootUri}/`), uri);
         assert.equal(store.keyOf(uri), key);
       }
-      for (const uri of ['s3://elsewhere/a', 'file:///elsewhere/a', store.rootUri]) assert.throws(() => store.keyOf(uri), hasCode('InvalidInput'));
+      for (const uri of ['s3://elsewhere/a', 'file:///elsewhere/a', store.rootUri])
+        assert.throws(() => store.keyOf(uri), hasCode('InvalidInput'));
     });
 
     test('refuses keys that leave the store', async () => {
-      for (const key of ['', '/a', 'a/', 'a//b', '.', '../a', 'a/../b']) await assert.rejects(store.putBytes(key, text('x')), hasCode('InvalidInput'));
+      for (const key of ['', '/a', 'a/', 'a//b', '.', '../a', 'a/../b'])
+        await assert.rejects(store.putBytes(key, text('x')), hasCode('InvalidInput'));
     });
   });
 }

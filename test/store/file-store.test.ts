@@ -10,7 +10,10 @@ import { describeArtifactStore } from './contract.js';
 for (const shareFiles of [true, false]) {
   describeArtifactStore(`file, ${shareFiles ? 'shared' : 'copied'} files`, async () => {
     const root = await mkdtemp(path.join(tmpdir(), 'anneal-store-'));
-    return { store: createFileStore({ root: path.join(root, 'store'), shareFiles }), stop: () => rm(root, { recursive: true, force: true }) };
+    return {
+      store: createFileStore({ root: path.join(root, 'store'), shareFiles }),
+      stop: () => rm(root, { recursive: true, force: true }),
+    };
   });
 }
 

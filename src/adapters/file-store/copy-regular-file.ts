@@ -23,7 +23,9 @@ export async function copyRegularFile(source: string, target: string): Promise<v
 }
 
 /** Size and hex sha256 of a regular file. */
-export async function hashRegularFile(file: string): Promise<{ readonly sizeBytes: number; readonly sha256: string }> {
+export async function hashRegularFile(
+  file: string,
+): Promise<{ readonly sizeBytes: number; readonly sha256: string }> {
   const handle = await openRegularFile(file);
   try {
     const hash = createHash('sha256');
@@ -54,5 +56,9 @@ async function openRegularFile(file: string): Promise<FileHandle> {
 }
 
 function notRegular(file: string, cause?: unknown): AnnealError {
-  return new AnnealError('InvalidInput', `"${file}" is missing or not a regular file; only regular files can be stored.`, { cause });
+  return new AnnealError(
+    'InvalidInput',
+    `"${file}" is missing or not a regular file; only regular files can be stored.`,
+    { cause },
+  );
 }

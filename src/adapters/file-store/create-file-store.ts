@@ -23,7 +23,11 @@ export interface FileStoreOptions {
 /** An artifact store in a folder of this machine. Objects are read-only files; a write is a temporary file, fsync, rename. */
 export function createFileStore(options: FileStoreOptions): ArtifactStore {
   const root = path.resolve(options.root);
-  const place = { root, incoming: path.join(root, INCOMING), shareFiles: options.shareFiles ?? process.getuid?.() !== 0 };
+  const place = {
+    root,
+    incoming: path.join(root, INCOMING),
+    shareFiles: options.shareFiles ?? process.getuid?.() !== 0,
+  };
   const rootUri = pathToFileURL(root).href;
   const pathOf = (key: string) => path.join(root, ...checkKey(key));
   return {
@@ -47,7 +51,10 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
       return await attempt('store', key, () =>
         withTemporaryFile(place.incoming, async (temporary) => {
           await writeWhole(temporary, bytes);
-          return await placeFile(temporary, target, { durable: true, ifAbsent: putOptions?.ifAbsent === true });
+          return await placeFile(temporary, target, {
+            durable: true,
+            ifAbsent: putOptions?.ifAbsent === true,
+          });
         }),
       );
     },
@@ -62,7 +69,11 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
     },
     list: (prefix) => listObjects(root, prefix),
     removeAll: async (prefix) => {
-      if (!prefix.endsWith('/')) throw new AnnealError('InvalidInput', `Only a prefix that ends in "/" can be removed, found "${prefix}".`);
+      if (!prefix.endsWith('/'))
+        throw new AnnealError(
+          'InvalidInput',
+          `Only a prefix that ends in "/" can be removed, found "${prefix}".`,
+        );
       const folder = pathOf(prefix.slice(0, -1));
       await attempt('remove', prefix, () => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
     },
@@ -74,8 +85,14 @@ const INCOMING = '.incoming';
 
 function checkKey(key: string): string[] {
   const segments = key.split('/');
-  if (segments[0] === INCOMING || segments.some((segment) => ['', '.', '..'].includes(segment) || segment.includes('\0')))
-    throw new AnnealError('InvalidInput', `"${key}" is not a key of the artifact store: it must be relative, "/"-separated, without empty, "." or ".." segments.`);
+  if (
+    segments[0] === INCOMING ||
+    segments.some((segment) => ['', '.', '..'].includes(segment) || segment.includes('\0'))
+  )
+    throw new AnnealError(
+      'InvalidInput',
+      `"${key}" is not a key of the artifact store: it must be relative, "/"-separated, without empty, "." or ".." segments.`,
+    );
   return segments;
 }
 
@@ -83,7 +100,10 @@ function keyOf(root: string, uri: string): string {
   const file = uri.startsWith('file:///') ? fileURLToPath(uri) : undefined;
   const key = file === undefined ? '' : path.relative(root, file).split(path.sep).join('/');
   if (key === '' || key === '..' || key.startsWith('../'))
-    throw new AnnealError('InvalidInput', `"${uri}" is not in this artifact store, whose URIs start with ${pathToFileURL(root).href}/.`);
+    throw new AnnealError(
+      'InvalidInput',
+      `"${uri}" is not in this artifact store, whose URIs start with ${pathToFileURL(root).href}/.`,
+    );
   return key;
 }
 
@@ -119,13 +139,21 @@ async function statObject(root: string, key: string): Promise<StoredObject | und
   const file = path.join(root, ...checkKey(key));
   const found = await attempt('read', key, () => stat(file).catch(undefinedWhenAbsent));
   if (found === undefined || !found.isFile()) return undefined;
-  return { key, uri: pathToFileURL(file).href, sizeBytes: found.size, modifiedAtMs: Math.floor(found.mtimeMs) };
+  return {
+    key,
+    uri: pathToFileURL(file).href,
+    sizeBytes: found.size,
+    modifiedAtMs: Math.floor(found.mtimeMs),
+  };
 }
 
 async function fetchObject(file: string, localPath: string, shareFiles: boolean): Promise<void> {
   const found = await stat(file).catch(undefinedWhenAbsent);
   if (found === undefined || !found.isFile())
-    throw new AnnealError('InputMissing', `"${file}" is no longer in the artifact store. Run the step that made it again.`);
+    throw new AnnealError(
+      'InputMissing',
+      `"${file}" is no longer in the artifact store. Run the step that made it again.`,
+    );
   await rm(localPath, { force: true });
   for (const way of [reflink, ...(shareFiles ? [hardLink] : [])]) if (await way(file, localPath)) return;
   await copyFile(file, localPath, constants.COPYFILE_EXCL);
@@ -137,7 +165,10 @@ async function reflink(from: string, to: string): Promise<boolean> {
     return true;
   } catch (error) {
     await rm(to, { force: true });
-    if (hasErrorCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'ENOSYS', 'EINVAL', 'ENOTTY', 'EPERM', 'EACCES')) return false;
+    if (
+      hasErrorCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'ENOSYS', 'EINVAL', 'ENOTTY', 'EPERM', 'EACCES')
+    )
+      return false;
     throw error;
   }
 }
@@ -158,13 +189,21 @@ async function* listObjects(root: string, prefix: string): AsyncGenerator<Stored
   yield* walk({ root, prefix }, folder);
 }
 
-async function* walk(search: { readonly root: string; readonly prefix: string }, folder: string): AsyncGenerator<StoredObject> {
-  const read = () => readdir(path.join(search.root, folder), { withFileTypes: true }).catch(undefinedWhenAbsent);
+async function* walk(
+  search: { readonly root: string; readonly prefix: string },
+  folder: string,
+): AsyncGenerator<StoredObject> {
+  const read = () =>
+    readdir(path.join(search.root, folder), { withFileTypes: true }).catch(undefinedWhenAbsent);
   const entries = (await attempt('list', folder, read)) ?? [];
   // A folder sorts as its name and a slash: that is the order of the keys below it.
   const keys = entries.map((entry) => folder + entry.name + (entry.isDirectory() ? '/' : '')).sort();
   for (const key of keys) {
-    if (key === `${INCOMING}/` || !(key.startsWith(search.prefix) || (key.endsWith('/') && search.prefix.startsWith(key)))) continue;
+    if (
+      key === `${INCOMING}/` ||
+      !(key.startsWith(search.prefix) || (key.endsWith('/') && search.prefix.startsWith(key)))
+    )
+      continue;
     if (key.endsWith('/')) yield* walk(search, key);
     else {
       const found = await statObject(search.root, key);

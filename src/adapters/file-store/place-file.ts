@@ -13,7 +13,10 @@ export interface PlaceOptions {
 }
 
 /** Runs `fill` with the path of a temporary file in `directory` and removes what is left of it. */
-export async function withTemporaryFile<T>(directory: string, fill: (file: string) => Promise<T>): Promise<T> {
+export async function withTemporaryFile<T>(
+  directory: string,
+  fill: (file: string) => Promise<T>,
+): Promise<T> {
   const file = path.join(directory, `${process.pid}-${randomUUID()}`);
   await mkdir(directory, { recursive: true });
   try {
@@ -27,7 +30,11 @@ export async function withTemporaryFile<T>(directory: string, fill: (file: strin
  * Makes a temporary file visible under its final name in one step: by rename, or by link where the first writer must win.
  * Both files are on one file system.
  */
-export async function placeFile(temporary: string, target: string, options: PlaceOptions = {}): Promise<'stored' | 'exists'> {
+export async function placeFile(
+  temporary: string,
+  target: string,
+  options: PlaceOptions = {},
+): Promise<'stored' | 'exists'> {
   const parent = path.dirname(target);
   const move = async () => {
     if (options.ifAbsent === true) await link(temporary, target);

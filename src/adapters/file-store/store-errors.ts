@@ -2,7 +2,9 @@ import { AnnealError } from '../../core/failures.js';
 
 /** Whether an error is the operating system's, with one of these codes. */
 export function hasErrorCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
+  return (
+    error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code)
+  );
 }
 
 /** An error of the operating system as the store's: what was done, to what, and what to look at. */
@@ -12,5 +14,9 @@ export function toStoreError(action: string, key: string, error: unknown): Annea
   const next = hasErrorCode(error, 'ENOSPC', 'EDQUOT')
     ? 'Free space on that disk.'
     : 'Check that the folder of the store exists and can be written.';
-  return new AnnealError('StoreUnavailable', `The artifact store cannot ${action} "${key}": ${reason}. ${next}`, { cause: error });
+  return new AnnealError(
+    'StoreUnavailable',
+    `The artifact store cannot ${action} "${key}": ${reason}. ${next}`,
+    { cause: error },
+  );
 }

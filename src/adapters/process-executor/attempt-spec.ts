@@ -1,0 +1,56 @@
+import type { AttemptOutcome, AttemptRequest } from '../../core/attempt.js';
+import type { AttemptProgress } from '../../activities/ports/executor.js';
+import type { ProcessIdentity } from '../process-identity.js';
+
+/** What a supervisor reads before it does anything. Holds no secret: those come in the supervisor's environment. */
+export interface AttemptSpec {
+  readonly version: 1;
+  readonly name: string;
+  readonly runId: string;
+  readonly request: AttemptRequest;
+  /** Environment beside the step's own. */
+  readonly environment: { readonly [name: string]: string };
+  /** `rootUri` of the artifact store. */
+  readonly storeUri: string;
+  /** Folder that holds the files of the step's code, by their paths relative to anneal.yaml. */
+  readonly codeDir: string;
+  /** The `bin` folder of the step's Python environment. */
+  readonly pythonBin?: string;
+  readonly gpu: { readonly count: number; readonly devices: readonly string[]; readonly leasesDir: string };
+  readonly preparedAtMs: number;
+  /** The command is ended when nobody has touched `claimed` for so long. */
+  readonly unclaimedMs: number;
+  /** An entry that is not renamed from `*.tmp` is whole when unchanged for so long. */
+  readonly checkpointSettleMs: number;
+}
+
+/** What the supervisor is doing. */
+export type AttemptStatus = Pick<AttemptProgress, 'phase' | 'sinceMs'>;
+
+/** The command as it runs: leader of its own process group. */
+export interface CommandRecord {
+  readonly identity: ProcessIdentity;
+  /** When the machine started, by its clock: no process of an earlier start is alive. */
+  readonly bootedAtMs: number;
+  readonly startedAtMs: number;
+}
+
+/** Somebody wants the attempt to end. */
+export interface StopRequest {
+  readonly graceMs: number;
+}
+
+/** Who ended an attempt on purpose. */
+export type StoppedBy = 'request' | 'signal' | 'unclaimed';
+
+/** How an attempt ended, as its supervisor saw it. */
+export interface AttemptResult {
+  readonly outcome: AttemptOutcome;
+  /** Set when the attempt was ended on purpose; the outcome then says `AttemptKilled` or `AttemptLost`. */
+  readonly stopped?: StoppedBy;
+}
+
+/** Name of the environment variable that holds a secret: `ANNEAL_SECRET_<NAME>_<KEY>`. */
+export function secretVariable(secret: { readonly name: string; readonly key: string }): string {
+  return `ANNEAL_SECRET_${secret.name}_${secret.key}`.toUpperCase().replace(/[^A-Z0-9]/g, '_');
+}

@@ -1,0 +1,101 @@
+import path from 'node:path';
+
+import type { AttemptLaunch, AttemptWatch } from '../../activities/ports/executor.js';
+import type { AttemptFailed } from '../../core/attempt.js';
+import { AnnealError } from '../../core/failures.js';
+import { gpuCount } from '../../core/pools.js';
+import type { AttemptSpec } from './attempt-spec.js';
+import type { ProcessExecutorDeps } from './executor-deps.js';
+import { readSecrets } from './secrets.js';
+
+/** Everything that an attempt's supervisor needs to know, with the Python environment made; or why there can be no such attempt. */
+export async function buildAttemptSpec(
+  deps: ProcessExecutorDeps,
+  launch: AttemptLaunch,
+  watch: AttemptWatch,
+): Promise<AttemptSpec | AttemptFailed> {
+  const { request, name, runId, environment } = launch;
+  const preparedAtMs = deps.clock.nowMs();
+  const codeDir = path.join(deps.buildsDir, request.build, 'code');
+  watch.onProgress({ phase: 'preparing', sinceMs: preparedAtMs, adopted: false });
+  try {
+    // Said before anything runs; the values themselves go to the supervisor alone.
+    await readSecrets(request.env, deps);
+    const pythonBin = await makePython(deps, { launch, codeDir }, watch);
+    const count = gpuCount(request.resources);
+    const devices = count === 0 ? [] : await deps.gpus.discover();
+    return {
+      version: 1,
+      name,
+      runId,
+      request,
+      environment,
+      storeUri: deps.store.rootUri,
+      codeDir,
+      ...(pythonBin === undefined ? {} : { pythonBin }),
+      gpu: { count, devices, leasesDir: deps.gpus.leasesDir },
+      preparedAtMs,
+      unclaimedMs: deps.unclaimedMs ?? UNCLAIMED_MS,
+      checkpointSettleMs: deps.checkpointSettleMs ?? SETTLE_MS,
+    };
+  } catch (error) {
+    if (!(error instanceof AnnealError)) throw error;
+    const message = `Step "${request.step}": ${error.message}`;
+    return {
+      kind: 'failed',
+      attemptName: name,
+      code: error.code,
+      message,
+      logTail: [],
+      startedAtMs: preparedAtMs,
+      endedAtMs: deps.clock.nowMs(),
+    };
+  }
+}
+
+const UNCLAIMED_MS = 5 * 60_000;
+const SETTLE_MS = 10_000;
+
+async function makePython(
+  deps: ProcessExecutorDeps,
+  { launch, codeDir }: { readonly launch: AttemptLaunch; readonly codeDir: string },
+  watch: AttemptWatch,
+): Promise<string | undefined> {
+  const { python } = launch.request;
+  if (python === undefined) return undefined;
+  const signal = AbortSignal.any([watch.cancelled, watch.detached]);
+  const made = deps
+    .ensurePython({ ...python, requirements: path.join(codeDir, python.requirements) }, signal)
+    .catch((error: unknown) => {
+      signal.throwIfAborted();
+      if (error instanceof AnnealError) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new AnnealError(
+        'EnvironmentFailed',
+        `its Python environment (${python.requirements}) could not be made: ${reason}`,
+        { cause: error },
+      );
+    });
+  return (await untilAborted(made, signal)).bin;
+}
+
+/** An installation takes minutes; a cancel need not wait for it. What it makes stays in the cache. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, stop } = rejectionOf(signal);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    stop();
+    work.catch(() => undefined);
+  }
+}
+
+function rejectionOf(signal: AbortSignal): { readonly promise: Promise<never>; stop(): void } {
+  let onAbort: () => void = () => undefined;
+  const promise = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort);
+  });
+  return { promise, stop: () => signal.removeEventListener('abort', onAbort) };
+}

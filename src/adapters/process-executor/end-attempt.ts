@@ -1,0 +1,134 @@
+import { uptime } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { ArtifactStore } from '../../core/artifact-store.js';
+import { storeKeys } from '../../core/artifact-store.js';
+import type { AttemptOutcome } from '../../core/attempt.js';
+import type { FailureCode } from '../../core/failures.js';
+import { endProcess, isSameProcess, readGroupMembers, readProcessIdentity } from '../process-identity.js';
+import type { AttemptPaths } from './attempt-directory.js';
+import { attemptPaths, readJson, removeAttemptDirectory, writeJson } from './attempt-directory.js';
+import type { AttemptSpec, CommandRecord, StopRequest } from './attempt-spec.js';
+import { readAttemptState } from './attempt-state.js';
+import { createCheckpointSync } from './checkpoint-sync.js';
+import { readLogTail } from './log-tail.js';
+import type { AttemptPlace } from './stored-outcome.js';
+import { readStoredOutcome, storeFailure } from './stored-outcome.js';
+
+export interface EndDeps {
+  readonly store: ArtifactStore;
+  readonly attemptsDir: string;
+  readonly clock: { nowMs(): number };
+}
+
+/**
+ * Ends an attempt: asks its supervisor, and takes over from one that does not answer. Resolves when no process of it is left; how it
+ * ended is in the store and its directory is gone.
+ */
+export async function endAttempt(
+  deps: EndDeps,
+  name: string,
+  options: { readonly graceMs: number },
+): Promise<void> {
+  const paths = attemptPaths(deps.attemptsDir, name);
+  const state = await readAttemptState(paths);
+  if (state.kind === 'absent') return;
+  const request: StopRequest = { graceMs: options.graceMs };
+  await writeJson(paths.stop, request);
+  if (state.kind === 'unsupervised') {
+    // A supervisor that is being started now finds the place taken and leaves.
+    const self = await readProcessIdentity(process.pid);
+    if ((await writeJson(paths.supervisor, self, { ifAbsent: true })) === 'exists')
+      return await endAttempt(deps, name, options);
+  } else if (
+    !(await waitUntil(async () => !(await isSameProcess(state.supervisor)), options.graceMs + SUPERVISOR_MS))
+  ) {
+    await endProcess(state.supervisor, { graceMs: 0 });
+  }
+  await closeAttempt(
+    deps,
+    { spec: state.spec, paths },
+    { code: 'AttemptKilled', message: `Step "${state.spec.request.step}" was stopped on request.` },
+  );
+}
+
+/**
+ * Closes an attempt whose supervisor is gone: ends what is left of its command, saves what can be saved and records the outcome. A
+ * manifest in the store counts before everything else; `otherwise` is what the attempt is called if nothing says how it ended.
+ */
+export async function closeAttempt(
+  deps: EndDeps,
+  { spec, paths }: { readonly spec: AttemptSpec; readonly paths: AttemptPaths },
+  otherwise: { readonly code: FailureCode; readonly message: string },
+): Promise<AttemptOutcome> {
+  const { store, attemptsDir, clock } = deps;
+  const place = { executionId: spec.request.executionId, name: spec.name };
+  await endOrphans(paths, spec.request.stopGraceMs, clock);
+  const state = await readAttemptState(paths);
+  if (state.kind === 'ended') {
+    if (state.result.outcome.kind === 'failed') await keepLog(store, place, paths);
+    await storeFailure(store, place, state.result.outcome);
+    await removeAttemptDirectory(attemptsDir, spec.name);
+    return state.result.outcome;
+  }
+  const stored = await readStoredOutcome(store, place);
+  if (stored === undefined && state.kind !== 'absent') {
+    await createCheckpointSync({ store, spec, paths, clock }).sync();
+    await keepLog(store, place, paths);
+    const times = { startedAtMs: spec.preparedAtMs, endedAtMs: clock.nowMs() };
+    await storeFailure(store, place, {
+      kind: 'failed',
+      attemptName: spec.name,
+      ...otherwise,
+      logTail: await readLogTail(paths.log),
+      ...times,
+    });
+  }
+  const outcome = stored ?? (await readStoredOutcome(store, place));
+  if (outcome === undefined)
+    throw new Error(
+      `The directory of attempt ${spec.name} was removed, and the store does not say how it ended.`,
+    );
+  await removeAttemptDirectory(attemptsDir, spec.name);
+  return outcome;
+}
+
+/** Resolves with true when the check holds, or with false after the time. */
+export async function waitUntil(check: () => Promise<boolean>, timeoutMs: number): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    if (await check()) return true;
+    if (performance.now() > deadline) return false;
+    await delay(POLL_MS);
+  }
+}
+
+async function keepLog(
+  store: ArtifactStore,
+  { executionId, name }: AttemptPlace,
+  paths: AttemptPaths,
+): Promise<void> {
+  const key = storeKeys.log(executionId, name);
+  if ((await store.stat(key)) === undefined) await store.putFile(key, paths.log);
+}
+
+const POLL_MS = 50;
+/** A supervisor abandons uploads 5 s after the grace; it is waited for a little longer. */
+const SUPERVISOR_MS = 10_000;
+/** How far the clock may have been set since the command began. */
+const CLOCK_SLACK_MS = 60_000;
+
+/** Ends the command of a supervisor that is gone, by its recorded identity, and every process of its group. */
+async function endOrphans(paths: AttemptPaths, graceMs: number, clock: { nowMs(): number }): Promise<void> {
+  const record = await readJson<CommandRecord>(paths.command);
+  if (record === undefined) return;
+  await endProcess(record.identity, { graceMs, group: true });
+  const bootedAtMs = clock.nowMs() - uptime() * 1_000;
+  // After a restart of the machine the group's number may be anybody's; so it may when a new process has it.
+  if (
+    Math.abs(bootedAtMs - record.bootedAtMs) > CLOCK_SLACK_MS ||
+    (await readProcessIdentity(record.identity.pid)) !== undefined
+  )
+    return;
+  for (const member of await readGroupMembers(record.identity.pid)) await endProcess(member, { graceMs });
+}

@@ -1,0 +1,29 @@
+import type { ArtifactStore } from '../../core/artifact-store.js';
+import type { PythonEnvironment } from '../../core/step.js';
+import type { GpuInventory } from '../gpu-leases.js';
+
+/** What the process executor needs. */
+export interface ProcessExecutorDeps {
+  readonly store: ArtifactStore;
+  /** Folder of the attempts that run on this machine; one for all its workers. */
+  readonly attemptsDir: string;
+  /** Folder of builds: `<buildsDir>/<build>/code/` holds the steps' files. */
+  readonly buildsDir: string;
+  /** The compiled `agent/supervisor.js`. */
+  readonly supervisorPath: string;
+  readonly clock: { nowMs(): number };
+  /** Makes or finds a step's Python environment. `requirements` is a path on this machine. @throws any error: the attempt is `EnvironmentFailed`. */
+  readonly ensurePython: (
+    python: PythonEnvironment,
+    signal: AbortSignal,
+  ) => Promise<{ readonly bin: string }>;
+  readonly gpus: GpuInventory;
+  /** The worker's environment: programs, proxies, and secrets as `ANNEAL_SECRET_<NAME>_<KEY>`. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Only its owner may read it. */
+  readonly secretsFile?: string;
+  /** An attempt that no worker has watched for so long ends itself. Default 5 minutes. */
+  readonly unclaimedMs?: number;
+  /** A checkpoint that is not renamed from `*.tmp` is whole when unchanged for so long. Default 10 s. */
+  readonly checkpointSettleMs?: number;
+}

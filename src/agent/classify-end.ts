@@ -1,0 +1,59 @@
+import { lastLineSentence } from '../adapters/process-executor/log-tail.js';
+import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
+import { formatDuration } from '../core/duration.js';
+import { failureCodeOfExit } from '../core/failures.js';
+import type { AttemptFailure } from './attempt-failure.js';
+import type { CommandEnd } from './run-command.js';
+import type { Stop } from './stop-requests.js';
+
+/** What the end of a command means; `undefined`: it succeeded, if its outputs are there. */
+export function classifyEnd(
+  spec: AttemptSpec,
+  end: CommandEnd,
+  logTail: readonly string[],
+): AttemptFailure | undefined {
+  const { step, timeoutMs } = spec.request;
+  const how = {
+    ...(end.exitCode === undefined ? {} : { exitCode: end.exitCode }),
+    ...(end.signal === undefined ? {} : { signal: end.signal }),
+  };
+  const last = lastLineSentence(logTail);
+  if (end.endedBy === 'timeout')
+    return {
+      ...how,
+      code: 'StepTimedOut',
+      message: `Step "${step}" ran longer than its timeout of ${formatDuration(timeoutMs ?? 0)}. Raise timeout: of the step.${last}`,
+    };
+  if (end.endedBy !== undefined) return { ...how, ...stoppedFailure(spec, end.endedBy) };
+  if (end.exitCode === 0) return undefined;
+  if (end.exitCode !== undefined)
+    return {
+      ...how,
+      code: failureCodeOfExit(end.exitCode),
+      message: `Step "${step}" ended with exit code ${end.exitCode}.${last}`,
+    };
+  const why =
+    end.signal === 'SIGKILL'
+      ? 'was killed (SIGKILL), perhaps out of memory: Anneal did not send it'
+      : `was ended by ${end.signal ?? 'a signal'}, which Anneal did not send`;
+  return { ...how, code: 'AttemptKilled', message: `Step "${step}" ${why}.${last}` };
+}
+
+/** An attempt that was ended on purpose, as a failure. */
+export function stoppedFailure(spec: AttemptSpec, by: Stop['by']): AttemptFailure {
+  const { step } = spec.request;
+  switch (by) {
+    case 'request':
+      return { code: 'AttemptKilled', message: `Step "${step}" was stopped on request.` };
+    case 'signal':
+      return {
+        code: 'AttemptKilled',
+        message: `Step "${step}" was stopped because its supervisor was told to end.`,
+      };
+    case 'unclaimed':
+      return {
+        code: 'AttemptLost',
+        message: `Step "${step}" was stopped because no worker had watched it for ${formatDuration(spec.unclaimedMs)}. Start a worker of its pool.`,
+      };
+  }
+}

@@ -1,0 +1,108 @@
+import { constants } from 'node:fs';
+import { copyFile, cp, lstat, mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+import { hasErrorCode } from '../adapters/file-store/store-errors.js';
+import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
+import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
+import { readManifest } from '../adapters/process-executor/stored-outcome.js';
+import type { ArtifactStore } from '../core/artifact-store.js';
+import type { ArtifactRef } from '../core/artifacts.js';
+import { AnnealError } from '../core/failures.js';
+
+/** Puts inputs, parameters and the step's code where its command finds them. */
+export async function prepareAttempt(
+  store: ArtifactStore,
+  spec: AttemptSpec,
+  paths: AttemptPaths,
+): Promise<void> {
+  const { inputs, parameters, code } = spec.request;
+  for (const [name, ref] of Object.entries(inputs))
+    await fetchInput(store, { name, ref }, path.join(paths.inputs, checkName('input', name)));
+  for (const [name, value] of Object.entries(parameters))
+    await writeFile(
+      path.join(paths.parameters, `${checkName('parameter', name)}.json`),
+      JSON.stringify(value),
+    );
+  for (const file of code) await copyCode(spec, file, paths.work);
+}
+
+/** A name that becomes part of a path. @throws AnnealError InvalidInput when it would leave its directory. */
+export function checkName(what: string, name: string): string {
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name)) return name;
+  throw new AnnealError(
+    'InvalidInput',
+    `the ${what} "${name}" cannot be a file name. Use letters, digits, "_", "-" and ".", and start with a letter or digit.`,
+  );
+}
+
+interface Input {
+  readonly name: string;
+  readonly ref: ArtifactRef;
+}
+
+async function fetchInput(store: ArtifactStore, { name, ref }: Input, target: string): Promise<void> {
+  const key = store.keyOf(ref.uri);
+  if (ref.form === 'file') {
+    await store.fetchFile(key, target);
+    await checkSize({ name, ref }, target, ref.sizeBytes);
+    return;
+  }
+  await mkdir(target);
+  for (const file of await readFileList(store, { name, ref })) {
+    const local = path.join(target, ...checkSegments(file.path));
+    await mkdir(path.dirname(local), { recursive: true });
+    await store.fetchFile(`${key}/${file.path}`, local);
+    await checkSize({ name, ref }, local, file.sizeBytes);
+  }
+}
+
+/** The files of a directory are listed in the manifest of the attempt that made it, two levels above the output. */
+async function readFileList(store: ArtifactStore, { name, ref }: Input) {
+  const key = store.keyOf(ref.uri);
+  const at = key.lastIndexOf('/outputs/');
+  const manifest = at < 0 ? undefined : await readManifest(store, `${key.slice(0, at)}/manifest.json`);
+  const output = Object.values(manifest?.outputs ?? {}).find(
+    ({ uri, digest }) => uri === ref.uri && digest === ref.digest,
+  );
+  if (output) return output.files;
+  throw new AnnealError(
+    'InputMissing',
+    `the manifest that lists the files of input "${name}" (${ref.uri}) is no longer in the store. Run the step that made it again.`,
+  );
+}
+
+function checkSegments(file: string): string[] {
+  const segments = file.split('/');
+  if (segments.some((segment) => segment === '' || segment === '.' || segment === '..'))
+    throw new AnnealError(
+      'InputMissing',
+      `the manifest lists a file "${file}", which leaves its directory. Run the step that made it again.`,
+    );
+  return segments;
+}
+
+async function checkSize({ name, ref }: Input, local: string, sizeBytes: number): Promise<void> {
+  const found = (await lstat(local)).size;
+  if (found === sizeBytes) return;
+  throw new AnnealError(
+    'InputMissing',
+    `input "${name}" (${ref.uri}) has ${found} bytes in "${path.basename(local)}", ${sizeBytes} were recorded. Run the step that made it again.`,
+  );
+}
+
+async function copyCode(spec: AttemptSpec, file: string, work: string): Promise<void> {
+  const source = path.join(spec.codeDir, file);
+  try {
+    const isDirectory = (await lstat(source)).isDirectory();
+    if (isDirectory) await cp(source, work, { recursive: true, mode: constants.COPYFILE_FICLONE });
+    else await copyFile(source, path.join(work, path.basename(file)), constants.COPYFILE_FICLONE);
+  } catch (error) {
+    if (!hasErrorCode(error, 'ENOENT', 'ENOTDIR')) throw error;
+    throw new AnnealError(
+      'CodeMissing',
+      `its code "${file}" is not in build ${spec.request.build}. Check code: of the step and build again.`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,96 @@
+import { watch } from 'node:fs';
+import { stat } from 'node:fs/promises';
+
+import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
+import { readJson } from '../adapters/process-executor/attempt-directory.js';
+import type { AttemptSpec, StoppedBy, StopRequest } from '../adapters/process-executor/attempt-spec.js';
+
+/** The attempt shall end. */
+export interface Stop {
+  readonly by: StoppedBy;
+  readonly graceMs: number;
+}
+
+/** Whether, by whom, the attempt was asked to end. The first request counts. */
+export interface StopRequests {
+  /** Aborted by the first request. */
+  readonly signal: AbortSignal;
+  stop(): Stop | undefined;
+  /** From now on an attempt that nobody claims is ended; until {@link endClaims}. */
+  needClaims(): void;
+  endClaims(): void;
+  close(): void;
+}
+
+/** Watches for the `stop` file, SIGTERM and SIGINT, and for the lack of claims. */
+export function watchStopRequests(spec: AttemptSpec, paths: AttemptPaths): StopRequests {
+  const controller = new AbortController();
+  let found: Stop | undefined;
+  const request = (stop: Stop) => {
+    found ??= stop;
+    controller.abort();
+  };
+  const graceMs = spec.request.stopGraceMs;
+  const onSignal = () => request({ by: 'signal', graceMs });
+  const look = () => {
+    // A file that cannot be read yet is read at the next look.
+    readJson<StopRequest>(paths.stop).then(
+      (asked) => asked && request({ by: 'request', graceMs: asked.graceMs }),
+      () => undefined,
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  // Watching is quick and may miss events on some file systems; the poll is slow and does not.
+  const watcher = watch(paths.directory, (_, name) => {
+    if (name === 'stop') look();
+  });
+  watcher.on('error', () => watcher.close());
+  const poll = setInterval(look, POLL_MS);
+  look();
+  const claims = watchClaims(paths, spec.unclaimedMs, () => request({ by: 'unclaimed', graceMs }));
+  return {
+    signal: controller.signal,
+    stop: () => found,
+    needClaims: claims.start,
+    endClaims: claims.end,
+    close: () => {
+      claims.end();
+      clearInterval(poll);
+      watcher.close();
+      process.off('SIGTERM', onSignal);
+      process.off('SIGINT', onSignal);
+    },
+  };
+}
+
+const POLL_MS = 500;
+const CLAIM_POLL_MS = 10_000;
+
+/**
+ * Calls back when the claim has not changed for the time. The time is the process's own, which stands still while a laptop sleeps:
+ * nobody could claim then.
+ */
+function watchClaims(
+  paths: AttemptPaths,
+  unclaimedMs: number,
+  onUnclaimed: () => void,
+): { start(): void; end(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let seen = { mtimeMs: 0, at: 0 };
+  const look = async () => {
+    const { mtimeMs } = await stat(paths.claimed).catch(() => ({ mtimeMs: 0 }));
+    if (mtimeMs !== seen.mtimeMs) seen = { mtimeMs, at: performance.now() };
+    else if (timer !== undefined && performance.now() - seen.at >= unclaimedMs) onUnclaimed();
+  };
+  return {
+    start: () => {
+      seen = { mtimeMs: 0, at: performance.now() };
+      timer ??= setInterval(() => void look(), Math.min(CLAIM_POLL_MS, unclaimedMs / 4));
+    },
+    end: () => {
+      clearInterval(timer);
+      timer = undefined;
+    },
+  };
+}

@@ -1,0 +1,154 @@
+import { appendFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { leaseGpus, releaseGpus } from '../adapters/gpu-leases.js';
+import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
+import { writeJson } from '../adapters/process-executor/attempt-directory.js';
+import type { AttemptSpec, AttemptStatus } from '../adapters/process-executor/attempt-spec.js';
+import { restoreCheckpoint } from '../adapters/process-executor/checkpoint-store.js';
+import type { CheckpointSync } from '../adapters/process-executor/checkpoint-sync.js';
+import { createCheckpointSync } from '../adapters/process-executor/checkpoint-sync.js';
+import { readLogTail } from '../adapters/process-executor/log-tail.js';
+import { outcomeOfManifest } from '../adapters/process-executor/stored-outcome.js';
+import type { ProcessIdentity } from '../adapters/process-identity.js';
+import type { ArtifactStore } from '../core/artifact-store.js';
+import type { AttemptSucceeded } from '../core/attempt.js';
+import type { AttemptFailure } from './attempt-failure.js';
+import { classifyEnd, stoppedFailure } from './classify-end.js';
+import { collectOutputs } from './collect-outputs.js';
+import { buildCommandEnvironment } from './command-environment.js';
+import { buildCommandLine } from './command-line.js';
+import { prepareAttempt } from './prepare-attempt.js';
+import type { CommandEnd } from './run-command.js';
+import { runCommand } from './run-command.js';
+import type { StopRequests } from './stop-requests.js';
+import { keepSyncing } from './sync-while-running.js';
+import { uploadAttempt } from './upload-attempt.js';
+
+/** Everything that supervising one attempt needs. */
+export interface SuperviseDeps {
+  readonly store: ArtifactStore;
+  readonly spec: AttemptSpec;
+  readonly paths: AttemptPaths;
+  readonly stops: StopRequests;
+  readonly self: ProcessIdentity;
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: { nowMs(): number };
+}
+
+/** Takes an attempt from its inputs to its manifest. Failures are values; what throws is not the command's doing. */
+export async function superviseAttempt(deps: SuperviseDeps): Promise<AttemptSucceeded | AttemptFailure> {
+  const { store, spec, paths, stops, clock } = deps;
+  const startedAtMs = clock.nowMs();
+  const sync = createCheckpointSync({ store, spec, paths, clock });
+  await enter(deps, 'preparing');
+  await prepareAttempt(store, spec, paths);
+  await restore(deps, sync);
+  const gpus = await waitForGpus(deps);
+  try {
+    const stop = stops.stop();
+    if (stop !== undefined || gpus === undefined) return stoppedFailure(spec, stop?.by ?? 'request');
+    const end = await runWithSync(deps, sync, gpus);
+    await enter(deps, 'uploading');
+    // Of what was killed while it wrote, nobody knows whether it is whole.
+    await say(deps, await syncAtEnd(sync, end.exitCode !== undefined && !end.killed));
+    const failure = classifyEnd(spec, end, await readLogTail(paths.log));
+    if (failure) return failure;
+    const outputs = await collectOutputs(paths.outputs, spec.request.outputs);
+    const { executionId } = spec.request;
+    return outcomeOfManifest(
+      await uploadAttempt({
+        store,
+        executionId,
+        name: spec.name,
+        paths,
+        outputs,
+        startedAtMs,
+        nowMs: clock.nowMs,
+      }),
+    );
+  } finally {
+    await releaseGpus(spec.gpu.leasesDir, gpus ?? []);
+  }
+}
+
+const GPU_POLL_MS = 500;
+
+async function enter({ paths, clock }: SuperviseDeps, phase: AttemptStatus['phase']): Promise<void> {
+  const status: AttemptStatus = { phase, sinceMs: clock.nowMs() };
+  await writeJson(paths.status, status);
+}
+
+/** A line of Anneal's own in the log of the step. */
+async function say({ paths }: SuperviseDeps, line: string | undefined): Promise<void> {
+  if (line !== undefined) await appendFile(paths.log, `anneal: ${line}\n`);
+}
+
+async function restore(deps: SuperviseDeps, sync: CheckpointSync): Promise<void> {
+  const { store, spec, paths } = deps;
+  if (spec.request.fresh === true) return;
+  const restored = await restoreCheckpoint(store, spec.request, {
+    directory: paths.checkpoints,
+    staging: paths.temporary,
+  });
+  if (restored === undefined) return;
+  await sync.markStored();
+  await say(deps, `restored checkpoint "${restored.entry}" of ${restored.attempt}`);
+}
+
+/** @returns undefined when the attempt was stopped while it waited. */
+async function waitForGpus(deps: SuperviseDeps): Promise<readonly string[] | undefined> {
+  const { count: asked, devices, leasesDir } = deps.spec.gpu;
+  const count = Math.min(asked, devices.length);
+  if (asked > count) {
+    const has = count === 0 ? 'none, running without' : `${count}, running with ${count}`;
+    await say(deps, `asked for ${asked} GPU${asked === 1 ? '' : 's'}; this machine has ${has}`);
+  }
+  if (count === 0) return [];
+  deps.stops.needClaims();
+  for (let queued = false; deps.stops.stop() === undefined; queued = true) {
+    const leased = await leaseGpus({ leasesDir, devices }, count, deps.self);
+    if (leased) return leased;
+    if (!queued) await enter(deps, 'queued');
+    await delay(GPU_POLL_MS, undefined, { signal: deps.stops.signal }).catch(() => undefined);
+  }
+  return undefined;
+}
+
+async function runWithSync(
+  deps: SuperviseDeps,
+  sync: CheckpointSync,
+  gpus: readonly string[],
+): Promise<CommandEnd> {
+  const { spec, paths, stops, clock } = deps;
+  const env = buildCommandEnvironment({ spec, paths }, deps.env, gpus);
+  const command = await buildCommandLine(deps, env);
+  const { timeoutMs, stopGraceMs } = spec.request;
+  await enter(deps, 'running');
+  stops.needClaims();
+  const syncing = keepSyncing(sync, paths.checkpoints);
+  try {
+    return await runCommand({
+      paths,
+      ...command,
+      env,
+      stopGraceMs,
+      stops,
+      clock,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    });
+  } finally {
+    stops.endClaims();
+    await syncing.end();
+  }
+}
+
+/** Checkpoints are a help, not a duty: a store that is away does not fail a step that succeeded. */
+async function syncAtEnd(sync: CheckpointSync, settled: boolean): Promise<string | undefined> {
+  try {
+    await sync.sync({ settled });
+    return undefined;
+  } catch (error) {
+    return `checkpoints could not be stored: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

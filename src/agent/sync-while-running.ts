@@ -1,0 +1,43 @@
+import { watch } from 'node:fs';
+
+import type { CheckpointSync } from '../adapters/process-executor/checkpoint-sync.js';
+
+/** Stores checkpoints as they become whole, one after the other, until it is ended. */
+export function keepSyncing(sync: CheckpointSync, directory: string): { end(): Promise<void> } {
+  let running: Promise<void> | undefined;
+  let again = false;
+  let ended = false;
+  const trigger = () => {
+    if (ended) return;
+    if (running !== undefined) {
+      again = true;
+      return;
+    }
+    again = false;
+    // A store that is away is asked again at the next turn.
+    running = sync
+      .sync()
+      .then(ignore, ignore)
+      .then(() => {
+        running = undefined;
+        if (again) trigger();
+      });
+  };
+  const watcher = watch(directory, (_, name) => {
+    if (name !== null) sync.notice(name);
+    if (name === null || !name.endsWith('.tmp')) trigger();
+  });
+  watcher.on('error', () => watcher.close());
+  const poll = setInterval(trigger, POLL_MS);
+  return {
+    end: async () => {
+      ended = true;
+      clearInterval(poll);
+      watcher.close();
+      await running;
+    },
+  };
+}
+
+const POLL_MS = 1_000;
+const ignore = () => undefined;

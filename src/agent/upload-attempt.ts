@@ -1,0 +1,101 @@
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
+import { toBytes } from '../adapters/process-executor/stored-outcome.js';
+import type { ArtifactStore } from '../core/artifact-store.js';
+import { storeKeys } from '../core/artifact-store.js';
+import type { FileEntry, Manifest, ManifestOutput } from '../core/artifacts.js';
+import { treeDigest } from '../core/artifacts.js';
+import { AnnealError } from '../core/failures.js';
+import type { CollectedArtifact, CollectedOutputs } from './collect-outputs.js';
+
+/** What is stored, and where it belongs. */
+export interface Upload {
+  readonly store: ArtifactStore;
+  readonly executionId: string;
+  readonly name: string;
+  readonly paths: AttemptPaths;
+  readonly outputs: CollectedOutputs;
+  readonly startedAtMs: number;
+  readonly nowMs: () => number;
+}
+
+/**
+ * Stores outputs, log and, last, the manifest: from then on the attempt has succeeded.
+ * @throws AnnealError UploadFailed when the store refuses for longer than a few tries.
+ */
+export async function uploadAttempt(upload: Upload): Promise<Manifest> {
+  const { store, executionId, name, outputs } = upload;
+  const stored: Record<string, ManifestOutput> = {};
+  for (const artifact of outputs.artifacts)
+    stored[artifact.name] = await withRetries(() => uploadArtifact(upload, artifact));
+  await withRetries(() => uploadLog(upload));
+  const { parameters } = outputs;
+  const manifest: Manifest = {
+    version: 1,
+    attempt: name,
+    outputs: stored,
+    parameters,
+    startedAtMs: upload.startedAtMs,
+    endedAtMs: upload.nowMs(),
+  };
+  await withRetries(() =>
+    store.putBytes(storeKeys.manifest(executionId, name), toBytes(manifest), { ifAbsent: true }),
+  );
+  return manifest;
+}
+
+/** Stores the log of an attempt. */
+export async function uploadLog({
+  store,
+  executionId,
+  name,
+  paths,
+}: Pick<Upload, 'store' | 'executionId' | 'name' | 'paths'>): Promise<void> {
+  await store.putFile(storeKeys.log(executionId, name), paths.log);
+}
+
+const AT_ONCE = 4;
+const WAITS_MS = [250, 1_000, 4_000];
+
+async function uploadArtifact(
+  { store, executionId, name }: Upload,
+  artifact: CollectedArtifact,
+): Promise<ManifestOutput> {
+  const { kind, form, localPath, values } = artifact;
+  const key = storeKeys.output(executionId, name, artifact.name);
+  const files: FileEntry[] = [];
+  const waiting = [...artifact.files];
+  const worker = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const entry = await store.putFile(file === '' ? key : `${key}/${file}`, path.join(localPath, file));
+      files.push({ ...entry, path: file === '' ? artifact.name : file });
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  files.sort((a, b) => (a.path < b.path ? -1 : 1));
+  const [first] = files;
+  const digest = form === 'file' && first ? first.sha256 : treeDigest(files);
+  const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  return { kind, uri: store.uriOf(key), digest, sizeBytes, form, values, files };
+}
+
+async function withRetries<T>(work: () => Promise<T>): Promise<T> {
+  for (const wait of WAITS_MS) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof AnnealError && error.code === 'StoreUnavailable')) throw asUploadFailure(error);
+    }
+    await delay(wait);
+  }
+  return await work().catch((error: unknown) => {
+    throw asUploadFailure(error);
+  });
+}
+
+function asUploadFailure(error: unknown): AnnealError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new AnnealError('UploadFailed', `its outputs could not be stored: ${reason}`, { cause: error });
+}
