@@ -1,0 +1,57 @@
+import type { Client } from '@temporalio/client';
+import { setTimeout as wait } from 'node:timers/promises';
+import { AnnealError } from '../core/failures.js';
+
+/** A build as Temporal's worker versioning knows it. */
+export interface DeployedBuild {
+  /** Deployment name: the project. */
+  readonly project: string;
+  /** Build id: the bundle's digest. */
+  readonly digest: string;
+}
+
+const PATIENCE_MS = 60_000;
+
+/** Sends new runs to a build. The server knows a version only once a worker of it has polled, so this waits for that. */
+export async function makeVersionCurrent(client: Client, { project, digest }: DeployedBuild): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      await client.workflowService.setWorkerDeploymentCurrentVersion({
+        namespace: client.options.namespace,
+        deploymentName: project,
+        buildId: digest,
+        identity: 'anneal',
+        ignoreMissingTaskQueues: true,
+      });
+      return;
+    } catch (cause) {
+      if (Date.now() > deadline)
+        throw new AnnealError(
+          'ServerUnreachable',
+          `Build ${digest.slice(0, 12)} could not be made current: ${String(cause)}`,
+          { cause },
+        );
+      await wait(100);
+    }
+  }
+}
+
+/** Build id that new runs go to, or undefined when the deployment does not exist. */
+export async function readCurrentVersion(client: Client, project: string): Promise<string | undefined> {
+  try {
+    const described = await client.workflowService.describeWorkerDeployment({
+      namespace: client.options.namespace,
+      deploymentName: project,
+    });
+    return described.workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether any run that is pinned to the build is still open. */
+export async function hasOpenRuns(client: Client, { project, digest }: DeployedBuild): Promise<boolean> {
+  const query = `TemporalWorkerDeploymentVersion = '${project}:${digest}' AND ExecutionStatus = 'Running'`;
+  return (await client.workflow.count(query)).count > 0;
+}

@@ -1,0 +1,167 @@
+import { cpus, hostname } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Client } from '@temporalio/client';
+import { createMlflowClient, readMlflowEnvironment } from 'mlflow-ts-client';
+import { createPoolActivities } from '../activities/attempt.js';
+import { createCacheIndex } from '../activities/cache.js';
+import { createCloseRun } from '../activities/close-run.js';
+import { createLaneActivities } from '../activities/lane.js';
+import { createNotifyActivities } from '../activities/notify.js';
+import type { Clock } from '../activities/ports/activity-context.js';
+import type { AttemptExecutor } from '../activities/ports/executor.js';
+import type { Executions } from '../activities/ports/executions.js';
+import { createRegistryActivities } from '../activities/registry.js';
+import { createStepTracking } from '../activities/tracking-step.js';
+import { createTrackingActivities } from '../activities/tracking.js';
+import { readActivityContext } from '../activities/tracking-context.js';
+import { userCacheDirectory } from '../adapters/cache-directory.js';
+import { createFileStore } from '../adapters/file-store/create-file-store.js';
+import { findPython } from '../adapters/find-python.js';
+import { createGpuInventory } from '../adapters/gpu-leases.js';
+import { createMlflowRegistry } from '../adapters/mlflow/registry.js';
+import { createMlflowTracking } from '../adapters/mlflow/tracking.js';
+import { createNoopExecutor } from '../adapters/noop-executor.js';
+import { createEmailNotifier } from '../adapters/notifiers/email.js';
+import { createProcessExecutor } from '../adapters/process-executor/create-process-executor.js';
+import { ensurePythonEnvironment } from '../adapters/python-environment.js';
+import { runProgram } from '../adapters/run-program.js';
+import type { ProjectConfig } from '../config/project-config.js';
+import { projectPaths } from '../config/project-paths.js';
+import type { PoolActivities, SystemActivities } from '../core/activities.js';
+import { AnnealError } from '../core/failures.js';
+import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId } from '../core/registry.js';
+import { systemTaskQueue } from '../core/run.js';
+
+/** Where the services are. */
+export interface Services {
+  readonly temporalUiUrl?: string;
+  /** Absent: runs are not tracked. */
+  readonly trackingUri?: string;
+}
+
+/** What the workers of a project are made from. */
+export interface WorkerSetting {
+  readonly config: ProjectConfig;
+  readonly services: Services;
+  readonly client: Client;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: (message: string) => void;
+}
+
+const clock: Clock = {
+  nowMs: () => Date.now(),
+  sleep: async (ms, signal) => {
+    await wait(ms, undefined, { signal });
+  },
+};
+
+/** The name of this machine in the task queues of its process pools. */
+export function hostName(): string {
+  return hostname();
+}
+
+/** Cores of this machine. */
+export function hostCores(): number {
+  return cpus().length;
+}
+
+/** Puts the activities together: the one place where adapters meet their ports. */
+export function composeActivities(setting: WorkerSetting) {
+  const { config, services, client } = setting;
+  const store = createFileStore({ root: config.store });
+  const cache = createCacheIndex(store, clock);
+  const mlflow =
+    services.trackingUri === undefined
+      ? undefined
+      : createMlflowClient({ ...readMlflowEnvironment(setting.env), trackingUri: services.trackingUri });
+  const tracking = mlflow && createMlflowTracking({ client: mlflow, clock });
+  const links = services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl };
+  const context = readActivityContext;
+  const pool: PoolActivities = createPoolActivities({
+    executorOf: createExecutors(setting, store),
+    cache,
+    executions: createExecutions(client),
+    clock,
+    context,
+    ...(tracking === undefined
+      ? {}
+      : { tracking: createStepTracking({ tracking, clock, context, ...links }) }),
+  });
+  const system: SystemActivities = {
+    ...untracked,
+    ...(tracking === undefined
+      ? {}
+      : createTrackingActivities({ tracking, clock, context, project: config.project, ...links })),
+    ...(mlflow === undefined
+      ? {}
+      : createRegistryActivities({
+          registry: createMlflowRegistry({ client: mlflow, clock }),
+          store,
+          context,
+        })),
+    ...createCloseRun({ store, clock, context, ...(tracking === undefined ? {} : { tracking }) }),
+    ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config) }),
+    ...createLaneActivities({ signalLane: createLaneSignal(client, config.project) }),
+  };
+  return { store, cache, pool, system };
+}
+
+/** System activities of a project without MLflow. */
+const untracked: Pick<SystemActivities, 'openTracking' | 'runLaneOperation' | 'readChampion'> = {
+  openTracking: async () => await refuse(),
+  runLaneOperation: async () => await refuse(),
+  readChampion: async () => await refuse(),
+};
+
+async function refuse(): Promise<never> {
+  return await Promise.reject(new AnnealError('InvalidConfig', 'The project has no MLflow. Set mlflow.uri in anneal.yaml or MLFLOW_TRACKING_URI.'));
+}
+
+function createExecutors(
+  setting: WorkerSetting,
+  store: ReturnType<typeof createFileStore>,
+): (pool: string) => AttemptExecutor {
+  const { config, env } = setting;
+  const paths = projectPaths(config);
+  const install = { cacheDirectory: userCacheDirectory(env), env, run: runProgram, onProgress: setting.log };
+  const noop = createNoopExecutor(clock);
+  const processes = createProcessExecutor({
+    store,
+    attemptsDir: paths.attemptsDir,
+    buildsDir: paths.buildsDir,
+    supervisorPath: fileURLToPath(new URL('../agent/supervisor.js', import.meta.url)),
+    clock,
+    env,
+    gpus: createGpuInventory({ leasesDir: `${paths.stateDir}/gpus`, run: runProgram, env }),
+    ensurePython: async ({ requirements }) =>
+      await ensurePythonEnvironment({ requirements, python: await findPython(install) }, install),
+    ...(config.secrets === undefined ? {} : { secretsFile: config.secrets }),
+  });
+  return (name) => (config.pools[name]?.executor === 'noop' ? noop : processes);
+}
+
+function createExecutions(client: Client): Executions {
+  return {
+    isClosed: async ({ workflowId, runId }) =>
+      (await client.workflow.getHandle(workflowId, runId).describe()).status.name !== 'RUNNING',
+  };
+}
+
+function createNotifiers({ smtp }: ProjectConfig) {
+  return smtp.url === undefined
+    ? []
+    : [createEmailNotifier({ smtpUrl: smtp.url, from: smtp.from ?? 'anneal@localhost' })];
+}
+
+function createLaneSignal(client: Client, project: string) {
+  return async (request: { readonly modelName: string }) => {
+    await client.workflow.signalWithStart(LANE_WORKFLOW, {
+      workflowId: laneWorkflowId(request.modelName),
+      taskQueue: systemTaskQueue(project),
+      args: [],
+      signal: LANE_SUBMIT,
+      signalArgs: [request],
+    });
+  };
+}
