@@ -70,8 +70,7 @@ export type ConfigFile = z.output<typeof configSchema>;
 export function configKeys(schema: z.ZodType = configSchema, prefix = ''): string[] {
   const inner = schema instanceof z.ZodOptional ? (schema.unwrap() as z.ZodType) : schema;
   if (inner instanceof z.ZodObject) {
-    const shape = inner.shape as { readonly [key: string]: z.ZodType };
-    return Object.entries(shape).flatMap(([key, member]) =>
+    return Object.entries<z.ZodType>(inner.shape).flatMap(([key, member]) =>
       configKeys(member, prefix === '' ? key : `${prefix}.${key}`),
     );
   }

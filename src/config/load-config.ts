@@ -69,9 +69,6 @@ async function isFile(file: string): Promise<boolean> {
 
 function resolveConfig(written: ConfigFile, file: string, env: Environment): ProjectConfig {
   const root = path.dirname(file);
-  const mlflowUri = fromEnvironment(env, 'MLFLOW_TRACKING_URI') ?? written.mlflow?.uri;
-  const address = fromEnvironment(env, 'TEMPORAL_ADDRESS') ?? written.temporal?.address;
-  const smtpUrl = fromEnvironment(env, 'ANNEAL_SMTP_URL') ?? written.smtp?.url;
   return {
     root,
     file,
@@ -83,16 +80,27 @@ function resolveConfig(written: ConfigFile, file: string, env: Environment): Pro
     pools: resolvePools(written.pools ?? { cpu: {}, gpu: { gpu: 1 } }),
     store: storeDirectory(root, written.store ?? '.anneal/local/store'),
     ...(written.secrets === undefined ? {} : { secrets: path.resolve(root, written.secrets) }),
+    ...resolveServers(written, env),
+  };
+}
+
+function resolveServers(
+  written: ConfigFile,
+  env: Environment,
+): Pick<ProjectConfig, 'mlflow' | 'temporal' | 'smtp'> {
+  const mlflowUri = fromEnvironment(env, 'MLFLOW_TRACKING_URI') ?? written.mlflow?.uri;
+  const address = fromEnvironment(env, 'TEMPORAL_ADDRESS') ?? written.temporal?.address;
+  const uiUrl = written.temporal?.uiUrl;
+  const smtpUrl = fromEnvironment(env, 'ANNEAL_SMTP_URL') ?? written.smtp?.url;
+  const from = written.smtp?.from;
+  return {
     mlflow: mlflowUri === undefined ? {} : { uri: withoutSlash(mlflowUri) },
     temporal: {
       ...(address === undefined ? {} : { address }),
       namespace: fromEnvironment(env, 'TEMPORAL_NAMESPACE') ?? written.temporal?.namespace ?? 'default',
-      ...(written.temporal?.uiUrl === undefined ? {} : { uiUrl: withoutSlash(written.temporal.uiUrl) }),
+      ...(uiUrl === undefined ? {} : { uiUrl: withoutSlash(uiUrl) }),
     },
-    smtp: {
-      ...(smtpUrl === undefined ? {} : { url: smtpUrl }),
-      ...(written.smtp?.from === undefined ? {} : { from: written.smtp.from }),
-    },
+    smtp: { ...(smtpUrl === undefined ? {} : { url: smtpUrl }), ...(from === undefined ? {} : { from }) },
   };
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 /** What the last build was made from. Written and read by the same version of Anneal only: `asked` holds it. */
@@ -29,29 +29,34 @@ export async function readUnchangedInputs(file: string, asked: string): Promise<
   return same.every(Boolean) ? inputs : undefined;
 }
 
-/** Writes down what a build was made from. */
-export async function writeInputs(
-  file: string,
-  made: {
-    readonly asked: string;
-    readonly digest: string;
-    readonly files: readonly string[];
-    readonly directories: readonly string[];
-    readonly warnings: readonly string[];
-  },
-): Promise<void> {
-  const files = await Promise.all([...new Set(made.files)].map(readInput));
+/** What {@link writeInputs} writes down. */
+export interface MadeFrom {
+  readonly asked: string;
+  readonly digest: string;
+  readonly files: readonly string[];
+  readonly directories: readonly string[];
+  readonly warnings: readonly string[];
+  /** When the build began: files that changed since may not be what it read. */
+  readonly startedMs: number;
+}
+
+/** Writes down what a build was made from, unless something changed while it was made. */
+export async function writeInputs(file: string, made: MadeFrom): Promise<void> {
+  const files = await Promise.all(made.files.map(readInput));
+  if (files.some(({ mtimeMs }) => mtimeMs >= made.startedMs)) return rm(file, { force: true });
   const directories = await Promise.all(
-    [...new Set(made.directories)].map(async (directory) => ({ directory, names: await namesIn(directory) })),
+    made.directories.map(async (directory) => ({ directory, names: await namesIn(directory) })),
   );
   const inputs: BuildInputs = {
     asked: made.asked,
     digest: made.digest,
     files,
     directories,
-    warnings: [...made.warnings],
+    warnings: made.warnings,
   };
-  await writeFile(file, JSON.stringify(inputs));
+  const draft = `${file}.${process.pid}.tmp`;
+  await writeFile(draft, JSON.stringify(inputs));
+  await rename(draft, file);
 }
 
 type Input = BuildInputs['files'][number];

@@ -26,18 +26,22 @@ export type BuildParts = Awaited<ReturnType<typeof makeParts>>;
 export async function makeParts(config: ProjectConfig, own: OwnModules, workDir: string) {
   const source = await sourcesOf(config);
   const { root } = config;
-  const [definitions, workflows, tasks] = await settleAll(
+  const [definitions, tasks] = await settleAll(
     evaluateDefinitions({ root, pipelines: source.pipelines, workDir, own }),
-    bundleWorkflows({ root, pipelines: source.pipelines, workDir, own }),
     source.activities === undefined
       ? Promise.resolve(undefined)
       : bundleTasks({ root, activities: source.activities, own }),
   );
   const problems = definitionProblems(definitions, { ...source, taskExports: tasks?.exports ?? [] });
   const files = new Map<string, StepFiles>();
-  for (const step of definitions.steps) files.set(step.name, await readStepFiles(step, root));
-  for (const { problems: found } of files.values()) problems.push(...found);
+  for (const step of definitions.steps) {
+    const found = await readStepFiles(step, root);
+    problems.push(...found.problems);
+    files.set(step.name, found);
+  }
   if (problems.length > 0) throw buildFailure(problems);
+  // Last, because it takes longest and mistakes should be shown at once.
+  const workflows = await bundleWorkflows({ root, pipelines: source.pipelines, workDir, own });
   const { pipelines, tasks: taskDefinitions } = definitions;
   const steps = definitions.steps.map((step) => builtStep(step, files.get(step.name)));
   const unrecorded = await findUnrecorded(workflows.files, root);
@@ -70,14 +74,7 @@ export async function makeParts(config: ProjectConfig, own: OwnModules, workDir:
         ...vendorFiles(own),
       ]),
     ],
-    directories: [
-      ...new Set([
-        ...codeFiles.map((file) => path.dirname(file)),
-        ...definitions.steps.flatMap((step) =>
-          step.code.map((code) => path.dirname(path.resolve(root, code))),
-        ),
-      ]),
-    ],
+    directories: [...new Set([...files.values()].flatMap(({ directories }) => directories))],
   };
 }
 

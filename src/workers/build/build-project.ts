@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { projectPaths } from '../../config/project-paths.js';
 import type { ProjectConfig } from '../../config/project-config.js';
@@ -10,6 +10,8 @@ import { makeParts } from './build-parts.js';
 import { loadBuild } from './load-build.js';
 import { locateOwnModules } from './own-modules.js';
 import { writeBuild } from './write-build.js';
+
+const ABANDONED_MS = 3_600_000;
 
 /** What {@link buildProject} takes. */
 export interface BuildOptions {
@@ -61,7 +63,9 @@ export async function buildProject({
       warnings: last.warnings,
       inputs: last.files.map(({ file }) => file),
     };
+  const startedMs = Date.now();
   await mkdir(buildsDir, { recursive: true });
+  await removeAbandoned(buildsDir, startedMs);
   const workDir = await mkdtemp(path.join(buildsDir, '.work-'));
   try {
     onProgress(`Building ${config.project}`);
@@ -78,6 +82,7 @@ export async function buildProject({
       files: parts.inputs,
       directories: parts.directories,
       warnings: parts.warnings,
+      startedMs,
     });
     onProgress(
       `Built ${build.digest.slice(0, 12)}: ${parts.pipelines.length} pipelines, ${parts.steps.length} steps`,
@@ -85,5 +90,15 @@ export async function buildProject({
     return { ...build, unchanged: false, warnings: parts.warnings, inputs: parts.inputs };
   } finally {
     await rm(workDir, { recursive: true, force: true });
+  }
+}
+
+/** Removes what builds that were killed left behind more than an hour ago. */
+async function removeAbandoned(buildsDir: string, nowMs: number): Promise<void> {
+  for (const name of await readdir(buildsDir)) {
+    if (!/^\.(work|draft)-/.test(name)) continue;
+    const directory = path.join(buildsDir, name);
+    const found = await stat(directory).catch(() => undefined);
+    if (found && nowMs - found.mtimeMs > ABANDONED_MS) await rm(directory, { recursive: true, force: true });
   }
 }

@@ -59,10 +59,14 @@ function workflowEntry(pipelines: string): string {
   ].join('\n');
 }
 
-async function bundleForSandbox(
-  workflowsPath: string,
-  { root, workDir, own }: { readonly root: string; readonly workDir: string; readonly own: OwnModules },
-): Promise<string> {
+interface SandboxOptions {
+  readonly root: string;
+  readonly workDir: string;
+  readonly own: OwnModules;
+}
+
+async function bundleForSandbox(workflowsPath: string, options: SandboxOptions): Promise<string> {
+  const { workDir, own } = options;
   const { bundleWorkflowCode } = await import('@temporalio/worker');
   const log: string[] = [];
   try {
@@ -79,7 +83,7 @@ async function bundleForSandbox(
           ...config.output,
           filename: 'workflows.js',
           pathinfo: false,
-          devtoolModuleFilenameTemplate: (info: unknown) => sourceName(info, root, own.directory),
+          devtoolModuleFilenameTemplate: (info: unknown) => sourceName(info, options),
         },
         resolve: { ...config.resolve, alias: { ...config.resolve?.alias, ...own.packages } },
       }),
@@ -105,17 +109,18 @@ function errorsInto(log: string[]): Logger {
 }
 
 /** A source's name in stack traces: relative to the project, or to the package that it is of. */
-function sourceName(info: unknown, root: string, ownDirectory: string): string {
+function sourceName(info: unknown, { root, workDir, own }: SandboxOptions): string {
   const file = String((info as { readonly absoluteResourcePath?: unknown }).absoluteResourcePath ?? '');
   const inPackage = file.lastIndexOf(`${path.sep}node_modules${path.sep}`);
   if (inPackage >= 0) return file.slice(inPackage + 1);
-  const packageRoot = path.dirname(ownDirectory);
-  for (const [base, prefix] of [
-    [root, ''],
-    [packageRoot, 'anneal/'],
-  ] as const)
-    if (file.startsWith(base + path.sep)) return prefix + path.relative(base, file);
-  return path.basename(file);
+  const relativeTo = (base: string, prefix: string) =>
+    file.startsWith(base + path.sep) ? prefix + path.relative(base, file) : undefined;
+  return (
+    relativeTo(workDir, '') ??
+    relativeTo(root, '') ??
+    relativeTo(path.dirname(own.directory), 'anneal/') ??
+    path.basename(file)
+  );
 }
 
 function codeWarnings(code: string, { root }: { readonly root: string }): CodeProblem[] {

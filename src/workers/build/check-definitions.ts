@@ -13,7 +13,7 @@ export function definitionProblems(
   const { pipelines, steps, tasks, exported } = definitions;
   const problems: string[] = [];
   if (pipelines.length === 0)
-    problems.push(`${source.pipelines} defines no pipeline. Export one made with definePipeline.`);
+    problems.push(`${shown(source.pipelines)} defines no pipeline. Export one made with definePipeline.`);
   for (const [what, named] of [
     ['pipelines', pipelines],
     ['steps', steps],
@@ -31,7 +31,7 @@ export function definitionProblems(
   for (const { name } of pipelines)
     if (!exported.includes(name))
       problems.push(
-        `Pipeline "${name}" is defined but not exported by ${source.pipelines}, so it could not be started. Export it.`,
+        `Pipeline "${name}" is defined but not exported by ${shown(source.pipelines)}, so it could not be started. Export it.`,
       );
   for (const { name } of tasks)
     if (!source.taskExports.includes(name)) problems.push(missingTask(name, source));
@@ -44,10 +44,14 @@ function missingTask(
 ): string {
   if (activities === undefined)
     return `Task "${name}" has no function: anneal.yaml names no module of tasks. Set activities: in anneal.yaml to the module that exports ${name}.`;
-  return `Task "${name}" has no function: ${activities} exports ${taskExports.length === 0 ? 'nothing' : taskExports.join(', ')}. Export a function ${name} there.`;
+  return `Task "${name}" has no function: ${shown(activities)} exports ${taskExports.length === 0 ? 'nothing' : taskExports.join(', ')}. Export a function ${name} there.`;
 }
 
 function repeated(named: readonly { readonly name: string }[]): string[] {
   const names = named.map(({ name }) => name);
   return [...new Set(names.filter((name, at) => names.indexOf(name) !== at))];
+}
+
+function shown(module: string): string {
+  return module.replace(/^\.\//, '');
 }

@@ -37,13 +37,21 @@ async function inFile(file: string, root: string): Promise<CodeProblem[]> {
   return names
     .filter((name) => uses.includes(name))
     .map((name) => ({
-      text: `${name.replace('()', '')}${name === 'new Date()' ? '()' : ''} is not recorded, so a run that continues or is retried sees another value; use ${UNRECORDED[name]} from "anneal"`,
+      text: `${name} is not recorded, so a run that continues or is retried sees another value; use ${UNRECORDED[name]} from "anneal"`,
       file: path.relative(root, file),
-      ...lineOf(code, PATTERNS[name]),
+      ...placeOf(code, PATTERNS[name]),
     }));
 }
 
-function lineOf(code: string, pattern: RegExp): { line: number } | undefined {
-  const line = code.split('\n').findIndex((text) => pattern.test(text.replace(/\/\/.*$/, '')));
-  return line < 0 ? undefined : { line: line + 1 };
+/** The first place where the code, not its comments or texts, matches. */
+function placeOf(
+  code: string,
+  pattern: RegExp,
+): { readonly line: number; readonly column: number } | undefined {
+  const offset = code.replace(COMMENTS_AND_TEXTS, (found) => found.replace(/[^\n]/g, ' ')).search(pattern);
+  if (offset < 0) return undefined;
+  const before = code.slice(0, offset).split('\n');
+  return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
 }
+
+const COMMENTS_AND_TEXTS = /\/\*[\s\S]*?\*\/|\/\/.*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"/g;

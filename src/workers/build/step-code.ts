@@ -18,6 +18,8 @@ export interface CodeFile {
 export interface StepFiles {
   readonly code: readonly CodeFile[];
   readonly codeDigest: string;
+  /** Directories that were listed, so that a new file in one is noticed. */
+  readonly directories: readonly string[];
   readonly python?: { readonly lock: string; readonly digest: string };
   readonly problems: readonly string[];
 }
@@ -41,9 +43,10 @@ const LEFT_OUT = new Set([
 export async function readStepFiles(step: StepDefinition, root: string): Promise<StepFiles> {
   const problems: string[] = [];
   const code: CodeFile[] = [];
+  const directories: string[] = [];
   const landed = new Map<string, string>();
   for (const written of step.code) {
-    const found = await filesOf({ step, root, written, what: 'code' }, problems);
+    const found = await filesOf({ step, root, written, what: 'code' }, { problems, directories });
     for (const file of found) {
       const other = landed.get(file.name);
       if (other === file.source) continue;
@@ -60,6 +63,7 @@ export async function readStepFiles(step: StepDefinition, root: string): Promise
   return {
     code,
     codeDigest: digestOf(code.map(({ name, executable, sha256 }) => ({ name, executable, sha256 }))),
+    directories,
     ...(python === undefined ? {} : { python }),
     problems,
   };
@@ -83,12 +87,16 @@ interface WrittenPath {
   readonly what: 'code' | 'python.requirements';
 }
 
-async function filesOf(given: WrittenPath, problems: string[]): Promise<CodeFile[]> {
+async function filesOf(
+  given: WrittenPath,
+  { problems, directories }: { readonly problems: string[]; readonly directories: string[] },
+): Promise<CodeFile[]> {
   const top = await resolveInside(given, problems);
   if (top === undefined) return [];
   const files: CodeFile[] = [];
   if (!(await lstat(top)).isDirectory()) return [await readCodeFile(top, path.basename(given.written))];
   const walk = async (directory: string, prefix: string): Promise<void> => {
+    directories.push(directory);
     for (const entry of await readdir(directory, { withFileTypes: true })) {
       if (LEFT_OUT.has(entry.name) || entry.name.endsWith('.pyc')) continue;
       const name = `${prefix}${entry.name}`;
