@@ -177,6 +177,11 @@ function loaderOf(extension: string): Loader {
 }
 
 function readMessage({ text, location }: Message): CodeProblem {
-  if (location === null || location.file.endsWith(ENTRY_NAME)) return { text };
-  return { text, file: location.file, line: location.line, column: location.column + 1 };
+  const clear = text.replace(/^Could not resolve "([^"]+)"$/, (said, name: string) =>
+    name.startsWith('.')
+      ? `${said}: there is no such file`
+      : `${said}: install it in the project, or correct the name`,
+  );
+  if (location === null || location.file.endsWith(ENTRY_NAME)) return { text: clear };
+  return { text: clear, file: location.file, line: location.line, column: location.column + 1 };
 }
