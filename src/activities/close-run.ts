@@ -2,7 +2,7 @@ import type { SystemActivities } from '../core/activities.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { TAGS } from '../core/registry.js';
-import type { RunState, RunStatus } from '../core/run.js';
+import type { CallState, RunState, RunStatus } from '../core/run.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { TrackedStatus, Tracking } from './ports/tracking.js';
 import { withHeartbeat } from './tracking-context.js';
@@ -41,9 +41,15 @@ async function closeRun(
     { experimentId, tag: TAGS.executionId, value: status.executionId },
     signal,
   );
+  const ends = new Map(
+    status.calls.map(({ trackingRunId, state: end }) => [trackingRunId, toEndedStatus(end)]),
+  );
   for (const left of running) {
-    if (left.runId !== runId)
-      await tracking.setStatus({ runId: left.runId, status: 'KILLED', endedAtMs }, signal);
+    if (left.runId === runId) continue;
+    await tracking.setStatus(
+      { runId: left.runId, status: ends.get(left.runId) ?? 'KILLED', endedAtMs },
+      signal,
+    );
   }
   await tracking.log({ runId, tags: buildClosingTags(record) }, signal);
   await tracking.setStatus({ runId, status: toTrackedStatus(state), endedAtMs }, signal);
@@ -54,6 +60,12 @@ function buildClosingTags({ state, failure }: RunStatus): { [name: string]: stri
     'anneal.status': state,
     ...(failure === undefined ? {} : { 'anneal.failure': `${failure.code}: ${failure.message}` }),
   };
+}
+
+/** How a step ended whose worker could not close its run any more. */
+function toEndedStatus(state: CallState): TrackedStatus {
+  if (state === 'succeeded' || state === 'cached') return 'FINISHED';
+  return state === 'failed' ? 'FAILED' : 'KILLED';
 }
 
 function toTrackedStatus(state: RunState): TrackedStatus {

@@ -1,15 +1,22 @@
-interface Pair {
-  key: string;
-  value: string;
-}
-interface Metric extends Pair0 {
-  model_id?: string;
-}
-interface Pair0 {
+import { modelCalls, registryCalls } from './fake-mlflow-registry.js';
+import {
+  fail,
+  matches,
+  ok,
+  toMap,
+  toPairs,
+  type Answer,
+  type Body,
+  type Handlers,
+  type Pair,
+} from './fake-mlflow-wire.js';
+
+interface Metric {
   key: string;
   value: number;
   timestamp: number;
   step: number;
+  model_id?: string;
 }
 interface FakeRun {
   info: {
@@ -26,7 +33,8 @@ interface FakeRun {
   outputs: { model_id: string; step: number }[];
   datasets: unknown[];
 }
-interface FakeModel {
+/** A LoggedModel. */
+export interface FakeModel {
   info: {
     model_id: string;
     experiment_id: string;
@@ -38,18 +46,14 @@ interface FakeModel {
   };
   tags: Map<string, string>;
 }
-interface FakeVersion {
+/** A version. */
+export interface FakeVersion {
   name: string;
   version: string;
   source: string;
   run_id?: string;
   model_id?: string;
   tags: Map<string, string>;
-}
-interface Answer {
-  status: number;
-  json?: unknown;
-  bytes?: Buffer;
 }
 /** One request. */
 export interface FakeRequest {
@@ -71,9 +75,6 @@ export interface FakeState {
   readonly artifacts: Map<string, Buffer>;
   execute(request: FakeRequest): Answer;
 }
-
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- bodies of many calls; the fake is strict where it matters
-type Body = any;
 
 /** An empty server. */
 export function createFakeState(): FakeState {
@@ -104,16 +105,14 @@ export function createFakeState(): FakeState {
           query,
           body,
         });
-      const model = /^(GET|PATCH) logged-models\/(m-\w+)$/.exec(call);
-      const handler = handlers[model ? `${model[1]} logged-models/{id}` : call];
+      const model = /^(GET|PATCH) logged-models\/(m-\w+)(\/tags)?$/.exec(call);
+      const handler = handlers[model ? `${model[1]} logged-models/{id}${model[3] ?? ''}` : call];
       if (!handler) return fail(404, 'ENDPOINT_NOT_FOUND', `the fake has no ${call}`);
-      const parsed = body.length > 0 ? (JSON.parse(body.toString())) : {};
+      const parsed = body.length > 0 ? JSON.parse(body.toString()) : {};
       return handler({ ...Object.fromEntries(query), ...parsed, ...(model ? { model_id: model[2] } : {}) });
     },
   };
 }
-
-type Handlers = Record<string, (body: Body) => Answer>;
 
 function experimentCalls({ experiments }: Omit<FakeState, 'execute'>): Handlers {
   const show = (e: Body) => ({ ...e, tags: toPairs(e.tags) });
@@ -208,103 +207,6 @@ function runCalls({ runs }: Omit<FakeState, 'execute'>, nextId: () => string): H
   };
 }
 
-function modelCalls({ models }: Omit<FakeState, 'execute'>, nextId: () => string): Handlers {
-  const show = ({ info, tags }: FakeModel) => ({ info: { ...info, tags: toPairs(tags) }, data: {} });
-  return {
-    'POST logged-models': ({ experiment_id, name, source_run_id, tags }) => {
-      const model_id = `m-${nextId()}`;
-      const artifact_uri = `mlflow-artifacts:/${experiment_id}/models/${model_id}/artifacts`;
-      const info = {
-        model_id,
-        experiment_id,
-        name,
-        artifact_uri,
-        status: 'LOGGED_MODEL_PENDING',
-        source_run_id,
-        creation_timestamp_ms: 1_000 + models.length,
-      };
-      models.push({ info, tags: toMap(tags) });
-      return ok({ model: show({ info, tags: toMap(tags) }) });
-    },
-    'POST logged-models/search': ({ experiment_ids, filter }) =>
-      ok({
-        models: models
-          .filter(({ info, tags }) => experiment_ids.includes(info.experiment_id) && matches(filter, tags))
-          .map(show),
-      }),
-    'PATCH logged-models/{id}': ({ model_id, status }) => {
-      const model = models.find(({ info }) => info.model_id === model_id);
-      if (!model) return fail(404, 'RESOURCE_DOES_NOT_EXIST', `no model ${model_id}`);
-      model.info.status = status;
-      return ok({ model: show(model) });
-    },
-  };
-}
-
-function registryCalls({ registered, versions }: Omit<FakeState, 'execute'>): Handlers {
-  const show = (v: FakeVersion) => ({
-    ...v,
-    tags: toPairs(v.tags),
-    aliases: [...(registered.get(v.name)?.aliases ?? [])].filter(([, n]) => n === v.version).map(([a]) => a),
-  });
-  const find = (name: string, version: string) =>
-    versions.find((v) => v.name === name && v.version === version);
-  const unknown = (name: string) =>
-    fail(404, 'RESOURCE_DOES_NOT_EXIST', `Registered Model with name=${name} not found`);
-  return {
-    'POST registered-models/create': ({ name }) => {
-      if (registered.has(name))
-        return fail(400, 'RESOURCE_ALREADY_EXISTS', `Registered Model (name=${name}) already exists.`);
-      registered.set(name, { name, aliases: new Map() });
-      return ok({ registered_model: { name } });
-    },
-    'GET registered-models/get': ({ name }) =>
-      registered.has(name) ? ok({ registered_model: { name } }) : unknown(name),
-    'POST model-versions/create': ({ tags, ...version }) => {
-      const numbers = versions.filter(({ name }) => name === version.name).map((v) => Number(v.version));
-      const made: FakeVersion = {
-        ...version,
-        version: String(Math.max(0, ...numbers) + 1),
-        tags: toMap(tags),
-      };
-      versions.push(made);
-      return ok({ model_version: show(made) });
-    },
-    'GET model-versions/get': ({ name, version }) => {
-      const found = find(name, version);
-      return found
-        ? ok({ model_version: show(found) })
-        : fail(404, 'RESOURCE_DOES_NOT_EXIST', `no version ${version}`);
-    },
-    'GET model-versions/search': ({ filter }) =>
-      ok({ model_versions: versions.filter((v) => matches(filter, v.tags)).map(show) }),
-    'DELETE model-versions/delete': ({ name, version }) => {
-      versions.splice(
-        versions.findIndex((v) => v.name === name && v.version === version),
-        1,
-      );
-      return ok({});
-    },
-    'POST model-versions/set-tag': ({ name, version, key, value }) => {
-      find(name, version)?.tags.set(key, value);
-      return ok({});
-    },
-    'POST registered-models/alias': ({ name, alias, version }) => {
-      if (!find(name, version)) return fail(404, 'RESOURCE_DOES_NOT_EXIST', `no version ${version}`);
-      registered.get(name)?.aliases.set(alias, version);
-      return ok({});
-    },
-    'GET registered-models/alias': ({ name, alias }) => {
-      const version = registered.get(name)?.aliases.get(alias);
-      if (!registered.has(name)) return unknown(name);
-      const found = version === undefined ? undefined : find(name, version);
-      return found
-        ? ok({ model_version: show(found) })
-        : fail(400, 'INVALID_PARAMETER_VALUE', `Registered model alias ${alias} not found.`);
-    },
-  };
-}
-
 function serveArtifact(
   artifacts: Map<string, Buffer>,
   { method, path, query, body }: { method: string; path: string; query: URLSearchParams; body: Buffer },
@@ -327,17 +229,6 @@ function serveArtifact(
   return ok(files.size > 0 ? { files: [...files.values()] } : {});
 }
 
-/** MLflow's filters as far as they are used: equality of tags and of the status, joined by AND. */
-function matches(filter: string | undefined, tags: Map<string, string>, status?: string): boolean {
-  return (filter ?? '').split(' AND ').every((condition) => {
-    const tag = /^tags\.`([^`]+)` = '([^']+)'$/.exec(condition);
-    if (tag) return tags.get(tag[1] ?? '') === tag[2];
-    const attribute = /^attributes\.status = '(\w+)'$/.exec(condition);
-    if (attribute) return status === attribute[1];
-    throw new Error(`the fake does not know the filter ${condition}`);
-  });
-}
-
 function showRun({ info, tags, params, metrics, outputs, datasets }: FakeRun): unknown {
   const latest = new Map<string, Metric>();
   for (const point of metrics) {
@@ -351,20 +242,4 @@ function showRun({ info, tags, params, metrics, outputs, datasets }: FakeRun): u
   }
   const data = { metrics: [...latest.values()], params: toPairs(params), tags: toPairs(tags) };
   return { info, data, inputs: { dataset_inputs: datasets }, outputs: { model_outputs: outputs } };
-}
-
-function toMap(pairs: Pair[] | undefined): Map<string, string> {
-  return new Map((pairs ?? []).map(({ key, value }) => [key, value]));
-}
-
-function toPairs(map: Map<string, string>): Pair[] {
-  return [...map].map(([key, value]) => ({ key, value }));
-}
-
-function ok(json: unknown): Answer {
-  return { status: 200, json };
-}
-
-function fail(status: number, error_code: string, message: string): Answer {
-  return { status, json: { error_code, message } };
 }

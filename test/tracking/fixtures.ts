@@ -38,7 +38,7 @@ export function createContext(overrides: Partial<ActivityContext> = {}): () => A
   return () => context;
 }
 
-/** A fake MLflow and both adapters on it; a request is given up after 300 ms, and the client itself does not repeat. */
+/** A fake MLflow and both adapters on it; a request is given up after 200 ms, and the client itself does not repeat. */
 export async function withMlflow(
   use: (parts: { fake: FakeMlflow } & ReturnType<typeof createAdapters>) => Promise<void>,
 ): Promise<void> {
@@ -52,7 +52,7 @@ export async function withMlflow(
 
 function createAdapters(trackingUri: string) {
   const clock = createFakeClock();
-  const client = createMlflowClient({ trackingUri, timeoutMs: 300, retry: { attempts: 1 } });
+  const client = createMlflowClient({ trackingUri, timeoutMs: 200, retry: { attempts: 1 } });
   return {
     clock,
     client,

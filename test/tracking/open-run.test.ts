@@ -211,6 +211,39 @@ describe('closing a run', () => {
       }));
   }
 
+  test('closes the run of a step as the step ended, where its worker could not', () =>
+    withMlflow(async ({ fake, tracking, clock }) => {
+      const { parentRunId, experimentId } = await createTrackingActivities({
+        ...DEPS,
+        tracking,
+        clock,
+      }).openTracking(INPUT);
+      const tags = { 'anneal.execution_id': 'exec-1' };
+      const calls: RunStatus['calls'][number][] = [];
+      for (const state of ['succeeded', 'failed', 'cancelled'] as const) {
+        const step = { experimentId, key: state, name: state, parentRunId, startedAtMs: 1, tags };
+        const { runId: trackingRunId } = await tracking.ensureRun(step, DEPS.context().signal);
+        calls.push({
+          id: state,
+          kind: 'step',
+          name: state,
+          state,
+          attempt: 1,
+          startedAtMs: 1,
+          trackingRunId,
+        });
+      }
+      const { closeRun } = createCloseRun({
+        store: createMemoryStore(),
+        tracking,
+        clock,
+        context: DEPS.context,
+      });
+      await closeRun({ status: { ...status({ experimentId, runId: parentRunId }), calls }, state: 'failed' });
+      const ended = fake.state.runs.map(({ info }) => info.status);
+      assert.deepEqual(ended, ['FAILED', 'FINISHED', 'FAILED', 'KILLED']);
+    }));
+
   test('that is not tracked writes its record alone', async () => {
     const store = createMemoryStore();
     const { closeRun } = createCloseRun({ store, clock: { nowMs: () => 9 }, context: DEPS.context });

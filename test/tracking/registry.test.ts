@@ -156,6 +156,8 @@ describe('registering a model', () => {
         fake.state.versions.map(({ version }) => version),
         ['1'],
       );
+      const noted = fake.state.models[0]?.tags.get('mlflow.modelVersions');
+      assert.equal(noted, '[{"name":"churn-predictor","version":1}]');
     }));
 
   test('leaves a double alone that has an alias', () =>

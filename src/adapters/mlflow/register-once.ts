@@ -162,7 +162,19 @@ async function removeDoubles(
       }
     });
   }
+  if (doubles.length > 0) await forgetDoubles({ client, patiently }, kept, signal);
   return kept;
+}
+
+/** MLflow's server notes each version on its model, for the model's page, and does not notice when one is deleted. */
+async function forgetDoubles(
+  { client, patiently }: RegisterDeps,
+  { name, version, modelId }: ModelVersion,
+  signal: AbortSignal,
+): Promise<void> {
+  if (modelId === undefined || modelId === '') return;
+  const tags = { 'mlflow.modelVersions': JSON.stringify([{ name, version: Number(version) }]) };
+  await patiently(signal, () => client.loggedModels.setTags({ modelId, tags }, { signal }));
 }
 
 /** Models of runs that are not tracked need an experiment all the same. */
