@@ -27,6 +27,8 @@ export interface ModuleBundleRequest {
   readonly place: 'sandbox' | 'definitions' | 'node';
   /** Modules by the name in imports: absolute paths of Anneal's own. */
   readonly modules: { readonly [name: string]: string };
+  /** Whether a file is the project's own code, which is warned about; packages are not. */
+  readonly isProjectFile: (file: string) => boolean;
 }
 
 /** One module made of many. */
@@ -94,7 +96,7 @@ const NODE_MODULES = new Set(builtinModules.filter((name) => !['assert', 'url', 
 const OUTSIDE_SANDBOX =
   /^(anneal\/(client|testing)|@temporalio\/(activity|client|worker|testing|core-bridge))(\/|$)/;
 
-function buildOptions({ root, entry, place, modules }: ModuleBundleRequest) {
+function buildOptions({ root, entry, place, modules, isProjectFile }: ModuleBundleRequest) {
   return {
     stdin: { contents: entry, resolveDir: root, sourcefile: ENTRY_NAME, loader: 'ts' },
     absWorkingDir: root,
@@ -117,9 +119,9 @@ function buildOptions({ root, entry, place, modules }: ModuleBundleRequest) {
           mainFields: ['module', 'main'],
           conditions: ['import', 'default'],
           define: { 'process.env.NODE_ENV': '"production"' },
-          external: place === 'sandbox' ? ['@temporalio/*', 'assert', 'url', 'util'] : [],
+          external: ['assert', 'url', 'util', ...(place === 'sandbox' ? ['@temporalio/*'] : [])],
         }),
-    plugins: [ownModules(modules), ...(place === 'node' ? [] : [sandboxFence(root)])],
+    plugins: [ownModules(modules), ...(place === 'node' ? [] : [sandboxFence(isProjectFile)])],
   } as const satisfies BuildOptions;
 }
 
@@ -138,7 +140,7 @@ function ownModules(modules: ModuleBundleRequest['modules']): Plugin {
 }
 
 /** Refuses what Temporal's sandbox does not have, where it is imported. */
-function sandboxFence(root: string): Plugin {
+function sandboxFence(isProjectFile: (file: string) => boolean): Plugin {
   return {
     name: 'anneal-sandbox',
     setup(context) {
@@ -153,7 +155,7 @@ function sandboxFence(root: string): Plugin {
               },
             ],
           };
-        if (name === '@temporalio/workflow' && isOf(root, importer))
+        if (name === '@temporalio/workflow' && isProjectFile(importer))
           return {
             warnings: [
               {
@@ -165,10 +167,6 @@ function sandboxFence(root: string): Plugin {
       });
     },
   };
-}
-
-function isOf(root: string, file: string): boolean {
-  return file.startsWith(root + path.sep) && !file.includes(`${path.sep}node_modules${path.sep}`);
 }
 
 function loaderOf(extension: string): Loader {

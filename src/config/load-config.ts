@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { slug } from '../core/attempt.js';
@@ -23,10 +23,12 @@ export async function loadConfig(options: {
   readonly env: Environment;
   readonly path?: string;
 }): Promise<ProjectConfig> {
-  const file =
+  const found =
     options.path === undefined
       ? await findUpward(options.cwd)
       : await namedFile(path.resolve(options.cwd, options.path));
+  // Bundlers report real paths; one spelling of the root keeps every comparison simple.
+  const file = path.join(await realpath(path.dirname(found)), path.basename(found));
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new AnnealError(
       'InvalidConfig',
@@ -34,7 +36,7 @@ export async function loadConfig(options: {
       { cause },
     );
   });
-  const shown = path.relative(options.cwd, file);
+  const shown = path.relative(options.cwd, found);
   return resolveConfig(parseConfig(text, shown.startsWith('..') ? file : shown), file, options.env);
 }
 

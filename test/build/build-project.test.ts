@@ -3,6 +3,7 @@ import { chmod, readdir, readFile, rm, symlink, utimes } from 'node:fs/promises'
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { createContext, runInContext } from 'node:vm';
 import { CODE_BUDGET_BYTES } from '../../src/workers/build/bundle-workflows.js';
 import { listBuilds, loadBuild } from '../../src/workers/build/load-build.js';
 import { buildIn, smallProject, withProject, writeFiles } from './fixture-project.js';
@@ -60,6 +61,22 @@ describe('a build', () => {
       ) as { sources: string[] };
       assert.ok(map.sources.includes('pipelines/counting.ts'));
       assert.ok(!map.sources.some((source) => path.isAbsolute(source)), map.sources.join('\n'));
+    }));
+
+  test('has workflow code that loads without Node', () =>
+    withProject(smallProject, async (root) => {
+      const text = await readFile(path.join((await buildIn(root)).dir, 'workflows.js'), 'utf8');
+      const sandbox = createContext({
+        __webpack_module_cache__: {},
+        assert,
+        TextEncoder,
+        TextDecoder,
+        URL,
+        URLSearchParams,
+        AbortController,
+      });
+      const dispatcher: unknown = runInContext(`${text}\n;__TEMPORAL__.importWorkflows().default`, sandbox);
+      assert.equal(typeof dispatcher, 'function');
     }));
 
   test('has tasks that Node can load', () =>

@@ -112,6 +112,14 @@ describe('a project that cannot be built', () => {
 });
 
 describe('a project that builds with warnings', () => {
+  test('hears nothing about the modules that the sandbox has', () =>
+    withProject(
+      pipelineWith("import { inspect } from 'util';", 'export const show = inspect;'),
+      async (root) => {
+        assert.deepEqual((await buildIn(root)).warnings, []);
+      },
+    ));
+
   test('hears about clocks and random numbers that are not recorded, but not about words and own names', () =>
     withProject(
       pipelineWith(

@@ -58,7 +58,7 @@ export function pipelineWith(...lines: readonly string[]): ProjectFiles {
 /** Runs `use` on a project outside the repository, and removes it afterwards. */
 export async function withProject(files: ProjectFiles, use: (root: string) => Promise<void>): Promise<void> {
   // macOS links its temporary folder; builds report real paths.
-  const root = await mkdtemp(path.join(await realpath(tmpdir()), 'anneal-build-'));
+  const root = await mkdtemp(path.join(await realpath(tmpdir()), 'anneal build (1) '));
   try {
     await writeFiles(root, files);
     await use(root);

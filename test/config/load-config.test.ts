@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -56,6 +56,13 @@ describe('loadConfig', () => {
     withProject('project: churn', async (root) => {
       for (const given of ['My Churn', 'My Churn/anneal.yaml'])
         assert.equal((await loadConfig({ cwd: path.dirname(root), env: {}, path: given })).project, 'churn');
+    }));
+
+  test('knows a project behind a link by its real directory', () =>
+    withProject('project: churn', async (root) => {
+      const link = path.join(path.dirname(root), 'link');
+      await symlink(root, link);
+      assert.equal((await loadConfig({ cwd: link, env: {} })).root, root);
     }));
 
   test('lets the environment beat the file, unless it is empty', () =>

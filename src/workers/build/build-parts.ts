@@ -13,6 +13,7 @@ import { definitionProblems } from './check-definitions.js';
 import { evaluateDefinitions } from './evaluate-definitions.js';
 import { findUnrecorded } from './find-unrecorded.js';
 import type { OwnModules } from './own-modules.js';
+import { isProjectFile } from './project-file.js';
 import { readStepFiles } from './step-code.js';
 import type { StepFiles } from './step-code.js';
 
@@ -44,7 +45,10 @@ export async function makeParts(config: ProjectConfig, own: OwnModules, workDir:
   const workflows = await bundleWorkflows({ root, pipelines: source.pipelines, workDir, own });
   const { pipelines, tasks: taskDefinitions } = definitions;
   const steps = definitions.steps.map((step) => builtStep(step, files.get(step.name)));
-  const unrecorded = await findUnrecorded(workflows.files, root);
+  const unrecorded = await findUnrecorded(
+    workflows.files.filter((file) => isProjectFile(file, { root, own })),
+    root,
+  );
   const codeFiles = [...files.values()].flatMap(({ code }) => code.map(({ source: file }) => file));
   const locks = [...files.values()].flatMap(({ python }) => (python === undefined ? [] : [python.lock]));
   return {

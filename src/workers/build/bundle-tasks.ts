@@ -1,6 +1,7 @@
 import { bundleModules } from '../../adapters/module-bundler.js';
 import type { CodeProblem } from '../../adapters/module-bundler.js';
 import { buildFailure } from './build-failure.js';
+import { isProjectFile } from './project-file.js';
 import type { OwnModules } from './own-modules.js';
 
 /** A project's tasks as one module for Node. */
@@ -30,6 +31,7 @@ export async function bundleTasks({
 }): Promise<TaskCode> {
   const bundle = await bundleModules({
     root,
+    isProjectFile: (file) => isProjectFile(file, { root, own }),
     place: 'node',
     modules: { anneal: own.anneal['anneal'] ?? '' },
     entry: `export * from ${JSON.stringify(activities)};\n`,

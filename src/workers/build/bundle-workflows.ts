@@ -4,6 +4,7 @@ import type { Logger } from '@temporalio/worker';
 import { bundleModules } from '../../adapters/module-bundler.js';
 import type { CodeProblem } from '../../adapters/module-bundler.js';
 import { buildFailure } from './build-failure.js';
+import { isProjectFile } from './project-file.js';
 import type { OwnModules } from './own-modules.js';
 
 /** Largest code of a workflow bundle before the build warns: each cached run pays for it in memory. */
@@ -34,6 +35,7 @@ export async function bundleWorkflows(options: {
   const { root, pipelines, workDir, own } = options;
   const modules = await bundleModules({
     root,
+    isProjectFile: (file) => isProjectFile(file, { root, own }),
     place: 'sandbox',
     modules: own.anneal,
     entry: workflowEntry(pipelines),

@@ -1,10 +1,13 @@
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { bundleModules } from '../../adapters/module-bundler.js';
+import type { CodeProblem } from '../../adapters/module-bundler.js';
 import type { PipelineDefinition } from '../../pipeline/define-pipeline.js';
 import type { RegisteredDefinitions } from '../../pipeline/registry.js';
 import { buildFailure } from './build-failure.js';
+import { isProjectFile } from './project-file.js';
 import type { OwnModules } from './own-modules.js';
 
 /** What a project's pipelines module defines. */
@@ -32,6 +35,7 @@ export async function evaluateDefinitions(options: {
   const { root, pipelines, workDir, own } = options;
   const bundle = await bundleModules({
     root,
+    isProjectFile: (file) => isProjectFile(file, { root, own }),
     place: 'definitions',
     modules: { ...own.anneal, ...workflowEntries(own) },
     entry: `export { registeredDefinitions } from ${JSON.stringify(own.registry)};\nexport * as pipelines from ${JSON.stringify(pipelines)};\n`,
@@ -52,19 +56,22 @@ export async function evaluateDefinitions(options: {
       `${pipelines}: loading the module ${problem ?? 'gave no answer'}. It may define pipelines, steps and tasks, and do nothing else.`,
     ]);
   if (answer.ok) return answer.definitions;
-  throw buildFailure([placeOf(answer, root, workDir)]);
+  throw buildFailure([problemOf(answer, { root, own })]);
 }
 
 type LoaderAnswer =
   | { readonly ok: true; readonly definitions: EvaluatedDefinitions }
   | { readonly ok: false; readonly message: string; readonly stack: string };
 
+/** What Node has and the sandbox lacks, of what people use. */
+const ABSENT_GLOBALS = ['process', 'Buffer', 'fetch', 'setImmediate', 'performance', 'crypto', 'navigator'];
+
 /** Plain JavaScript, run by Node: what the sandbox lacks is taken away before the project's code is loaded. */
 const LOADER = `import { writeFileSync } from 'node:fs';
 const [, , module, answerFile] = process.argv;
 const answer = (value) => writeFileSync(answerFile, JSON.stringify(value));
 const exit = process.exit.bind(process);
-for (const name of ['process', 'Buffer', 'fetch', 'require', 'setImmediate', 'performance', 'crypto', 'navigator']) delete globalThis[name];
+for (const name of ${JSON.stringify(ABSENT_GLOBALS)}) delete globalThis[name];
 try {
   const { registeredDefinitions, pipelines } = await import(module);
   const exported = Object.values(pipelines).filter((value) => typeof value === 'function' && 'pipelineName' in value).map((value) => value.pipelineName);
@@ -99,26 +106,25 @@ function runLoader(args: readonly string[]): Promise<string | undefined> {
   });
 }
 
-function placeOf(
+/** What to say of an error, and the first line of the project's own code on its stack. */
+function problemOf(
   { message, stack }: { readonly message: string; readonly stack: string },
-  root: string,
-  workDir: string,
-) {
-  const frames = [...stack.matchAll(/\(?(?:file:\/\/)?(\/[^\s()]+?):(\d+):(\d+)\)?$/gm)];
-  const own = frames.find(
-    ([, file = '']) =>
-      file.startsWith(root + path.sep) &&
-      !file.startsWith(workDir) &&
-      !file.includes(`${path.sep}node_modules${path.sep}`),
+  project: { readonly root: string; readonly own: OwnModules },
+): CodeProblem {
+  const frames = [...stack.matchAll(/^ +at (?:.*? \()?(\/.+?|file:.+?):(\d+):(\d+)\)?$/gm)].map(
+    ([, file = '', line, column]) => ({
+      file: file.startsWith('file:') ? fileURLToPath(file) : file,
+      line: Number(line),
+      column: Number(column),
+    }),
   );
-  const global =
-    /^(process|Buffer|fetch|require|setImmediate|performance|crypto|navigator) is not defined$/.exec(
-      message,
-    )?.[1];
+  const frame = frames.find(({ file }) => isProjectFile(file, project));
+  const missing = NOT_DEFINED.exec(message)?.[1];
   const text =
-    global === undefined
+    missing === undefined
       ? message
-      : `pipelines run in Temporal's sandbox, which has no ${global}; move this into a task or pass it as a parameter`;
-  if (own === undefined) return { text };
-  return { text, file: path.relative(root, own[1] ?? ''), line: Number(own[2]), column: Number(own[3]) };
+      : `pipelines run in Temporal's sandbox, which has no ${missing}; move this into a task or pass it as a parameter`;
+  return frame === undefined ? { text } : { text, ...frame, file: path.relative(project.root, frame.file) };
 }
+
+const NOT_DEFINED = new RegExp(`^(${ABSENT_GLOBALS.join('|')}) is not defined$`);

@@ -18,13 +18,8 @@ const PATTERNS = {
 
 /** Uses, in a project's own modules, of clocks and random numbers that change when a run is continued from its journal. */
 export async function findUnrecorded(files: readonly string[], root: string): Promise<CodeProblem[]> {
-  const own = files.filter(
-    (file) =>
-      file.startsWith(root + path.sep) &&
-      !file.includes(`${path.sep}node_modules${path.sep}`) &&
-      /\.[cm]?[tj]sx?$/.test(file),
-  );
-  const found = await Promise.all(own.map((file) => inFile(file, root)));
+  const modules = files.filter((file) => /\.[cm]?[tj]sx?$/.test(file));
+  const found = await Promise.all(modules.map((file) => inFile(file, root)));
   return found.flat();
 }
 
