@@ -54,17 +54,20 @@ model = mlflow.pyfunc.load_model(sys.argv[1])
 print(model.metadata.model_id, float(model.predict(numpy.array([[10.0]]))[0]))
 `;
 
-describe('the adapters on a real MLflow', { skip }, () => {
+describe('the adapters on a real MLflow', () => {
   let server: RealMlflow;
   let client: MlflowClient;
   let tracking: ReturnType<typeof createMlflowTracking>;
 
   before(async () => {
-    server = await startRealMlflow(executable ?? '');
+    if (executable === undefined) return;
+    server = await startRealMlflow(executable);
     client = createMlflowClient({ trackingUri: server.url });
     tracking = createMlflowTracking({ client, clock });
   });
-  after(() => server.stop());
+  after(async () => {
+    if (executable !== undefined) await server.stop();
+  });
 
   const python = async (
     script: string,
@@ -104,140 +107,160 @@ describe('the adapters on a real MLflow', { skip }, () => {
     return opened;
   };
 
-  test('tracks a run, its steps and what their commands log, and leaves nothing RUNNING', async () => {
-    const { experimentId, parentRunId } = await open('exec-1');
-    const steps = createStepTracking({ tracking, clock, context });
-    const inputs = {
-      table: {
-        kind: 'Dataset',
-        uri: 'file:///data/t.parquet',
-        digest: 'a'.repeat(64),
-        sizeBytes: 1,
-        form: 'file',
-        values: {},
-      },
-    } as const;
-    const request = buildRequest({ tracking: { experimentId, parentRunId }, inputs });
-    const opened = await steps.openStepRun({ request, name: 'train-x-a1', runId: 'nightly/1' });
-    assert.ok(opened);
-    const points = [20, 40].map((step) => ({
-      name: 'loss',
-      value: 1 / step,
-      step,
-      timestampMs: 1_000 + step,
-    }));
-    await steps.logPoints(opened.runId, points);
-    await steps.closeStepRun({ request, trackingRunId: opened.runId, outcome: buildFailed() });
+  test(
+    'tracks a run, its steps and what their commands log, and leaves nothing RUNNING',
+    { skip },
+    async () => {
+      const { experimentId, parentRunId } = await open('exec-1');
+      const steps = createStepTracking({ tracking, clock, context });
+      const inputs = {
+        table: {
+          kind: 'Dataset',
+          uri: 'file:///data/t.parquet',
+          digest: 'a'.repeat(64),
+          sizeBytes: 1,
+          form: 'file',
+          values: {},
+        },
+      } as const;
+      const request = buildRequest({ tracking: { experimentId, parentRunId }, inputs });
+      const opened = await steps.openStepRun({ request, name: 'train-x-a1', runId: 'nightly/1' });
+      assert.ok(opened);
+      const points = [20, 40].map((step) => ({
+        name: 'loss',
+        value: 1 / step,
+        step,
+        timestampMs: 1_000 + step,
+      }));
+      await steps.logPoints(opened.runId, points);
+      await steps.closeStepRun({ request, trackingRunId: opened.runId, outcome: buildFailed() });
 
-    const again = await steps.openStepRun({
-      request: { ...request, attempt: 2 },
-      name: 'train-x-a2',
-      runId: 'nightly/1',
-    });
-    assert.equal(again?.runId, opened.runId);
-    await steps.logPoints(opened.runId, [
-      ...points,
-      { name: 'loss', value: 0.01, step: 60, timestampMs: 9_000 },
-    ]);
-    const native = await python(NATIVE_RUN, [], again.environment);
-    const elsewhere = await python(NATIVE_RUN, [], { ...again.environment, ELSEWHERE: '1' });
-    const left = await python(NATIVE_RUN, [], { ...again.environment, LEAVE_OPEN: '1' });
-    await steps.closeStepRun({ request, trackingRunId: opened.runId, outcome: buildSucceeded({ f1: 0.94 }) });
+      const again = await steps.openStepRun({
+        request: { ...request, attempt: 2 },
+        name: 'train-x-a2',
+        runId: 'nightly/1',
+      });
+      assert.equal(again?.runId, opened.runId);
+      await steps.logPoints(opened.runId, [
+        ...points,
+        { name: 'loss', value: 0.01, step: 60, timestampMs: 9_000 },
+      ]);
+      const native = await python(NATIVE_RUN, [], again.environment);
+      const elsewhere = await python(NATIVE_RUN, [], { ...again.environment, ELSEWHERE: '1' });
+      const left = await python(NATIVE_RUN, [], { ...again.environment, LEAVE_OPEN: '1' });
+      await steps.closeStepRun({
+        request,
+        trackingRunId: opened.runId,
+        outcome: buildSucceeded({ f1: 0.94 }),
+      });
 
-    const step = await client.runs.get(opened.runId);
-    assert.equal(step.info.status, 'FINISHED');
-    assert.equal(step.data.tags['mlflow.parentRunId'], parentRunId);
-    assert.equal(step.data.tags['anneal.attempt'], '2');
-    assert.equal(step.inputs.datasetInputs[0]?.dataset.name, 'table');
-    const curve = await client.metrics.getHistory({ runId: opened.runId, metricKey: 'loss' });
-    assert.deepEqual(
-      curve.items.map((point) => point.step),
-      [20, 40, 60],
-    );
-    for (const id of [native, elsewhere, left]) {
-      assert.equal((await client.runs.get(id)).data.tags['mlflow.parentRunId'], opened.runId);
-    }
-    assert.equal((await client.runs.get(left)).info.status, 'KILLED');
+      const step = await client.runs.get(opened.runId);
+      assert.equal(step.info.status, 'FINISHED');
+      assert.equal(step.data.tags['mlflow.parentRunId'], parentRunId);
+      assert.equal(step.data.tags['anneal.attempt'], '2');
+      assert.equal(step.inputs.datasetInputs[0]?.dataset.name, 'table');
+      const curve = await client.metrics.getHistory({ runId: opened.runId, metricKey: 'loss' });
+      assert.deepEqual(
+        curve.items.map((point) => point.step),
+        [20, 40, 60],
+      );
+      for (const id of [native, elsewhere, left]) {
+        assert.equal((await client.runs.get(id)).data.tags['mlflow.parentRunId'], opened.runId);
+      }
+      assert.equal((await client.runs.get(left)).info.status, 'KILLED');
 
-    const store = createFileStore({ root: join(server.directory, 'store') });
-    const { closeRun } = createCloseRun({ tracking, store, clock, context });
-    await closeRun({ status: buildStatus({ experimentId, runId: parentRunId }), state: 'completed' });
-    const parent = await client.runs.get(parentRunId);
-    assert.deepEqual(
-      [parent.info.status, parent.info.endTime, parent.info.runName],
-      ['FINISHED', 5_000, 'nightly/1'],
-    );
-    assert.deepEqual(parent.data.params, { threshold: '0.85' });
-    const running = await client.runs.search({
-      experimentIds: [experimentId],
-      filter: "attributes.status = 'RUNNING'",
-    });
-    assert.deepEqual(running.items, []);
-    assert.ok(await store.readBytes(storeKeys.run('exec-1')));
-  });
+      const store = createFileStore({ root: join(server.directory, 'store') });
+      const { closeRun } = createCloseRun({ tracking, store, clock, context });
+      await closeRun({ status: buildStatus({ experimentId, runId: parentRunId }), state: 'completed' });
+      const parent = await client.runs.get(parentRunId);
+      assert.deepEqual(
+        [parent.info.status, parent.info.endTime, parent.info.runName],
+        ['FINISHED', 5_000, 'nightly/1'],
+      );
+      assert.deepEqual(parent.data.params, { threshold: '0.85' });
+      const running = await client.runs.search({
+        experimentIds: [experimentId],
+        filter: "attributes.status = 'RUNNING'",
+      });
+      assert.deepEqual(running.items, []);
+      assert.ok(await store.readBytes(storeKeys.run('exec-1')));
+    },
+  );
 
-  test('registers what save_model wrote, byte for byte and once, and Python loads it by its alias', async () => {
-    const { experimentId, parentRunId } = await open('exec-2');
-    const store = createFileStore({ root: join(server.directory, 'store') });
-    const directory = join(server.directory, 'model');
-    await python(SAVE_MODEL, [directory]);
-    const model = await storeDirectory(store, directory);
-    const registry = createMlflowRegistry({ client, clock });
-    const { runLaneOperation, readChampion } = createRegistryActivities({ registry, store, context });
-    const operation: LaneOperation = {
-      kind: 'register',
-      key: 'a'.repeat(64),
-      model,
-      metrics: { f1: 0.94 },
-      tags: { 'anneal.pipeline': 'churn-training' },
-      source: { experimentId, runId: parentRunId },
-    };
-    const of = { modelName: 'churn-predictor', alias: 'champion' };
-    assert.equal(await readChampion(of), null);
-    const first = await runLaneOperation({ modelName: of.modelName, operation });
-    assert.deepEqual(await runLaneOperation({ modelName: of.modelName, operation }), first);
-    assert.equal(await readChampion(of), null);
-    const promotion = { kind: 'promote', alias: 'champion', version: first.version, by: 'ml-team' } as const;
-    for (const _ of ['once', 'repeated']) {
-      assert.equal((await runLaneOperation({ modelName: of.modelName, operation: promotion })).version, '1');
-    }
-    const next = await runLaneOperation({
-      modelName: of.modelName,
-      operation: { ...operation, key: 'b'.repeat(64) },
-    });
-    const promoted = await runLaneOperation({
-      modelName: of.modelName,
-      operation: { ...promotion, version: next.version },
-    });
-    assert.equal(promoted.replaced, '1');
-    assert.deepEqual(await readChampion(of), { version: '2', metrics: { f1: 0.94 }, digest: model.digest });
-    assert.equal((await registry.findByAlias({ ...of, alias: 'previous-champion' }, signal))?.version, '1');
+  test(
+    'registers what save_model wrote, byte for byte and once, and Python loads it by its alias',
+    { skip },
+    async () => {
+      const { experimentId, parentRunId } = await open('exec-2');
+      const store = createFileStore({ root: join(server.directory, 'store') });
+      const directory = join(server.directory, 'model');
+      await python(SAVE_MODEL, [directory]);
+      const model = await storeDirectory(store, directory);
+      const registry = createMlflowRegistry({ client, clock });
+      const { runLaneOperation, readChampion } = createRegistryActivities({ registry, store, context });
+      const operation: LaneOperation = {
+        kind: 'register',
+        key: 'a'.repeat(64),
+        model,
+        metrics: { f1: 0.94 },
+        tags: { 'anneal.pipeline': 'churn-training' },
+        source: { experimentId, runId: parentRunId },
+      };
+      const of = { modelName: 'churn-predictor', alias: 'champion' };
+      assert.equal(await readChampion(of), null);
+      const first = await runLaneOperation({ modelName: of.modelName, operation });
+      assert.deepEqual(await runLaneOperation({ modelName: of.modelName, operation }), first);
+      assert.equal(await readChampion(of), null);
+      const promotion = {
+        kind: 'promote',
+        alias: 'champion',
+        version: first.version,
+        by: 'ml-team',
+      } as const;
+      for (const _ of ['once', 'repeated']) {
+        assert.equal(
+          (await runLaneOperation({ modelName: of.modelName, operation: promotion })).version,
+          '1',
+        );
+      }
+      const next = await runLaneOperation({
+        modelName: of.modelName,
+        operation: { ...operation, key: 'b'.repeat(64) },
+      });
+      const promoted = await runLaneOperation({
+        modelName: of.modelName,
+        operation: { ...promotion, version: next.version },
+      });
+      assert.equal(promoted.replaced, '1');
+      assert.deepEqual(await readChampion(of), { version: '2', metrics: { f1: 0.94 }, digest: model.digest });
+      assert.equal((await registry.findByAlias({ ...of, alias: 'previous-champion' }, signal))?.version, '1');
 
-    const { modelId = '' } = next;
-    const late = { name: of.modelName, source: `models:/${modelId}`, modelId };
-    await client.modelVersions.create({ ...late, tags: { [REGISTRATION_KEY_TAG]: 'b'.repeat(64) } });
-    const again = await runLaneOperation({
-      modelName: of.modelName,
-      operation: { ...operation, key: 'b'.repeat(64) },
-    });
-    assert.equal(again.version, '2');
-    const { items } = await client.modelVersions.search({ filter: "name = 'churn-predictor'" });
-    assert.deepEqual(items.map(({ version }) => version).sort(), ['1', '2']);
+      const { modelId = '' } = next;
+      const late = { name: of.modelName, source: `models:/${modelId}`, modelId };
+      await client.modelVersions.create({ ...late, tags: { [REGISTRATION_KEY_TAG]: 'b'.repeat(64) } });
+      const again = await runLaneOperation({
+        modelName: of.modelName,
+        operation: { ...operation, key: 'b'.repeat(64) },
+      });
+      assert.equal(again.version, '2');
+      const { items } = await client.modelVersions.search({ filter: "name = 'churn-predictor'" });
+      assert.deepEqual(items.map(({ version }) => version).sort(), ['1', '2']);
 
-    const logged = await client.loggedModels.get(modelId);
-    assert.equal(logged.info.status, 'LOGGED_MODEL_READY');
-    assert.deepEqual(JSON.parse(logged.info.tags['mlflow.modelVersions'] ?? ''), [
-      { name: of.modelName, version: 2 },
-    ]);
-    assert.deepEqual(
-      logged.data.metrics.map(({ key, value }) => [key, value]),
-      [['f1', 0.94]],
-    );
-    const mlmodel = await client.artifacts.get({ root: logged.info.artifactUri, path: 'MLmodel' });
-    assert.deepEqual(Buffer.from(mlmodel), await readFile(join(directory, 'MLmodel')));
-    const [, prediction] = (await python(PREDICT, ['models:/churn-predictor@champion'])).split(' ');
-    assert.ok(Math.abs(Number(prediction) - 21) < 1e-6, `predicted ${String(prediction)}`);
-  });
+      const logged = await client.loggedModels.get(modelId);
+      assert.equal(logged.info.status, 'LOGGED_MODEL_READY');
+      assert.deepEqual(JSON.parse(logged.info.tags['mlflow.modelVersions'] ?? ''), [
+        { name: of.modelName, version: 2 },
+      ]);
+      assert.deepEqual(
+        logged.data.metrics.map(({ key, value }) => [key, value]),
+        [['f1', 0.94]],
+      );
+      const mlmodel = await client.artifacts.get({ root: logged.info.artifactUri, path: 'MLmodel' });
+      assert.deepEqual(Buffer.from(mlmodel), await readFile(join(directory, 'MLmodel')));
+      const [, prediction] = (await python(PREDICT, ['models:/churn-predictor@champion'])).split(' ');
+      assert.ok(Math.abs(Number(prediction) - 21) < 1e-6, `predicted ${String(prediction)}`);
+    },
+  );
 });
 
 /** Puts a directory into a store as an attempt would. */
