@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, cp, lstat, mkdir, writeFile } from 'node:fs/promises';
+import { cp, lstat, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { hasErrorCode } from '../adapters/file-store/store-errors.js';
@@ -24,7 +24,7 @@ export async function prepareAttempt(
       path.join(paths.parameters, `${checkName('parameter', name)}.json`),
       JSON.stringify(value),
     );
-  for (const file of code) await copyCode(spec, file, paths.work);
+  if (code.length > 0) await copyCode(spec, paths.work);
 }
 
 /** A name that becomes part of a path. @throws AnnealError InvalidInput when it would leave its directory. */
@@ -91,17 +91,14 @@ async function checkSize({ name, ref }: Input, local: string, sizeBytes: number)
   );
 }
 
-async function copyCode(spec: AttemptSpec, file: string, work: string): Promise<void> {
-  const source = path.join(spec.codeDir, file);
+async function copyCode(spec: AttemptSpec, work: string): Promise<void> {
   try {
-    const isDirectory = (await lstat(source)).isDirectory();
-    if (isDirectory) await cp(source, work, { recursive: true, mode: constants.COPYFILE_FICLONE });
-    else await copyFile(source, path.join(work, path.basename(file)), constants.COPYFILE_FICLONE);
+    await cp(spec.codeDir, work, { recursive: true, mode: constants.COPYFILE_FICLONE });
   } catch (error) {
     if (!hasErrorCode(error, 'ENOENT', 'ENOTDIR')) throw error;
     throw new AnnealError(
       'CodeMissing',
-      `its code "${file}" is not in build ${spec.request.build}. Check code: of the step and build again.`,
+      `its code is not in build ${spec.request.build} (${spec.request.code.join(', ')}). Check code: of the step and build again.`,
       { cause: error },
     );
   }

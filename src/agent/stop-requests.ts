@@ -1,8 +1,8 @@
-import { watch } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { readJson } from '../adapters/process-executor/attempt-directory.js';
+import { watchDirectory } from '../adapters/process-executor/watch-directory.js';
 import type { AttemptSpec, StoppedBy, StopRequest } from '../adapters/process-executor/attempt-spec.js';
 
 /** The attempt shall end. */
@@ -41,11 +41,9 @@ export function watchStopRequests(spec: AttemptSpec, paths: AttemptPaths): StopR
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
-  // Watching is quick and may miss events on some file systems; the poll is slow and does not.
-  const watcher = watch(paths.directory, (_, name) => {
+  const watcher = watchDirectory(paths.directory, (name) => {
     if (name === 'stop') look();
   });
-  watcher.on('error', () => watcher.close());
   const poll = setInterval(look, POLL_MS);
   look();
   const claims = watchClaims(paths, spec.unclaimedMs, () => request({ by: 'unclaimed', graceMs }));

@@ -1,6 +1,5 @@
-import { watch } from 'node:fs';
-
 import type { CheckpointSync } from '../adapters/process-executor/checkpoint-sync.js';
+import { watchDirectory } from '../adapters/process-executor/watch-directory.js';
 
 /** Stores checkpoints as they become whole, one after the other, until it is ended. */
 export function keepSyncing(sync: CheckpointSync, directory: string): { end(): Promise<void> } {
@@ -23,11 +22,10 @@ export function keepSyncing(sync: CheckpointSync, directory: string): { end(): P
         if (again) trigger();
       });
   };
-  const watcher = watch(directory, (_, name) => {
+  const watcher = watchDirectory(directory, (name) => {
     if (name !== null) sync.notice(name);
     if (name === null || !name.endsWith('.tmp')) trigger();
   });
-  watcher.on('error', () => watcher.close());
   const poll = setInterval(trigger, POLL_MS);
   return {
     end: async () => {

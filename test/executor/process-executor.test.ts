@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
 import { createProcessExecutor } from '../../src/adapters/process-executor/create-process-executor.js';
-import { bundleProgram } from './bundle-supervisor.js';
+import { bundleProgram } from './bundle-program.js';
 import { describeAttemptExecutor } from './contract.js';
 
 describeAttemptExecutor('process', async () => {

@@ -12,7 +12,7 @@ export interface AttemptSpec {
   readonly environment: { readonly [name: string]: string };
   /** `rootUri` of the artifact store. */
   readonly storeUri: string;
-  /** Folder that holds the files of the step's code, by their paths relative to anneal.yaml. */
+  /** Folder whose contents land in the working directory. */
   readonly codeDir: string;
   /** The `bin` folder of the step's Python environment. */
   readonly pythonBin?: string;

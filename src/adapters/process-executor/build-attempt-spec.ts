@@ -16,12 +16,12 @@ export async function buildAttemptSpec(
 ): Promise<AttemptSpec | AttemptFailed> {
   const { request, name, runId, environment } = launch;
   const preparedAtMs = deps.clock.nowMs();
-  const codeDir = path.join(deps.buildsDir, request.build, 'code');
+  const build = path.join(deps.buildsDir, request.build);
   watch.onProgress({ phase: 'preparing', sinceMs: preparedAtMs, adopted: false });
   try {
     // Said before anything runs; the values themselves go to the supervisor alone.
     await readSecrets(request.env, deps);
-    const pythonBin = await makePython(deps, { launch, codeDir }, watch);
+    const pythonBin = await makePython(deps, { launch, build }, watch);
     const count = gpuCount(request.resources);
     const devices = count === 0 ? [] : await deps.gpus.discover();
     return {
@@ -31,7 +31,7 @@ export async function buildAttemptSpec(
       request,
       environment,
       storeUri: deps.store.rootUri,
-      codeDir,
+      codeDir: path.join(build, 'code', request.step),
       ...(pythonBin === undefined ? {} : { pythonBin }),
       gpu: { count, devices, leasesDir: deps.gpus.leasesDir },
       preparedAtMs,
@@ -58,14 +58,17 @@ const SETTLE_MS = 10_000;
 
 async function makePython(
   deps: ProcessExecutorDeps,
-  { launch, codeDir }: { readonly launch: AttemptLaunch; readonly codeDir: string },
+  { launch, build }: { readonly launch: AttemptLaunch; readonly build: string },
   watch: AttemptWatch,
 ): Promise<string | undefined> {
   const { python } = launch.request;
   if (python === undefined) return undefined;
   const signal = AbortSignal.any([watch.cancelled, watch.detached]);
   const made = deps
-    .ensurePython({ ...python, requirements: path.join(codeDir, python.requirements) }, signal)
+    .ensurePython(
+      { ...python, requirements: path.join(build, 'python', `${launch.request.step}.txt`) },
+      signal,
+    )
     .catch((error: unknown) => {
       signal.throwIfAborted();
       if (error instanceof AnnealError) throw error;

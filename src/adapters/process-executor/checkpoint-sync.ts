@@ -36,66 +36,36 @@ export interface CheckpointSync {
 export function createCheckpointSync(deps: CheckpointSyncDeps): CheckpointSync {
   const { store, spec, paths, clock } = deps;
   const place: CheckpointPlace = { executionId: spec.request.executionId, callId: spec.request.callId };
-  const renamed = new Set<string>();
-  const temporaryInodes = new Set<number>();
+  const entries = createEntryScan(deps);
   const stored = new Map<string, string>();
-  let recorded: number | undefined;
-
-  const notice = (name: string) => {
-    if (name.endsWith(TEMPORARY)) renamed.add(name.slice(0, -TEMPORARY.length));
-  };
-  const remember = async () => {
-    if (recorded === undefined)
-      for (const name of (await readJson<string[]>(paths.renamedCheckpoints)) ?? []) renamed.add(name);
-    // A supervisor that dies leaves this to whoever salvages.
-    if (recorded !== renamed.size) await writeJson(paths.renamedCheckpoints, [...renamed]);
-    recorded = renamed.size;
-  };
-  const scan = async () => {
-    const names = await readdir(paths.checkpoints).catch(emptyWhenAbsent);
-    names.forEach(notice);
-    for (const name of names.filter((one) => one.endsWith(TEMPORARY))) {
-      const stats = await lstat(path.join(paths.checkpoints, name)).catch(() => undefined);
-      if (stats) temporaryInodes.add(stats.ino);
-    }
-    await remember();
-    const entries = await Promise.all(
-      names.filter((name) => !name.endsWith(TEMPORARY)).map((name) => readEntry(paths.checkpoints, name)),
-    );
-    return entries.filter((entry) => entry !== undefined).sort((a, b) => a.changedAtMs - b.changedAtMs);
-  };
-  const isWhole = (entry: Entry) =>
-    renamed.has(entry.name) ||
-    temporaryInodes.has(entry.inode) ||
-    clock.nowMs() - entry.changedAtMs >= spec.checkpointSettleMs;
   const save = async (entry: Entry): Promise<boolean> => {
     const sequence = ((await listCheckpoints(store, place))[0]?.sequence ?? 0) + 1;
-    const localPath = path.join(paths.checkpoints, entry.name);
-    const isUnchanged = async () =>
-      (await readEntry(paths.checkpoints, entry.name))?.signature === entry.signature;
     const whole = await saveCheckpoint(store, place, {
       attempt: spec.name,
       entry: entry.name,
       sequence,
-      localPath,
+      localPath: path.join(paths.checkpoints, entry.name),
       savedAtMs: clock.nowMs(),
-      isUnchanged,
+      isUnchanged: async () =>
+        (await readEntry(paths.checkpoints, entry.name))?.signature === entry.signature,
     });
     if (whole) stored.set(entry.name, entry.signature);
     return whole;
   };
   return {
-    notice,
+    notice: entries.notice,
     sync: async (options) => {
-      const entries = (await scan()).filter((entry) => stored.get(entry.name) !== entry.signature);
+      const found = (await entries.scan()).filter((entry) => stored.get(entry.name) !== entry.signature);
       const names: string[] = [];
-      for (const entry of entries.filter((one) => options?.settled === true || isWhole(one)).slice(-KEPT)) {
+      for (const entry of found
+        .filter((one) => options?.settled === true || entries.isWhole(one))
+        .slice(-KEPT)) {
         if (await save(entry).catch(falseWhenGone)) names.push(entry.name);
       }
       return names;
     },
     markStored: async () => {
-      for (const entry of await scan()) stored.set(entry.name, entry.signature);
+      for (const entry of await entries.scan()) stored.set(entry.name, entry.signature);
     },
   };
 }
@@ -109,8 +79,54 @@ interface Entry {
   readonly inode: number;
   /** Differs whenever any file of the entry does. */
   readonly signature: string;
+  /** Its own change time is later than that of any content: renaming does that, and writing does not. */
+  readonly renamedAfterWriting: boolean;
   /** Newest change of a file's content. */
   readonly changedAtMs: number;
+}
+
+/** Looks at the entries of a checkpoint directory, and remembers which are made by renaming. */
+function createEntryScan({ spec, paths, clock }: CheckpointSyncDeps) {
+  const renamed = new Set<string>();
+  const temporaryInodes = new Set<number>();
+  let recorded: number | undefined;
+  const notice = (name: string) => {
+    if (name.endsWith(TEMPORARY)) renamed.add(name.slice(0, -TEMPORARY.length));
+  };
+  const remember = async () => {
+    if (recorded === undefined)
+      for (const name of (await readJson<string[]>(paths.renamedCheckpoints)) ?? []) renamed.add(name);
+    // Whoever salvages after a supervisor that died has not seen the renaming.
+    if (recorded !== renamed.size) await writeJson(paths.renamedCheckpoints, [...renamed]);
+    recorded = renamed.size;
+  };
+  return {
+    notice,
+    /** Oldest first. */
+    scan: async (): Promise<Entry[]> => {
+      const names = await readDirectory(paths.checkpoints);
+      for (const name of names.filter((one) => one.endsWith(TEMPORARY))) {
+        notice(name);
+        const stats = await lstat(path.join(paths.checkpoints, name)).catch(() => undefined);
+        if (stats) temporaryInodes.add(stats.ino);
+      }
+      await remember();
+      const whole = names.filter((name) => !name.endsWith(TEMPORARY));
+      const entries = await Promise.all(whole.map((name) => readEntry(paths.checkpoints, name)));
+      return entries.filter((entry) => entry !== undefined).sort((a, b) => a.changedAtMs - b.changedAtMs);
+    },
+    isWhole: (entry: Entry) =>
+      renamed.has(entry.name) ||
+      temporaryInodes.has(entry.inode) ||
+      (renamed.size > 0 && entry.renamedAfterWriting) ||
+      clock.nowMs() - entry.changedAtMs >= spec.checkpointSettleMs,
+  };
+}
+
+/** The names in the directory; none when the command removed it or put something else in its place. */
+async function readDirectory(directory: string): Promise<string[]> {
+  const stats = await lstat(directory).catch(() => undefined);
+  return stats?.isDirectory() === true ? await readdir(directory) : [];
 }
 
 async function readEntry(directory: string, name: string): Promise<Entry | undefined> {
@@ -118,13 +134,10 @@ async function readEntry(directory: string, name: string): Promise<Entry | undef
     const { entries } = await readTree(path.join(directory, name));
     if (entries.length === 0 || entries.some((entry) => entry.kind !== 'file')) return undefined;
     const signature = entries.map(({ path: file, stats }) => `${file}\0${describe(stats)}`).join('\n');
-    const { ino } = await lstat(path.join(directory, name));
-    return {
-      name,
-      inode: ino,
-      signature,
-      changedAtMs: Math.max(...entries.map(({ stats }) => stats.mtimeMs)),
-    };
+    const own = await lstat(path.join(directory, name));
+    const changedAtMs = Math.max(...entries.map(({ stats }) => stats.mtimeMs));
+    const renamedAfterWriting = own.ctimeMs > Math.max(changedAtMs, own.mtimeMs);
+    return { name, inode: own.ino, signature, changedAtMs, renamedAfterWriting };
   } catch (error) {
     if (hasErrorCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
@@ -133,11 +146,6 @@ async function readEntry(directory: string, name: string): Promise<Entry | undef
 
 function describe({ ino, size, mtimeMs }: Stats): string {
   return `${ino} ${size} ${mtimeMs}`;
-}
-
-function emptyWhenAbsent(error: unknown): string[] {
-  if (hasErrorCode(error, 'ENOENT')) return [];
-  throw error;
 }
 
 /** The command may remove an entry while it is stored; what was stored of it has no record and is no checkpoint. */

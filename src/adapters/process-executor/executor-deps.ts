@@ -7,7 +7,10 @@ export interface ProcessExecutorDeps {
   readonly store: ArtifactStore;
   /** Folder of the attempts that run on this machine; one for all its workers. */
   readonly attemptsDir: string;
-  /** Folder of builds: `<buildsDir>/<build>/code/` holds the steps' files. */
+  /**
+   * Folder of builds. Of each step, `<buildsDir>/<build>/code/<step>/` is what lands in the working directory and
+   * `python/<step>.txt` beside `code/` is the lock of its Python environment.
+   */
   readonly buildsDir: string;
   /** The compiled `agent/supervisor.js`. */
   readonly supervisorPath: string;

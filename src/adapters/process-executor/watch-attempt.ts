@@ -1,5 +1,4 @@
 import type { ChildProcess } from 'node:child_process';
-import { watch } from 'node:fs';
 import { utimes } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -10,6 +9,7 @@ import type { AttemptSpec, AttemptStatus } from './attempt-spec.js';
 import type { AttemptState } from './attempt-state.js';
 import { readAttemptState } from './attempt-state.js';
 import { createMetricsTail } from './metrics-tail.js';
+import { watchDirectory } from './watch-directory.js';
 
 /** What is watched. */
 export interface Watching {
@@ -65,8 +65,7 @@ function createWaker({ paths, watch: { cancelled, detached }, child }: Watching)
 } {
   let waker = new AbortController();
   const wake = () => waker.abort();
-  const watcher = watch(paths.directory, wake);
-  watcher.on('error', () => watcher.close());
+  const watcher = watchDirectory(paths.directory, wake);
   cancelled.addEventListener('abort', wake);
   detached.addEventListener('abort', wake);
   child?.on('exit', wake);

@@ -10,6 +10,10 @@ export async function bundleProgram(source: string): Promise<string> {
   const directory = await mkdtemp(path.join(tmpdir(), 'anneal-program-'));
   const outfile = path.join(directory, `${path.basename(source, '.ts')}.mjs`);
   const entry = fileURLToPath(new URL(source, import.meta.url));
+  // Packages in CommonJS ask for Node's own modules by require.
+  const banner = {
+    js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+  };
   await build({
     entryPoints: [entry],
     outfile,
@@ -18,7 +22,7 @@ export async function bundleProgram(source: string): Promise<string> {
     format: 'esm',
     target: 'node20',
     logLevel: 'error',
-    external: ['yaml'],
+    banner,
   });
   return outfile;
 }
