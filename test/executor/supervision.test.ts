@@ -50,9 +50,12 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
     ]);
   });
   after(async () => {
-    assert.deepEqual(await readdir(attemptsDir), []);
+    const left = await readdir(attemptsDir);
+    // A test that failed may have left its attempt running.
+    for (const name of left) await createExecutor().end(name, { graceMs: 0 });
     for (const folder of [root, path.dirname(supervisorPath), path.dirname(workerPath)])
       await rm(folder, { recursive: true, force: true });
+    assert.deepEqual(left, []);
   });
 
   const createExecutor = (more: Partial<ProcessExecutorDeps> = {}) =>
@@ -79,7 +82,11 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
     return identity;
   };
   const readCommand = async (launch: AttemptLaunch) => {
-    const record = await readJson<CommandRecord>(pathsOf(launch).command);
+    let record: CommandRecord | undefined;
+    await eventually('the command runs', async () => {
+      record = await readJson<CommandRecord>(pathsOf(launch).command);
+      return record !== undefined;
+    });
     assert.ok(record);
     return record.identity;
   };
