@@ -1,10 +1,13 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import { AnnealError } from '../core/failures.js';
 
 /** Where Temporal is, and how it is spoken to (TLS, API key, metadata). */
 export interface TemporalEndpoint {
   readonly connection: ConnectionOptions;
   readonly namespace: string;
+  /** The one that the project's workers use. */
+  readonly dataConverter?: DataConverter;
 }
 
 /** A connected client of Temporal; `close` ends the connection. */
@@ -20,10 +23,15 @@ const CONNECT_TIMEOUT_MS = 5_000;
 export async function connectTemporal({
   connection,
   namespace,
+  dataConverter,
 }: TemporalEndpoint): Promise<TemporalConnection> {
   try {
     const connected = await Connection.connect({ connectTimeout: CONNECT_TIMEOUT_MS, ...connection });
-    const client = new Client({ connection: connected, namespace });
+    const client = new Client({
+      connection: connected,
+      namespace,
+      ...(dataConverter === undefined ? {} : { dataConverter }),
+    });
     return { client, namespace, close: async () => await connected.close() };
   } catch (cause) {
     const why =

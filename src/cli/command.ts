@@ -1,0 +1,45 @@
+import type { Project } from './context.js';
+import type { Terminal } from './terminal.js';
+
+/** What every command gets. */
+export interface CommandContext {
+  readonly terminal: Terminal;
+  readonly env: { readonly [name: string]: string | undefined };
+  readonly cwd: string;
+  readonly nowMs: () => number;
+  /** The project of the working directory, or of `--project`; opened once. @throws AnnealError InvalidConfig. */
+  readonly openProject: () => Promise<Project>;
+  /** Runs work whose signal is aborted by Ctrl-C or SIGTERM; a second Ctrl-C ends the program at once. */
+  readonly interruptible: <T>(work: (signal: AbortSignal) => Promise<T>) => Promise<T>;
+}
+
+/** Options of all commands; each command reads its own. */
+export interface CommandOptions {
+  readonly json?: boolean;
+  readonly project?: string;
+  readonly param?: readonly string[];
+  readonly paramsFile?: string;
+  readonly id?: string;
+  readonly wait?: boolean;
+  readonly cache?: boolean;
+  readonly pipeline?: string;
+  readonly state?: string;
+  readonly limit?: string;
+  readonly follow?: boolean;
+  readonly reason?: string;
+  readonly comment?: string;
+  readonly by?: string;
+  readonly digest?: string;
+  readonly dryRun?: boolean;
+  readonly note?: string;
+  readonly pools?: string;
+  readonly exit?: boolean;
+  readonly from?: string;
+}
+
+/** A command: its arguments in order, its options; answers with the exit code. */
+export type Command = (
+  context: CommandContext,
+  args: readonly string[],
+  options: CommandOptions,
+) => Promise<number>;

@@ -1,0 +1,24 @@
+import type { Command } from '../command.js';
+import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
+import { paintState } from '../run-text.js';
+
+/** `anneal cancel RUN`: asks it to stop and waits until everything of it has ended. Ctrl-C stops waiting, not cancelling. */
+export const cancel: Command = async (context, [runId = '']) => {
+  const { terminal } = context;
+  const client = await (await context.openProject()).client();
+  return await context.interruptible(async (signal) => {
+    try {
+      terminal.line(terminal.colors.dim(`Cancelling ${runId}; its steps get time to stop.`));
+      const report = await client.cancel(runId, { signal });
+      terminal.show(
+        { runId, state: report.state },
+        () => `${runId}: ${paintState(report.state, terminal.colors)}`,
+      );
+      return EXIT.ok;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      terminal.error(`${runId} is being cancelled; see: anneal describe ${runId}`);
+      return EXIT_INTERRUPTED;
+    }
+  });
+};

@@ -1,0 +1,99 @@
+import Table from 'cli-table3';
+import { nearestName } from '../../config/nearest-name.js';
+import { formatDuration } from '../../core/duration.js';
+import { AnnealError } from '../../core/failures.js';
+import type { RunState } from '../../core/run.js';
+import type { RunSummary } from '../../client/index.js';
+import type { Command, CommandContext } from '../command.js';
+import { EXIT } from '../report-error.js';
+import { paintState } from '../run-text.js';
+
+const STATES: readonly RunState[] = [
+  'queued',
+  'running',
+  'waiting-for-approval',
+  'completed',
+  'not-promoted',
+  'failed',
+  'cancelled',
+  'terminated',
+  'timed-out',
+];
+
+/** `anneal list`: the runs of the project, open ones first, then the newest. */
+export const list: Command = async (context, _args, { pipeline, state, limit }) => {
+  const query = {
+    limit: readLimit(limit),
+    ...(pipeline === undefined ? {} : { pipeline }),
+    ...(state === undefined ? {} : { state: readState(state) }),
+  };
+  const client = await (await context.openProject()).client();
+  const runs = await client.list(query);
+  context.terminal.show(runs, () =>
+    runs.length === 0 ? 'No runs. Start one with: anneal run PIPELINE' : renderRuns(runs, context),
+  );
+  return EXIT.ok;
+};
+
+function readLimit(text = '20'): number {
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= 10_000) return limit;
+  throw new AnnealError('InvalidCommand', `--limit is "${text}"; it must be a whole number from 1 to 10000.`);
+}
+
+function readState(text: string): RunState {
+  const found = STATES.find((state) => state === text);
+  if (found) return found;
+  const near = nearestName(text, STATES);
+  const hint = near === undefined ? '' : ` Did you mean "${near}"?`;
+  throw new AnnealError(
+    'InvalidCommand',
+    `--state is "${text}"; it must be one of ${STATES.join(', ')}.${hint}`,
+  );
+}
+
+function renderRuns(runs: readonly RunSummary[], { terminal, nowMs }: CommandContext): string {
+  const { colors } = terminal;
+  const table = new Table({
+    head: ['RUN', 'PIPELINE', 'STATE', 'STARTED', 'TOOK'],
+    chars: NO_LINES,
+    style: STYLE,
+  });
+  for (const run of runs) {
+    const state = run.stuck ? colors.red('STUCK') : paintState(run.state, colors);
+    const started = new Date(run.startedAtMs).toISOString().slice(0, 19).replace('T', ' ');
+    table.push([
+      run.runId,
+      run.pipeline,
+      state,
+      started,
+      formatDuration((run.endedAtMs ?? nowMs()) - run.startedAtMs),
+    ]);
+  }
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+const NO_LINES = Object.fromEntries(
+  [
+    'middle',
+    'top',
+    'top-mid',
+    'top-left',
+    'top-right',
+    'bottom',
+    'bottom-mid',
+    'bottom-left',
+    'bottom-right',
+    'left',
+    'left-mid',
+    'mid',
+    'mid-mid',
+    'right',
+    'right-mid',
+  ].map((name) => [name, '']),
+);
+const STYLE = { head: [], border: [], 'padding-left': 0, 'padding-right': 2 };

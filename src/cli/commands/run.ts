@@ -1,0 +1,91 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { nearestName } from '../../config/nearest-name.js';
+import { AnnealError } from '../../core/failures.js';
+import type { PipelineDefinition } from '../../pipeline/define-pipeline.js';
+import type { Command, CommandContext, CommandOptions } from '../command.js';
+import { followRun, showOutcome } from '../follow-run.js';
+import { parseParameters, refuseWrongParameters, type Parameters } from '../parse-parameters.js';
+import { EXIT } from '../report-error.js';
+
+/** `anneal run PIPELINE`: starts a run; with `--wait` it is followed, and Ctrl-C only stops following. */
+export const run: Command = async (context, [name = ''], options) => {
+  const project = await context.openProject();
+  const { manifest } = await project.currentBuild();
+  const pipeline = findPipeline(manifest.pipelines, name);
+  const parameters = await readParameters(context, pipeline, options);
+  const client = await project.client();
+  const started = await client.startRun(pipeline.name, {
+    parameters,
+    ...(options.id === undefined ? {} : { runId: options.id }),
+    ...(options.cache === false ? { cache: false } : {}),
+  });
+  const { runId } = started;
+  const { terminal, nowMs } = context;
+  if (options.wait !== true) {
+    terminal.show(started, () => `${terminal.colors.green('Started')} ${runId}\n${howToGoOn(runId)}`);
+    return EXIT.ok;
+  }
+  terminal.line(`Started ${runId}. Ctrl-C stops following; the run goes on.`);
+  const report = await context.interruptible(
+    async (signal) => await followRun(runId, { client, terminal, nowMs, signal }),
+  );
+  if (report) return showOutcome(report, { terminal, bases: await project.links() });
+  terminal.show(
+    { ...started, detached: true },
+    () => `\nStopped following; ${runId} goes on.\n${howToGoOn(runId)}`,
+  );
+  return EXIT.ok;
+};
+
+function howToGoOn(runId: string): string {
+  const id = /^[\w.@:+-]+$/.test(runId) ? runId : `'${runId.replaceAll("'", "'\\''")}'`;
+  return `  follow it  anneal logs ${id} --follow\n  look       anneal describe ${id}\n  stop it    anneal cancel ${id}`;
+}
+
+/** The pipeline of that name. @throws AnnealError UnknownPipeline with the nearest one. */
+export function findPipeline(pipelines: readonly PipelineDefinition[], name: string): PipelineDefinition {
+  const found = pipelines.find((pipeline) => pipeline.name === name);
+  if (found) return found;
+  const names = pipelines.map((pipeline) => pipeline.name);
+  const near = nearestName(name, names);
+  const hint = near === undefined ? '' : ` Did you mean "${near}"?`;
+  throw new AnnealError(
+    'UnknownPipeline',
+    `The build has no pipeline "${name}"; it has ${names.join(', ') || 'none'}.${hint}`,
+  );
+}
+
+async function readParameters(
+  context: CommandContext,
+  pipeline: PipelineDefinition,
+  options: CommandOptions,
+): Promise<Parameters> {
+  const { name, params } = pipeline;
+  const fromFile =
+    options.paramsFile === undefined
+      ? {}
+      : await readParametersFile(path.resolve(context.cwd, options.paramsFile));
+  const values = { ...fromFile, ...parseParameters(name, params, options.param ?? []) };
+  refuseWrongParameters(name, params, values);
+  return values;
+}
+
+async function readParametersFile(file: string): Promise<Parameters> {
+  const refuse = (what: string, cause?: unknown) =>
+    new AnnealError('InvalidParameter', `${file} ${what}; --params-file takes a file with one JSON object.`, {
+      cause,
+    });
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw refuse('cannot be read', cause);
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw refuse(`is not JSON (${cause instanceof Error ? cause.message : ''})`, cause);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw refuse('holds something else');
+  return value as Parameters;
+}

@@ -1,0 +1,60 @@
+import type { Command } from '../command.js';
+import { AnnealError } from '../../core/failures.js';
+import { EXIT } from '../report-error.js';
+
+/** `anneal worker`: runs the project's workers in this process until SIGTERM or Ctrl-C; what they watch goes on without them. */
+export const worker: Command = async (context, _args, { pools }) => {
+  const project = await context.openProject();
+  const { config, paths } = project;
+  const { temporalAddress, temporalUiUrl, trackingUri, namespace } = await project.addresses();
+  if (temporalAddress === undefined)
+    throw new AnnealError(
+      'ServerUnreachable',
+      'There is no Temporal server to work for. Start one with "anneal up", or set TEMPORAL_ADDRESS.',
+    );
+  const [{ runProjectWorkers }, { loadTemporalEndpoint }, { announceWorkerReady }, { createLogger }] =
+    await Promise.all([
+      import('../../workers/project-workers.js'),
+      import('../../workers/temporal-endpoint.js'),
+      import('../../local/worker-process.js'),
+      import('../../telemetry/create-logger.js'),
+    ]);
+  const logger = createLogger({
+    destination: process.stdout,
+    pretty: context.terminal.interactive,
+    level: context.env['LOG_LEVEL'] ?? 'info',
+    fields: { project: config.project },
+  });
+  const { client } = await project.temporal();
+  const chosen = pools
+    ?.split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  await context.interruptible(async (signal) => {
+    await runProjectWorkers({
+      config,
+      client,
+      namespace,
+      signal,
+      connection: loadTemporalEndpoint({
+        address: temporalAddress,
+        external: config.temporal.address !== undefined,
+      }),
+      services: {
+        ...(temporalUiUrl === undefined ? {} : { temporalUiUrl }),
+        ...(trackingUri === undefined ? {} : { trackingUri }),
+      },
+      env: { ...context.env },
+      log: (message) => logger.info(message),
+      onReady: (build) => {
+        logger.info({ build }, 'takes work');
+        announceWorkerReady(paths.stateDir, build).catch((error: unknown) =>
+          logger.error({ err: error }, 'could not say that it is ready'),
+        );
+      },
+      ...(chosen === undefined ? {} : { pools: chosen }),
+    });
+    logger.info('stopped');
+  });
+  return EXIT.ok;
+};

@@ -1,0 +1,257 @@
+import type { AnnealClient, TemporalConnection } from '../client/index.js';
+import type { ProjectConfig } from '../config/project-config.js';
+import type { ProjectPaths } from '../config/project-paths.js';
+import type { LocalServices } from '../local/local-servers.js';
+import { digestOf } from '../core/digest.js';
+import type { RunningWorker } from '../local/worker-process.js';
+import type { Build } from '../workers/build/build-manifest.js';
+import type { ProjectBuild } from '../workers/build/build-project.js';
+import type { LinkBases } from './run-links.js';
+import type { WatchCodeOptions } from './watch-code.js';
+
+/** Where the two services of a project are: set by the user, or the local ones. */
+export interface ServiceAddresses {
+  readonly temporalAddress?: string;
+  readonly temporalUiUrl?: string;
+  readonly namespace: string;
+  readonly trackingUri?: string;
+}
+
+/** A project as commands use it; everything heavy is loaded when it is first asked for. */
+export interface Project {
+  readonly config: ProjectConfig;
+  readonly paths: ProjectPaths;
+  /** @throws AnnealError ServerUnreachable. */
+  client(): Promise<AnnealClient>;
+  /** The connection itself, for the worker. */
+  temporal(): Promise<TemporalConnection>;
+  addresses(): Promise<ServiceAddresses>;
+  links(): Promise<LinkBases>;
+  /** The build that new runs use, else a new one. */
+  currentBuild(): Promise<Build>;
+  /** @throws AnnealError BuildFailed. */
+  build(onProgress: (line: string) => void): Promise<ProjectBuild>;
+  /** Builds again after every change of the code and makes the build current. @returns what ends it. */
+  watch(options: WatchCodeOptions): Promise<() => void>;
+  readonly stack: LocalStack;
+  close(): Promise<void>;
+}
+
+/** What of a project's local part was alive when it was looked at. */
+export interface StackState {
+  readonly servers: boolean;
+  readonly worker: boolean;
+}
+
+/** The local servers and the worker of a project. */
+export interface LocalStack {
+  running(): Promise<StackState>;
+  startServers(options: {
+    readonly onProgress: (line: string) => void;
+    readonly signal?: AbortSignal;
+  }): Promise<LocalServices>;
+  stopServers(): Promise<readonly string[]>;
+  /** Makes a build the one that new runs use; workers of this machine notice. */
+  makeCurrent(build: string): Promise<void>;
+  ensureWorker(): Promise<RunningWorker>;
+  /** @throws SetupError when the worker does not take up work. */
+  workerReady(options: {
+    readonly worker: RunningWorker;
+    readonly build: string;
+    readonly signal: AbortSignal;
+  }): Promise<void>;
+  stopWorker(): Promise<boolean>;
+  /** Ends the attempts of this machine after a checkpoint. Their runs stay open. */
+  endAttempts(): Promise<readonly string[]>;
+  workerLogEnd(): Promise<string>;
+  /** The file that the worker's output is appended to. */
+  workerLog(): Promise<string>;
+}
+
+/** What {@link openProject} takes. */
+export interface OpenProjectOptions {
+  readonly cwd: string;
+  readonly env: { readonly [name: string]: string | undefined };
+  /** anneal.yaml or its directory; default: searched from `cwd` upward. */
+  readonly path?: string;
+}
+
+/** Opens a project: reads anneal.yaml, and nothing else yet. @throws AnnealError InvalidConfig. */
+export async function openProject({ cwd, env, path }: OpenProjectOptions): Promise<Project> {
+  const [{ loadConfig }, { projectPaths }] = await Promise.all([
+    import('../config/load-config.js'),
+    import('../config/project-paths.js'),
+  ]);
+  const config = await loadConfig({ cwd, env, ...(path === undefined ? {} : { path }) });
+  const paths = projectPaths(config);
+  const addresses = async () => await findAddresses(config, paths);
+  const connection = createConnection({ config, paths, addresses });
+  return {
+    config,
+    paths,
+    addresses,
+    ...connection,
+    links: async () => {
+      const { temporalUiUrl, trackingUri, namespace } = await addresses();
+      return {
+        namespace,
+        ...(temporalUiUrl === undefined ? {} : { temporalUiUrl }),
+        ...(trackingUri === undefined ? {} : { trackingUiUrl: trackingUri }),
+      };
+    },
+    build: async (onProgress) => {
+      const { buildProject } = await import('../workers/build/build-project.js');
+      return await buildProject({ config, onProgress });
+    },
+    watch: async (options) => await (await import('./watch-code.js')).watchCode({ config, paths }, options),
+    currentBuild: async () => await findCurrentBuild(config, paths),
+    stack: createStack({ config, paths, env, addresses }),
+  };
+}
+
+async function findAddresses(config: ProjectConfig, paths: ProjectPaths): Promise<ServiceAddresses> {
+  const { readLocalState } = await import('../local/local-servers.js');
+  const { temporal, mlflow } = await readLocalState(paths.stateDir);
+  const { address, namespace, uiUrl } = config.temporal;
+  const temporalAddress = address ?? temporal?.address;
+  const temporalUiUrl = uiUrl ?? (address === undefined ? temporal?.uiUrl : undefined);
+  const trackingUri = config.mlflow.uri ?? mlflow?.address;
+  return {
+    namespace,
+    ...(temporalAddress === undefined ? {} : { temporalAddress }),
+    ...(temporalUiUrl === undefined ? {} : { temporalUiUrl }),
+    ...(trackingUri === undefined ? {} : { trackingUri }),
+  };
+}
+
+interface ConnectionParts {
+  readonly config: ProjectConfig;
+  readonly paths: ProjectPaths;
+  readonly addresses: () => Promise<ServiceAddresses>;
+}
+
+/** One connection for the whole command, made when it is first needed. */
+function createConnection(parts: ConnectionParts): Pick<Project, 'client' | 'temporal' | 'close'> {
+  const { config, paths } = parts;
+  let opened: Promise<TemporalConnection> | undefined;
+  const temporal = async () => await (opened ??= connect(parts));
+  return {
+    temporal,
+    client: async () => {
+      const [{ createAnnealClient }, { openStore }] = await Promise.all([
+        import('../client/index.js'),
+        import('../workers/open-store.js'),
+      ]);
+      const { attemptsDir } = paths;
+      const { client } = await temporal();
+      return createAnnealClient({
+        temporal: client,
+        project: config.project,
+        store: openStore(paths),
+        attemptsDir,
+      });
+    },
+    close: async () => {
+      await opened?.then(
+        async ({ close }) => await close(),
+        () => undefined,
+      );
+    },
+  };
+}
+
+async function connect({ config, paths, addresses }: ConnectionParts): Promise<TemporalConnection> {
+  const [{ AnnealError, connectTemporal }, { createDataConverter, openStore }, { loadTemporalEndpoint }] =
+    await Promise.all([
+      import('../client/index.js'),
+      import('../workers/open-store.js'),
+      import('../workers/temporal-endpoint.js'),
+    ]);
+  const { temporalAddress, namespace } = await addresses();
+  if (temporalAddress === undefined)
+    throw new AnnealError(
+      'ServerUnreachable',
+      `Project "${config.project}" has no Temporal server yet. Start local servers and workers with "anneal up", or set TEMPORAL_ADDRESS.`,
+    );
+  const external = config.temporal.address !== undefined;
+  const connection = loadTemporalEndpoint({ address: temporalAddress, external });
+  return await connectTemporal({
+    connection,
+    namespace,
+    dataConverter: createDataConverter(openStore(paths)),
+  });
+}
+
+async function findCurrentBuild(config: ProjectConfig, paths: ProjectPaths): Promise<Build> {
+  const [{ loadBuild }, { readCurrent }] = await Promise.all([
+    import('../workers/build/load-build.js'),
+    import('../workers/current-build.js'),
+  ]);
+  const current = await readCurrent(paths.buildsDir);
+  if (current !== undefined) return await loadBuild(paths.buildsDir, current);
+  const { buildProject } = await import('../workers/build/build-project.js');
+  return await buildProject({ config });
+}
+
+/** Time that steps have for a checkpoint when the machine's part of a project is shut down. */
+const STOP_GRACE_MS = 30_000;
+
+function createStack({
+  config,
+  paths,
+  env,
+  addresses,
+}: ConnectionParts & Pick<OpenProjectOptions, 'env'>): LocalStack {
+  const { stateDir } = paths;
+  return {
+    running: async () => {
+      const [{ readLocalState }, { readWorkerProcess }] = await Promise.all([
+        import('../local/local-servers.js'),
+        import('../local/worker-process.js'),
+      ]);
+      const state = await readLocalState(stateDir);
+      return {
+        servers: Object.values(state).some((server) => server.running),
+        worker: (await readWorkerProcess(stateDir)) !== undefined,
+      };
+    },
+    startServers: async (options) => {
+      const { startLocalServers } = await import('../local/local-servers.js');
+      return await startLocalServers({ stateDir, env: withConfigured(config, env), ...options });
+    },
+    stopServers: async () => await (await import('../local/local-servers.js')).stopLocalServers({ stateDir }),
+    makeCurrent: async (build) =>
+      await (await import('../workers/current-build.js')).makeCurrent(paths.buildsDir, build),
+    ensureWorker: async () => {
+      const { ensureWorkerProcess } = await import('../local/worker-process.js');
+      const main = process.argv[1] ?? '';
+      const args = [...process.execArgv, main, 'worker', '--project', config.file];
+      const settings = digestOf([config, await addresses()]);
+      const command = { file: process.execPath, args, env, cwd: config.root };
+      return await ensureWorkerProcess({ stateDir, settings, command });
+    },
+    workerReady: async (options) =>
+      await (await import('../local/worker-process.js')).waitForWorker(stateDir, options),
+    stopWorker: async () => await (await import('../local/worker-process.js')).stopWorkerProcess(stateDir),
+    endAttempts: async () => {
+      const { endLocalAttempts } = await import('../workers/end-local-attempts.js');
+      return await endLocalAttempts(paths, { graceMs: STOP_GRACE_MS });
+    },
+    workerLog: async () => (await import('../local/worker-process.js')).workerLogFile(stateDir),
+    workerLogEnd: async () => await (await import('../local/worker-process.js')).readWorkerLogEnd(stateDir),
+  };
+}
+
+/** The environment for the local servers: what anneal.yaml sets counts like the variables. */
+function withConfigured(
+  { temporal, mlflow }: ProjectConfig,
+  env: OpenProjectOptions['env'],
+): NodeJS.ProcessEnv {
+  return {
+    ...env,
+    ...(temporal.address === undefined
+      ? {}
+      : { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_NAMESPACE: temporal.namespace }),
+    ...(mlflow.uri === undefined ? {} : { MLFLOW_TRACKING_URI: mlflow.uri }),
+  };
+}

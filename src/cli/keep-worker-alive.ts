@@ -1,0 +1,52 @@
+import type { RunningWorker } from '../local/worker-process.js';
+import { AnnealError } from '../core/failures.js';
+import type { LocalStack } from './context.js';
+
+/** A worker that is started again when it dies. */
+export interface WorkerKeeper {
+  /** Rejects when the worker dies again and again. */
+  readonly failed: Promise<never>;
+  /** The worker is left as it is and no longer started again. */
+  stop(): void;
+}
+
+/** Deaths this soon after a start count as "does not start". */
+const QUICK_MS = 10_000;
+const QUICK_DEATHS = 3;
+
+/** Starts the worker again whenever it ends without being told to; what it watched is adopted. */
+export function keepWorkerAlive(options: {
+  readonly stack: Pick<LocalStack, 'ensureWorker' | 'workerLogEnd'>;
+  readonly first: RunningWorker;
+  readonly say: (text: string) => void;
+}): WorkerKeeper {
+  const { stack, say } = options;
+  let stopped = false;
+  const keep = async (): Promise<never> => {
+    let worker = options.first;
+    for (let quick = 0; ;) {
+      const startedAt = performance.now();
+      const exited = worker.exited && (await worker.exited);
+      // A worker of "anneal up" is not our child: its end is not told to us.
+      if (stopped || !exited) return await new Promise<never>(() => undefined);
+      quick = performance.now() - startedAt < QUICK_MS ? quick + 1 : 0;
+      const how = exited.signal === null ? `exit code ${exited.code}` : exited.signal;
+      if (quick >= QUICK_DEATHS)
+        throw new AnnealError(
+          'WorkerUnavailable',
+          `The worker ended ${quick} times right after its start (${how}). Its log ends with:${await stack.workerLogEnd()}`,
+        );
+      say(`The worker ended (${how}); starting it again. Running steps go on and are adopted.`);
+      worker = await stack.ensureWorker();
+    }
+  };
+  const failed = keep();
+  // Whoever does not race with it any more must not hear of it.
+  failed.catch(() => undefined);
+  return {
+    failed,
+    stop: () => {
+      stopped = true;
+    },
+  };
+}

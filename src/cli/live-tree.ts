@@ -1,0 +1,82 @@
+import type { CallStatus, RunStatus } from '../core/run.js';
+import { renderCall, renderFailure, renderRunTree } from './run-text.js';
+import type { Terminal } from './terminal.js';
+
+/** Shows a run while it goes on. */
+export interface LiveTree {
+  update(status: RunStatus): void;
+  /** A line of its own, above the tree. */
+  say(text: string): void;
+  /** Draws for the last time and lets the terminal go. */
+  stop(): void;
+}
+
+const TICK_MS = 1_000;
+
+/** On a terminal a tree that is redrawn; else one line for every change. */
+export function createLiveTree(terminal: Terminal, nowMs: () => number): LiveTree {
+  return terminal.interactive ? createRedrawnTree(terminal, nowMs) : createChangeLog(terminal, nowMs);
+}
+
+function createRedrawnTree(terminal: Terminal, nowMs: () => number): LiveTree {
+  let status: RunStatus | undefined;
+  let drawn = 0;
+  const erase = () => {
+    if (drawn > 0) terminal.write(`\u001b[${drawn}A\u001b[0J`);
+    drawn = 0;
+  };
+  const draw = (whole = false) => {
+    if (!status) return;
+    const { columns, rows, colors } = terminal;
+    const maxCalls = whole ? Infinity : Math.max(3, rows - 6);
+    const tree = renderRunTree(status, { nowMs: nowMs(), columns, colors, maxCalls });
+    // A tree that is higher than the screen could not be erased.
+    const lines = whole ? tree : tree.slice(0, Math.max(4, rows - 2));
+    erase();
+    terminal.write(`${lines.join('\n')}\n`);
+    drawn = whole ? 0 : lines.length;
+  };
+  const timer = setInterval(draw, TICK_MS);
+  timer.unref();
+  return {
+    update: (next) => {
+      status = next;
+      draw();
+    },
+    say: (text) => {
+      erase();
+      terminal.write(`${text}\n`);
+      draw();
+    },
+    stop: () => {
+      clearInterval(timer);
+      draw(true);
+      status = undefined;
+    },
+  };
+}
+
+function createChangeLog(terminal: Terminal, nowMs: () => number): LiveTree {
+  const seen = new Map<string, string>();
+  let state: string | undefined;
+  const { colors } = terminal;
+  return {
+    update: (status) => {
+      if (status.state !== state) terminal.line(`${status.runId}: ${status.state}`);
+      state = status.state;
+      for (const call of status.calls) {
+        const key = changeKey(call);
+        if (seen.get(call.id) === key) continue;
+        seen.set(call.id, key);
+        terminal.line(`${renderCall(call, { nowMs: nowMs(), colors, nameWidth: 0 })}  ${call.state}`);
+        for (const line of renderFailure(call, colors)) terminal.line(line);
+      }
+    },
+    say: (text) => terminal.line(text),
+    stop: () => undefined,
+  };
+}
+
+function changeKey({ state, attempt, failure }: CallStatus): string {
+  return `${state}/${attempt}/${failure?.message ?? ''}`;
+}

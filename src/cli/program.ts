@@ -1,0 +1,195 @@
+import { Command as Commander } from 'commander';
+import type { Command, CommandOptions } from './command.js';
+
+/** Runs a chosen command; the program itself does nothing but choose. */
+export type RunCommand = (
+  load: () => Promise<Command>,
+  args: readonly string[],
+  options: CommandOptions,
+) => Promise<void>;
+
+/** The commands, their options and help. Nothing heavy is imported before a command runs. */
+export function createProgram(run: RunCommand, version: string): Commander {
+  const program = new Commander('anneal')
+    .description('ML training pipelines that cannot be lost.')
+    .version(version, '--version')
+    .helpCommand('help [command]', 'help for a command')
+    .showHelpAfterError(false)
+    .addHelpText(
+      'after',
+      examples(
+        'anneal up',
+        'anneal run churn-training --param threshold=0.9 --wait',
+        'anneal list --state failed',
+        'anneal logs RUN train-model --follow',
+      ),
+    );
+  const add = createAdder(program, run);
+  addLocalCommands(add);
+  addRunCommands(add);
+  addScheduleCommands(
+    createAdder(program.command('schedule').description('The schedules that pipelines declare in code'), run),
+  );
+  addProjectCommands(add);
+  return program;
+}
+
+type Add = (usage: string, description: string, load: () => Promise<Command>) => Commander;
+
+function createAdder(parent: Commander, run: RunCommand): Add {
+  return (usage, description, load) =>
+    parent
+      .command(usage)
+      .description(description)
+      .option('--json', 'one JSON document on stdout; errors as {"error":{"code","message"}}')
+      .option('--project <path>', 'anneal.yaml or its directory (default: found from here upward)')
+      .action(async (...given: unknown[]) => {
+        const command = given.at(-1) as Commander;
+        await run(
+          load,
+          command.processedArgs.flat().filter((arg): arg is string => typeof arg === 'string'),
+          command.opts<CommandOptions>(),
+        );
+      });
+}
+
+function addLocalCommands(add: Add): void {
+  add(
+    'start',
+    'Start everything, follow one run, then serve until Ctrl-C (npm start)',
+    async () => (await import('./commands/start.js')).start,
+  )
+    .option('--exit', 'exit with the status of the run when it has ended')
+    .option('--pipeline <name>', 'which pipeline (default: the first of the build)');
+  add(
+    'up',
+    'Start local servers and the worker in the background; make changed code current',
+    async () => (await import('./commands/up.js')).up,
+  );
+  add(
+    'down',
+    'Stop them; running steps get time for a checkpoint',
+    async () => (await import('./commands/down.js')).down,
+  );
+  add(
+    'dev',
+    'Run servers and worker here, with logs; changed code becomes current',
+    async () => (await import('./commands/dev.js')).dev,
+  );
+  add('build', 'Build the project', async () => (await import('./commands/build.js')).build);
+  add('worker', 'Run a worker until SIGTERM', async () => (await import('./commands/worker.js')).worker)
+    .option('--pools <names>', 'only these pools, separated by commas (default: all, and pipelines)')
+    .addHelpText('after', examples('anneal worker', 'anneal worker --pools cpu,gpu-a100'));
+}
+
+function addRunCommands(add: Add): void {
+  add('run <pipeline>', 'Start a run of a pipeline', async () => (await import('./commands/run.js')).run)
+    .option('--param <name=value>', 'a parameter; may be repeated', collect, [])
+    .option('--params-file <file>', 'parameters from a JSON file; --param beats it')
+    .option('--id <run>', 'run id (default: made from pipeline and time)')
+    .option('--wait', 'follow the run to its end; Ctrl-C stops following only')
+    .option('--no-cache', 'run every step, whatever the cache holds')
+    .addHelpText(
+      'after',
+      examples(
+        'anneal run churn-training',
+        'anneal run churn-training --param table=wa_churn --wait',
+        'anneal run churn-training --params-file nightly.json --json',
+      ),
+    );
+  add(
+    'list',
+    'List runs: open ones first, then the newest',
+    async () => (await import('./commands/list.js')).list,
+  )
+    .option('--pipeline <name>', 'only runs of this pipeline')
+    .option('--state <state>', 'only runs in this state')
+    .option('--limit <count>', 'at most so many (default: 20)')
+    .addHelpText(
+      'after',
+      examples('anneal list', 'anneal list --pipeline churn-training --state failed --limit 5'),
+    );
+  add(
+    'describe <run>',
+    'Everything known of a run: steps, parameters, links',
+    async () => (await import('./commands/describe.js')).describe,
+  );
+  add(
+    'logs <run> [step]',
+    'What the steps of a run print',
+    async () => (await import('./commands/logs.js')).logs,
+  )
+    .option('-f, --follow', 'go on until the run has ended')
+    .addHelpText('after', examples('anneal logs RUN', 'anneal logs RUN train-model --follow'));
+  add(
+    'cancel <run>',
+    'Ask a run to stop, and wait until everything of it has ended',
+    async () => (await import('./commands/cancel.js')).cancel,
+  );
+  add(
+    'terminate <run>',
+    'End a run at once, without its own clean-up',
+    async () => (await import('./commands/terminate.js')).terminate,
+  ).option('--reason <text>', 'why, for the record');
+  for (const decision of ['approve', 'reject'] as const)
+    add(
+      `${decision} <run> <gate>`,
+      `${decision === 'approve' ? 'Approve' : 'Reject'} what waits at a gate`,
+      async () => (await import('./commands/decide.js'))[decision],
+    )
+      .option('--comment <text>', 'shown with the decision')
+      .option('--by <name>', 'who decides (default: the user of this machine)')
+      .option('--digest <digest>', 'digest of what was seen (default: of what the gate shows now)');
+}
+
+function addScheduleCommands(add: Add): void {
+  add(
+    'apply',
+    "Make the server's schedules those of the code",
+    async () => (await import('./commands/schedule.js')).apply,
+  ).option('--dry-run', 'only say what would change');
+  add(
+    'list',
+    'List schedules and their next times',
+    async () => (await import('./commands/schedule.js')).list,
+  );
+  for (const verb of ['pause', 'resume'] as const)
+    add(
+      `${verb} <pipeline>`,
+      verb === 'pause' ? 'Start no runs until resumed' : 'Start runs again',
+      async () => (await import('./commands/schedule.js'))[verb],
+    ).option('--note <text>', 'why, shown in the list');
+  add(
+    'trigger <pipeline>',
+    'Start a run now, as the schedule would',
+    async () => (await import('./commands/schedule.js')).trigger,
+  );
+  add(
+    'delete <pipeline>',
+    'Remove a schedule from the server',
+    async () => (await import('./commands/schedule.js')).remove,
+  );
+}
+
+function addProjectCommands(add: Add): void {
+  add(
+    'init <dir>',
+    'Make a new project that runs at once',
+    async () => (await import('./commands/init.js')).init,
+  )
+    .option('--from <file>', 'a train.py (its argparse) or a notebook.ipynb (its tagged parameters)')
+    .addHelpText('after', examples('anneal init my-pipelines', 'anneal init churn --from train.py'));
+  add(
+    'doctor',
+    'What is installed, reachable and misconfigured, with the mend',
+    async () => (await import('./commands/doctor.js')).doctor,
+  );
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+function examples(...lines: string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
+}

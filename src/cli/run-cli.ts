@@ -1,0 +1,94 @@
+import { CommanderError } from 'commander';
+import { AnnealError } from '../core/failures.js';
+import type { CommandContext, CommandOptions } from './command.js';
+import type { Project } from './context.js';
+import { packageVersion } from './package-version.js';
+import { createProgram, type RunCommand } from './program.js';
+import { EXIT, reportError } from './report-error.js';
+import { createTerminal, type TerminalStreams } from './terminal.js';
+
+/** What the CLI stands on; tests put in their own. */
+export interface CliDeps extends TerminalStreams {
+  readonly cwd: string;
+  readonly nowMs: () => number;
+  readonly openProject: (options: {
+    readonly cwd: string;
+    readonly env: TerminalStreams['env'];
+    readonly path?: string;
+  }) => Promise<Project>;
+  readonly interruptible: CommandContext['interruptible'];
+}
+
+/** Runs one command line and answers with the exit code. Never rejects. */
+export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
+  const outcome = { exitCode: EXIT.ok as number };
+  const json = argv.includes('--json');
+  const run: RunCommand = async (load, args, options) => {
+    outcome.exitCode = await runCommand(await load(), { args, options, deps });
+  };
+  const program = createProgram(run, packageVersion());
+  const silence = { writeOut: (text: string) => void deps.stdout.write(text), writeErr: () => undefined };
+  for (const command of withSubcommands(program)) command.exitOverride().configureOutput(silence);
+  try {
+    if (argv.length === 0) program.outputHelp();
+    else await program.parseAsync([...argv], { from: 'user' });
+    return outcome.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+    return await reportError(toUsageError(error, argv), createTerminal(deps, { json }), deps.env);
+  }
+}
+
+async function runCommand(
+  command: Awaited<ReturnType<Parameters<RunCommand>[0]>>,
+  {
+    args,
+    options,
+    deps,
+  }: { readonly args: readonly string[]; readonly options: CommandOptions; readonly deps: CliDeps },
+): Promise<number> {
+  const { env, cwd, nowMs, interruptible } = deps;
+  let project: Promise<Project> | undefined;
+  const openProject = async () =>
+    await (project ??= deps.openProject({
+      cwd,
+      env,
+      ...(options.project === undefined ? {} : { path: options.project }),
+    }));
+  const terminal = createTerminal(deps, { json: options.json === true });
+  try {
+    return await command({ terminal, env, cwd, nowMs, interruptible, openProject }, args, options);
+  } finally {
+    await project?.then(
+      async (opened) => await opened.close(),
+      () => undefined,
+    );
+  }
+}
+
+/** Commander's own words are about the command line: what is wrong, and "did you mean". */
+function toUsageError(error: unknown, argv: readonly string[]): unknown {
+  if (!(error instanceof CommanderError)) return error;
+  if (error.code === 'commander.help')
+    return new AnnealError(
+      'InvalidCommand',
+      `"anneal ${argv.join(' ')}" names no command. See: anneal ${argv.join(' ')} --help`,
+    );
+  const said = error.message
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*\(?(Did you mean [^)]*?)\)?$/s, '. $1')
+    .trim();
+  const sentence = `${said.charAt(0).toUpperCase()}${said.slice(1)}${/[.?]$/.test(said) ? '' : '.'}`;
+  const command =
+    argv[0] !== undefined && /^[a-z]+$/.test(argv[0]) && error.code !== 'commander.unknownCommand'
+      ? `${argv[0]} `
+      : '';
+  return new AnnealError('InvalidCommand', `${sentence} See: anneal ${command}--help`, { cause: error });
+}
+
+function* withSubcommands(
+  command: ReturnType<typeof createProgram>,
+): Generator<ReturnType<typeof createProgram>> {
+  yield command;
+  for (const one of command.commands) yield* withSubcommands(one as ReturnType<typeof createProgram>);
+}

@@ -1,0 +1,190 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { endProcess, isSameProcess, readProcessIdentity } from '../adapters/process-identity.js';
+import type { ProcessIdentity } from '../adapters/process-identity.js';
+import { withProcessLock } from '../adapters/process-lock.js';
+import { lastLines, SetupError } from '../adapters/setup-error.js';
+
+/** The worker process of a project on this machine, as it is remembered. */
+export interface WorkerRecord {
+  readonly process: ProcessIdentity;
+  /** Stands for the settings that it was started with; a worker with other ones is started anew. */
+  readonly settings: string;
+}
+
+/** How a worker is run: a program with arguments, never a shell. */
+export interface WorkerCommand {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+}
+
+/** A worker that runs now. `exited` is there when this process started it; it resolves with what ended the worker. */
+export interface RunningWorker extends WorkerRecord {
+  readonly started: boolean;
+  readonly exited?: Promise<{ readonly code: number | null; readonly signal: string | null }>;
+}
+
+/**
+ * Makes sure that a worker with these settings runs in the background; one with other settings is stopped first (its attempts go on and
+ * are adopted). Its output goes to {@link workerLogFile}.
+ */
+export async function ensureWorkerProcess(options: {
+  readonly stateDir: string;
+  readonly settings: string;
+  readonly command: WorkerCommand;
+}): Promise<RunningWorker> {
+  const { stateDir, settings, command } = options;
+  return await withProcessLock({ directory: lockDirectory(stateDir) }, async () => {
+    const found = await readRecord(stateDir);
+    const alive = found !== undefined && (await isSameProcess(found.process));
+    if (alive && found.settings === settings) return { ...found, started: false };
+    if (alive) await endProcess(found.process, { graceMs: STOP_GRACE_MS });
+    return await startWorker(stateDir, settings, command);
+  });
+}
+
+/** The worker that runs, if any. */
+export async function readWorkerProcess(stateDir: string): Promise<WorkerRecord | undefined> {
+  const found = await readRecord(stateDir);
+  return found !== undefined && (await isSameProcess(found.process)) ? found : undefined;
+}
+
+/** Stops the worker and waits until it is gone; true when one was alive. What it watched goes on without it. */
+export async function stopWorkerProcess(stateDir: string): Promise<boolean> {
+  return await withProcessLock({ directory: lockDirectory(stateDir) }, async () => {
+    const found = await readRecord(stateDir);
+    if (found === undefined) return false;
+    const end = await endProcess(found.process, { graceMs: STOP_GRACE_MS });
+    await rm(recordFile(stateDir), { force: true });
+    return end !== 'gone';
+  });
+}
+
+/** Called in the worker: it takes work, and new runs use this build. */
+export async function announceWorkerReady(stateDir: string, build: string): Promise<void> {
+  await mkdir(stateDir, { recursive: true });
+  const temporary = `${readyFile(stateDir)}.${process.pid}.tmp`;
+  await writeFile(temporary, `${process.pid} ${build}\n`);
+  await rename(temporary, readyFile(stateDir));
+}
+
+/**
+ * Waits until the worker takes work with this build.
+ * @throws SetupError with the end of its log when it ends before, or does not get there in time.
+ */
+export async function waitForWorker(
+  stateDir: string,
+  {
+    worker,
+    build,
+    signal,
+  }: { readonly worker: WorkerRecord; readonly build: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const deadline = performance.now() + READY_TIMEOUT_MS;
+  const wanted = `${worker.process.pid} ${build}`;
+  for (;;) {
+    const said = await readFile(readyFile(stateDir), 'utf8').catch(() => '');
+    if (said.trim() === wanted) return;
+    const alive = await isSameProcess(worker.process);
+    if (!alive || performance.now() > deadline) {
+      const what = alive
+        ? `did not take up work within ${READY_TIMEOUT_MS / 1_000} s`
+        : 'ended while it was starting';
+      throw new SetupError(
+        `The worker ${what}. Its log is ${workerLogFile(stateDir)}; it ends with:${(await readWorkerLogEnd(stateDir)) || ' nothing'}`,
+      );
+    }
+    await delay(POLL_MS, undefined, { signal });
+  }
+}
+
+/** Output of the worker, over all its starts. */
+export function workerLogFile(stateDir: string): string {
+  return path.join(stateDir, 'worker.log');
+}
+
+/** The end of the worker's log, for a message about a worker that died. */
+export async function readWorkerLogEnd(stateDir: string): Promise<string> {
+  return lastLines(await readFile(workerLogFile(stateDir), 'utf8').catch(() => ''));
+}
+
+/** A worker that stops writes nothing that a kill could harm; it only needs time to hand over. */
+const STOP_GRACE_MS = 20_000;
+/** A worker may wait that long for a build of its own workflows and for Temporal. */
+const READY_TIMEOUT_MS = 90_000;
+const POLL_MS = 50;
+const MAXIMUM_LOG_BYTES = 20 * 1024 * 1024;
+
+async function startWorker(
+  stateDir: string,
+  settings: string,
+  command: WorkerCommand,
+): Promise<RunningWorker> {
+  const log = await openLog(workerLogFile(stateDir));
+  try {
+    const { file, args, env, cwd } = command;
+    // A session of its own: Ctrl-C in our terminal does not reach it, so its end is in our order.
+    const child = spawn(file, args, { env, cwd, detached: true, stdio: ['ignore', log.fd, log.fd] });
+    const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+      child.once('exit', (code, signal) => resolve({ code, signal }));
+    });
+    await once(child, 'spawn');
+    child.unref();
+    const identity = child.pid === undefined ? undefined : await readProcessIdentity(child.pid);
+    if (identity === undefined)
+      throw new SetupError(`The worker ended at once. Its log ends with:${await readWorkerLogEnd(stateDir)}`);
+    const record: WorkerRecord = { process: identity, settings };
+    await writeFile(`${recordFile(stateDir)}.tmp`, `${JSON.stringify(record)}\n`);
+    await rename(`${recordFile(stateDir)}.tmp`, recordFile(stateDir));
+    return { ...record, started: true, exited };
+  } finally {
+    await log.close();
+  }
+}
+
+async function openLog(file: string) {
+  await mkdir(path.dirname(file), { recursive: true });
+  const size = await stat(file).then(
+    (found) => found.size,
+    () => 0,
+  );
+  if (size > MAXIMUM_LOG_BYTES) await rename(file, `${file}.1`);
+  return await open(file, 'a');
+}
+
+async function readRecord(stateDir: string): Promise<WorkerRecord | undefined> {
+  const text = await readFile(recordFile(stateDir), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isWorkerRecord(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isWorkerRecord(value: unknown): value is WorkerRecord {
+  if (typeof value !== 'object' || value === null || !('process' in value) || !('settings' in value))
+    return false;
+  const identity = value.process;
+  if (typeof identity !== 'object' || identity === null || typeof value.settings !== 'string') return false;
+  return 'pid' in identity && typeof identity.pid === 'number' && 'startedAt' in identity;
+}
+
+function recordFile(stateDir: string): string {
+  return path.join(stateDir, 'worker.json');
+}
+
+function readyFile(stateDir: string): string {
+  return path.join(stateDir, 'worker-ready');
+}
+
+function lockDirectory(stateDir: string): string {
+  return path.join(stateDir, 'worker-lock');
+}
