@@ -83,11 +83,11 @@ async function runTracked(deps: PoolActivityDeps, { context, request, name, onPr
   try {
     const outcome = await deps.executorOf(request.pool).run(launch, { ...signals, onProgress, onMetrics: curve.add });
     await curve.flush();
-    if (!opened || !deps.tracking) return outcome;
-    await deps.tracking.closeStepRun({ request, trackingRunId: opened.runId, outcome });
+    if (!opened) return outcome;
+    await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome });
     return outcome.kind === 'succeeded' ? { ...outcome, trackingRunId: opened.runId } : outcome;
   } catch (error) {
-    if (signals.cancelled.aborted && opened) await closeQuietly(deps, { request, trackingRunId: opened.runId });
+    if (signals.cancelled.aborted && opened) await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome: { kind: 'cancelled', endedAtMs: deps.clock.nowMs() } });
     throw error;
   }
 }
@@ -118,10 +118,10 @@ function createCurve(tracking: StepTracking | undefined, runId: string | undefin
   };
 }
 
-/** The run is being cancelled: MLflow being away must not hold that up. What stays open is closed with the run. */
-async function closeQuietly(deps: PoolActivityDeps, closing: { readonly request: AttemptRequest; readonly trackingRunId: string }): Promise<void> {
+/** The attempt has ended: MLflow being away must not change how. What stays open is closed with the run. */
+async function closeQuietly(deps: PoolActivityDeps, closing: Parameters<StepTracking['closeStepRun']>[0]): Promise<void> {
   try {
-    await deps.tracking?.closeStepRun({ ...closing, outcome: { kind: 'cancelled', endedAtMs: deps.clock.nowMs() } });
+    await deps.tracking?.closeStepRun(closing);
   } catch {
     return;
   }

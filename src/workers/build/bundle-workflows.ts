@@ -41,7 +41,7 @@ export async function bundleWorkflows(options: {
     entry: workflowEntry(pipelines),
   });
   if (!modules.ok) throw buildFailure(modules.problems);
-  const workflowsPath = path.join(workDir, 'pipelines.js');
+  const workflowsPath = path.join(workDir, 'pipelines.cjs');
   await writeFile(workflowsPath, modules.code);
   const bundle = await bundleForSandbox(workflowsPath, options);
   const code = bundle.slice(0, bundle.lastIndexOf('//# sourceMappingURL='));

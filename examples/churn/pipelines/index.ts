@@ -1,0 +1,2 @@
+export { churnTraining } from './churn-training.js';
+export { churnSweep } from './churn-sweep.js';
