@@ -68,7 +68,8 @@ function createChangeLog(terminal: Terminal, nowMs: () => number): LiveTree {
         const key = changeKey(call);
         if (seen.get(call.id) === key) continue;
         seen.set(call.id, key);
-        terminal.line(`${renderCall(call, { nowMs: nowMs(), colors, nameWidth: 0 })}  ${call.state}`);
+        const word = call.state === 'cached' ? '' : `  ${call.state}`;
+        terminal.line(`${renderCall(call, { nowMs: nowMs(), colors, nameWidth: 0 })}${word}`);
         for (const line of renderFailure(call, colors)) terminal.line(line);
       }
     },
