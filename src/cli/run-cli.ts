@@ -90,5 +90,5 @@ function* withSubcommands(
   command: ReturnType<typeof createProgram>,
 ): Generator<ReturnType<typeof createProgram>> {
   yield command;
-  for (const one of command.commands) yield* withSubcommands(one as ReturnType<typeof createProgram>);
+  for (const one of command.commands) yield* withSubcommands(one);
 }

@@ -99,9 +99,15 @@ export function paintState(state: RunState, colors: Colors): string {
 
 /** Text of a step, without what would move the cursor or change colours. */
 export function visible(text: string): string {
-  // eslint-disable-next-line no-control-regex -- escape sequences of a step's output are what is removed
-  return text.replace(/\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b[@-_]|[\u0000-\u0008\u000b-\u001f\u007f]/g, '');
+  return text.replace(OPERATING_SYSTEM_COMMAND, '').replace(ESCAPE_SEQUENCE, '').replace(CONTROL, '');
 }
+
+// eslint-disable-next-line no-control-regex -- what is removed from the output of steps
+const OPERATING_SYSTEM_COMMAND = /\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?/g;
+// eslint-disable-next-line no-control-regex -- the same
+const ESCAPE_SEQUENCE = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b[@-_]/g;
+// eslint-disable-next-line no-control-regex -- the same
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f]/g;
 
 function paintCall(state: CallState, colors: Colors): (text: string) => string {
   if (state === 'succeeded' || state === 'cached') return colors.green;

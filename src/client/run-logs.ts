@@ -1,9 +1,9 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import path from 'node:path';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import type { CallStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
+import { attemptsUpTo, findLiveAttempt, liveLogFile } from './live-attempts.js';
 import { readStatus, type RunReport } from './read-status.js';
 import { isOpen } from './run-state.js';
 
@@ -70,17 +70,25 @@ async function* readCall(
   call: CallStatus,
   { report, tails }: { readonly report: RunReport; readonly tails: Map<string, AttemptTail> },
 ): AsyncGenerator<LogChunk> {
-  const { attemptName } = call;
-  if (attemptName === undefined || attemptName === '' || call.state === 'cached') return;
-  const settled = call.endedAtMs !== undefined;
-  for (const [name, tail] of tails) {
-    // A new attempt has begun: what is left of the one before comes first.
-    if (tail.call.id === call.id && name !== attemptName) yield* tail.read(true);
+  if (call.state === 'cached') return;
+  const newest = await nameOfAttempt(deps, call);
+  if (newest === undefined) {
+    // Between two attempts: what is left of the last one.
+    for (const tail of tails.values()) if (tail.callId === call.id) yield* tail.read(true);
+    return;
   }
-  const tail =
-    tails.get(attemptName) ?? new AttemptTail(deps, { call, attemptName, executionId: report.executionId });
-  tails.set(attemptName, tail);
-  yield* tail.read(settled || call.state === 'retrying');
+  for (const attemptName of attemptsUpTo(newest)) {
+    const tail =
+      tails.get(attemptName) ?? new AttemptTail(deps, { call, attemptName, executionId: report.executionId });
+    tails.set(attemptName, tail);
+    yield* tail.read(attemptName !== newest || call.endedAtMs !== undefined);
+  }
+}
+
+async function nameOfAttempt({ attemptsDir }: ClientDeps, call: CallStatus): Promise<string | undefined> {
+  if (call.attemptName !== undefined && call.attemptName !== '') return call.attemptName;
+  if (attemptsDir === undefined || call.state !== 'running') return undefined;
+  return await findLiveAttempt(attemptsDir, { callId: call.id, attempt: call.attempt });
 }
 
 interface TailOf {
@@ -91,7 +99,7 @@ interface TailOf {
 
 /** Reads one attempt's log from where it was left. */
 class AttemptTail {
-  readonly call: CallStatus;
+  readonly callId: string;
   private readonly deps: ClientDeps;
   private readonly of: TailOf;
   private readonly decoder = new TextDecoder();
@@ -102,7 +110,7 @@ class AttemptTail {
   constructor(deps: ClientDeps, of: TailOf) {
     this.deps = deps;
     this.of = of;
-    this.call = of.call;
+    this.callId = of.call.id;
   }
 
   /** @param settled the attempt has ended, so that the store has the whole log. */
@@ -125,9 +133,7 @@ class AttemptTail {
     const { attemptsDir } = this.deps;
     if (attemptsDir === undefined) return;
     // Kept open: the file can be read to its end also after the attempt's directory was removed.
-    this.file ??= await open(path.join(attemptsDir, this.of.attemptName, 'logs', 'output.log'), 'r').catch(
-      () => undefined,
-    );
+    this.file ??= await open(liveLogFile(attemptsDir, this.of.attemptName), 'r').catch(() => undefined);
     const buffer = new Uint8Array(CHUNK_BYTES);
     while (this.file) {
       const { bytesRead } = await this.file.read(buffer, 0, CHUNK_BYTES, this.offset);
@@ -139,7 +145,7 @@ class AttemptTail {
   private *emit(bytes: Uint8Array): Generator<LogChunk> {
     this.offset += bytes.length;
     const text = this.decoder.decode(bytes, { stream: true });
-    const { id: callId, name: step, attempt } = this.call;
-    if (text !== '') yield { step, callId, attempt, text };
+    const attempt = Number(/-a(\d+)$/.exec(this.of.attemptName)?.[1] ?? this.of.call.attempt);
+    if (text !== '') yield { step: this.of.call.name, callId: this.callId, attempt, text };
   }
 }

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { readLogs } from '../../src/client/run-logs.js';
+import type { ClientDeps } from '../../src/client/client-deps.js';
+import { storeKeys } from '../../src/core/artifact-store.js';
+import type { RunStatus } from '../../src/core/run.js';
+import { call, report } from './fake-cli.js';
+
+/** A server that answers the status query with what the test says, and a store in memory. */
+function fakeDeps(
+  attemptsDir: string,
+  setting: { status: () => RunStatus; onSleep: () => Promise<void>; stored: Map<string, Uint8Array> },
+): ClientDeps {
+  const handle = {
+    describe: async () => {
+      const status = setting.status();
+      const ended = status.endedAtMs === undefined ? {} : { closeTime: new Date(status.endedAtMs) };
+      const name = status.endedAtMs === undefined ? 'RUNNING' : 'COMPLETED';
+      return await Promise.resolve({
+        workflowId: status.runId,
+        runId: 'epoch',
+        type: status.pipeline,
+        startTime: new Date(status.startedAtMs),
+        status: { name },
+        searchAttributes: {},
+        raw: { workflowExecutionInfo: { firstRunId: status.executionId } },
+        ...ended,
+      });
+    },
+    query: async () => await Promise.resolve(setting.status()),
+  };
+  const temporal: ClientDeps['temporal'] = Object.assign(Object.create(null), {
+    workflow: { getHandle: () => handle },
+    withDeadline: async (_: number, fn: () => Promise<unknown>) => await fn(),
+  });
+  return {
+    temporal,
+    project: 'shop',
+    attemptsDir,
+    store: {
+      readBytes: async (key) => {
+        if (key === storeKeys.run('exec-1'))
+          return new TextEncoder().encode(JSON.stringify(setting.status()));
+        return await Promise.resolve(setting.stored.get(key));
+      },
+    },
+    clock: { nowMs: () => 0, sleep: setting.onSleep },
+  };
+}
+
+test('following a step reads the live file, then the store from where it was left, over two attempts', async (t) => {
+  const attemptsDir = await mkdtemp(path.join(tmpdir(), 'anneal-logs-'));
+  t.after(async () => await rm(attemptsDir, { recursive: true }));
+  const live = async (name: string, text: string) => {
+    await mkdir(path.join(attemptsDir, name, 'logs'), { recursive: true });
+    await writeFile(path.join(attemptsDir, name, 'spec.json'), JSON.stringify({ request: { callId: 'c1' } }));
+    await appendFile(path.join(attemptsDir, name, 'logs', 'output.log'), text);
+  };
+  const stored = new Map<string, Uint8Array>();
+  const keep = (name: string, text: string) =>
+    stored.set(storeKeys.log('exec-1', name), new TextEncoder().encode(text));
+  const open = (given: Parameters<typeof call>[0]) => {
+    const { endedAtMs: _, ...rest } = report({ state: 'running', calls: [call({ id: 'c1', ...given })] });
+    return rest;
+  };
+  let status: RunStatus = open({ name: 'train', state: 'running' });
+  await live('train-x-a1', 'one\n');
+  const acts: (() => Promise<void> | void)[] = [
+    async () => await live('train-x-a1', 'two ä\n'),
+    async () => {
+      await rm(path.join(attemptsDir, 'train-x-a1'), { recursive: true });
+      keep('train-x-a1', 'one\ntwo ä\nthree\n');
+      status = open({ name: 'train', state: 'retrying', attempt: 2 });
+    },
+    async () => {
+      await live('train-x-a2', 'four\n');
+      status = open({ name: 'train', state: 'running', attempt: 2 });
+    },
+    () => {
+      keep('train-x-a2', 'four\nfive\n');
+      status = report({
+        calls: [call({ id: 'c1', name: 'train', state: 'succeeded', attempt: 2, attemptName: 'train-x-a2' })],
+      });
+    },
+  ];
+  const onSleep = async () => {
+    await acts.shift()?.();
+  };
+  const read: [number, string][] = [];
+  for await (const { attempt, text } of readLogs(
+    fakeDeps(attemptsDir, { status: () => status, onSleep, stored }),
+    'churn-1',
+    { step: 'train', follow: true },
+  ))
+    read.push([attempt, text]);
+  assert.equal(acts.length, 0);
+  const joined = [1, 2].map((attempt) =>
+    read
+      .filter(([of]) => of === attempt)
+      .map(([, text]) => text)
+      .join(''),
+  );
+  assert.deepEqual(joined, ['one\ntwo ä\nthree\n', 'four\nfive\n']);
+});
+
+test('the log of an ended run has every attempt, and an unknown step is named', async (t) => {
+  const attemptsDir = await mkdtemp(path.join(tmpdir(), 'anneal-logs-'));
+  t.after(async () => await rm(attemptsDir, { recursive: true }));
+  const stored = new Map(
+    [1, 2].map(
+      (n) => [storeKeys.log('exec-1', `train-x-a${n}`), new TextEncoder().encode(`try ${n}\n`)] as const,
+    ),
+  );
+  const status = report({
+    calls: [call({ name: 'train', state: 'succeeded', attempt: 2, attemptName: 'train-x-a2' })],
+  });
+  const deps = fakeDeps(attemptsDir, {
+    status: () => status,
+    onSleep: async () => await Promise.resolve(),
+    stored,
+  });
+  const read: string[] = [];
+  for await (const { text } of readLogs(deps, 'churn-1')) read.push(text);
+  assert.deepEqual(read, ['try 1\n', 'try 2\n']);
+  await assert.rejects(async () => await readLogs(deps, 'churn-1', { step: 'tain' }).next(), {
+    code: 'InvalidInput',
+    message: 'Run "churn-1" has no step "tain"; it has train.',
+  });
+});
