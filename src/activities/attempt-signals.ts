@@ -14,14 +14,19 @@ export interface AttemptSignals {
  * that shuts down, and everything else, leaves it.
  * @param source signal of the activity; its reason's message is Temporal's reason.
  */
-export function sortCancellation(source: AbortSignal, execution: { readonly workflowId: string; readonly runId: string }, executions: Executions): AttemptSignals {
+export function sortCancellation(
+  source: AbortSignal,
+  execution: { readonly workflowId: string; readonly runId: string },
+  executions: Executions,
+): AttemptSignals {
   const cancelled = new AbortController();
   const detached = new AbortController();
   const sort = async () => {
     const reason: unknown = source.reason;
     const word = reason instanceof Error ? reason.message : String(reason);
     if (word === 'CANCELLED') cancelled.abort(reason);
-    else if ((word === 'NOT_FOUND' || word === 'TIMED_OUT') && (await isClosed(executions, execution))) cancelled.abort(reason);
+    else if ((word === 'NOT_FOUND' || word === 'TIMED_OUT') && (await isClosed(executions, execution)))
+      cancelled.abort(reason);
     else detached.abort(reason);
   };
   if (source.aborted) void sort();
@@ -29,7 +34,10 @@ export function sortCancellation(source: AbortSignal, execution: { readonly work
   return { cancelled: cancelled.signal, detached: detached.signal };
 }
 
-async function isClosed(executions: Executions, execution: { readonly workflowId: string; readonly runId: string }): Promise<boolean> {
+async function isClosed(
+  executions: Executions,
+  execution: { readonly workflowId: string; readonly runId: string },
+): Promise<boolean> {
   try {
     return (await executions.isClosed(execution)) === true;
   } catch {

@@ -1,5 +1,11 @@
 import type { PoolActivities } from '../core/activities.js';
-import { attemptName, type AttemptFailed, type AttemptOutcome, type AttemptRequest, type AttemptSucceeded } from '../core/attempt.js';
+import {
+  attemptName,
+  type AttemptFailed,
+  type AttemptOutcome,
+  type AttemptRequest,
+  type AttemptSucceeded,
+} from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
 import { sortCancellation } from './attempt-signals.js';
 import type { CacheIndex } from './cache.js';
@@ -37,7 +43,11 @@ export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
   };
 }
 
-async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest, cacheKey: string | undefined): Promise<AttemptOutcome> {
+async function executeAttempt(
+  deps: PoolActivityDeps,
+  request: AttemptRequest,
+  cacheKey: string | undefined,
+): Promise<AttemptOutcome> {
   const context = deps.context();
   const name = nameOf(context, request);
   let progress: AttemptProgress = { phase: 'queued', sinceMs: deps.clock.nowMs(), adopted: false };
@@ -46,8 +56,14 @@ async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest, c
   const timer = setInterval(beat, HEARTBEAT_MS);
   const startedAtMs = deps.clock.nowMs();
   try {
-    const outcome = await runTracked(deps, { context, request, name, onProgress: (next) => void (progress = next) });
-    if (outcome.kind === 'succeeded' && cacheKey !== undefined) await rememberQuietly(deps, cacheKey, { outcome, runId: context.workflowId });
+    const outcome = await runTracked(deps, {
+      context,
+      request,
+      name,
+      onProgress: (next) => void (progress = next),
+    });
+    if (outcome.kind === 'succeeded' && cacheKey !== undefined)
+      await rememberQuietly(deps, cacheKey, { outcome, runId: context.workflowId });
     return outcome;
   } catch (error) {
     if (context.signal.aborted) throw error;
@@ -58,7 +74,11 @@ async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest, c
 }
 
 /** The step has succeeded; an index that cannot be written costs a later hit, nothing else. */
-async function rememberQuietly(deps: PoolActivityDeps, key: string, made: { readonly outcome: AttemptSucceeded; readonly runId: string }): Promise<void> {
+async function rememberQuietly(
+  deps: PoolActivityDeps,
+  key: string,
+  made: { readonly outcome: AttemptSucceeded; readonly runId: string },
+): Promise<void> {
   try {
     await deps.cache.store(key, made);
   } catch {
@@ -74,20 +94,30 @@ interface TrackedAttempt {
 }
 
 /** Runs the attempt between opening and closing its MLflow run. */
-async function runTracked(deps: PoolActivityDeps, { context, request, name, onProgress }: TrackedAttempt): Promise<AttemptOutcome> {
+async function runTracked(
+  deps: PoolActivityDeps,
+  { context, request, name, onProgress }: TrackedAttempt,
+): Promise<AttemptOutcome> {
   const { workflowId, epoch } = context;
   const opened = await deps.tracking?.openStepRun({ request, name, runId: workflowId });
   const curve = createCurve(deps.tracking, opened?.runId);
   const signals = sortCancellation(context.signal, { workflowId, runId: epoch }, deps.executions);
   const launch = { request, name, runId: workflowId, environment: opened?.environment ?? {} };
   try {
-    const outcome = await deps.executorOf(request.pool).run(launch, { ...signals, onProgress, onMetrics: curve.add });
+    const outcome = await deps
+      .executorOf(request.pool)
+      .run(launch, { ...signals, onProgress, onMetrics: curve.add });
     await curve.flush();
     if (!opened) return outcome;
     await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome });
     return outcome.kind === 'succeeded' ? { ...outcome, trackingRunId: opened.runId } : outcome;
   } catch (error) {
-    if (signals.cancelled.aborted && opened) await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome: { kind: 'cancelled', endedAtMs: deps.clock.nowMs() } });
+    if (signals.cancelled.aborted && opened)
+      await closeQuietly(deps, {
+        request,
+        trackingRunId: opened.runId,
+        outcome: { kind: 'cancelled', endedAtMs: deps.clock.nowMs() },
+      });
     throw error;
   }
 }
@@ -119,7 +149,10 @@ function createCurve(tracking: StepTracking | undefined, runId: string | undefin
 }
 
 /** The attempt has ended: MLflow being away must not change how. What stays open is closed with the run. */
-async function closeQuietly(deps: PoolActivityDeps, closing: Parameters<StepTracking['closeStepRun']>[0]): Promise<void> {
+async function closeQuietly(
+  deps: PoolActivityDeps,
+  closing: Parameters<StepTracking['closeStepRun']>[0],
+): Promise<void> {
   try {
     await deps.tracking?.closeStepRun(closing);
   } catch {
@@ -127,13 +160,31 @@ async function closeQuietly(deps: PoolActivityDeps, closing: Parameters<StepTrac
   }
 }
 
-function nameOf(context: ActivityContext, request: Pick<AttemptRequest, 'step' | 'index' | 'attempt'>): string {
+function nameOf(
+  context: ActivityContext,
+  request: Pick<AttemptRequest, 'step' | 'index' | 'attempt'>,
+): string {
   const { namespace, workflowId, epoch } = context;
-  return attemptName({ namespace, workflowId, epoch, step: request.step, index: request.index, attempt: request.attempt });
+  return attemptName({
+    namespace,
+    workflowId,
+    epoch,
+    step: request.step,
+    index: request.index,
+    attempt: request.attempt,
+  });
 }
 
 /** An error that is not an outcome becomes one, so that it spends the budget it belongs to instead of Temporal's endless retry. */
-function outcomeOfError(error: unknown, attempt: { readonly request: AttemptRequest; readonly name: string; readonly startedAtMs: number; readonly endedAtMs: number }): AttemptFailed {
+function outcomeOfError(
+  error: unknown,
+  attempt: {
+    readonly request: AttemptRequest;
+    readonly name: string;
+    readonly startedAtMs: number;
+    readonly endedAtMs: number;
+  },
+): AttemptFailed {
   const known = error instanceof AnnealError;
   const text = error instanceof Error ? error.message : String(error);
   return {

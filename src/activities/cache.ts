@@ -18,7 +18,9 @@ export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs
     lookUp: async (key, ttlMs) => {
       const entry = await readEntry(store, key);
       if (!entry || (ttlMs !== undefined && clock.nowMs() - entry.storedAtMs > ttlMs)) return null;
-      const whole = await Promise.all(Object.values(entry.outputs).map(async (ref) => await isWhole(store, ref)));
+      const whole = await Promise.all(
+        Object.values(entry.outputs).map(async (ref) => await isWhole(store, ref)),
+      );
       return whole.every(Boolean) ? entry : null;
     },
     store: async (key, { outcome, runId }) => {
@@ -48,6 +50,8 @@ async function isWhole(store: ArtifactStore, ref: ArtifactRef): Promise<boolean>
   const { outputs } = JSON.parse(new TextDecoder().decode(bytes)) as Manifest;
   const files = Object.values(outputs).find((output) => output.uri === ref.uri)?.files;
   if (!files) return false;
-  const sizes = await Promise.all(files.map(async (file) => (await store.stat(`${key}/${file.path}`))?.sizeBytes === file.sizeBytes));
+  const sizes = await Promise.all(
+    files.map(async (file) => (await store.stat(`${key}/${file.path}`))?.sizeBytes === file.sizeBytes),
+  );
   return sizes.every(Boolean);
 }

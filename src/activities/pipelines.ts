@@ -18,7 +18,11 @@ export function createPipelineActivities(deps: PipelineActivityDeps): PipelineAc
     lookUpCache: async ({ key, ttlMs }) => await deps.cache.lookUp(key, ttlMs),
     runTask: async ({ task, input }) => {
       const run = deps.tasks[task];
-      if (typeof run !== 'function') throw new AnnealError('InvalidConfig', `Task "${task}" is not exported by the module that activities: in anneal.yaml names.`);
+      if (typeof run !== 'function')
+        throw new AnnealError(
+          'InvalidConfig',
+          `Task "${task}" is not exported by the module that activities: in anneal.yaml names.`,
+        );
       return await callTask(task, run as (input: Json) => unknown, input);
     },
   };
@@ -28,6 +32,10 @@ async function callTask(task: string, run: (input: Json) => unknown, input: Json
   try {
     return ((await run(input)) ?? null) as Json;
   } catch (error) {
-    throw new AnnealError('TaskFailed', `Task "${task}" threw: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new AnnealError(
+      'TaskFailed',
+      `Task "${task}" threw: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }

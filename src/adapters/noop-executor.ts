@@ -8,7 +8,14 @@ export function createNoopExecutor(clock: { readonly nowMs: () => number }): Att
   return {
     run: ({ request, name }) => {
       const at = clock.nowMs();
-      return Promise.resolve({ kind: 'succeeded', attemptName: name, outputs: madeUpOutputs(request, name), parameters: {}, startedAtMs: at, endedAtMs: at });
+      return Promise.resolve({
+        kind: 'succeeded',
+        attemptName: name,
+        outputs: madeUpOutputs(request, name),
+        parameters: {},
+        startedAtMs: at,
+        endedAtMs: at,
+      });
     },
     end: () => Promise.resolve(),
   };
@@ -18,8 +25,17 @@ function madeUpOutputs(request: AttemptRequest, name: string): { readonly [outpu
   const refs: { [output: string]: ArtifactRef } = {};
   for (const [output, schema] of Object.entries(request.outputs)) {
     if (schema.type !== 'artifact') continue;
-    const values: MetricValues = Object.fromEntries(Object.entries(schema.metrics ?? {}).map(([metric, type]) => [metric, type === 'number' ? 0 : '']));
-    refs[output] = { kind: schema.kind, uri: `noop:///${name}/${output}`, digest: digestOfText(`${request.callId}/${output}`), sizeBytes: 0, form: 'file', values };
+    const values: MetricValues = Object.fromEntries(
+      Object.entries(schema.metrics ?? {}).map(([metric, type]) => [metric, type === 'number' ? 0 : '']),
+    );
+    refs[output] = {
+      kind: schema.kind,
+      uri: `noop:///${name}/${output}`,
+      digest: digestOfText(`${request.callId}/${output}`),
+      sizeBytes: 0,
+      form: 'file',
+      values,
+    };
   }
   return refs;
 }

@@ -19,14 +19,18 @@ const decompress = promisify(gunzip);
  */
 export function createPayloadCodec(store: ArtifactStore): PayloadCodec {
   return {
-    encode: async (payloads) => await Promise.all(payloads.map(async (payload) => await encode(store, payload))),
-    decode: async (payloads) => await Promise.all(payloads.map(async (payload) => await decode(store, payload))),
+    encode: async (payloads) =>
+      await Promise.all(payloads.map(async (payload) => await encode(store, payload))),
+    decode: async (payloads) =>
+      await Promise.all(payloads.map(async (payload) => await decode(store, payload))),
   };
 }
 
 async function encode(store: ArtifactStore, payload: Payload): Promise<Payload> {
   if ((payload.data?.length ?? 0) <= PAYLOAD_LIMIT_BYTES) return payload;
-  const metadata = Object.fromEntries(Object.entries(payload.metadata ?? {}).map(([key, value]) => [key, toBase64(value)]));
+  const metadata = Object.fromEntries(
+    Object.entries(payload.metadata ?? {}).map(([key, value]) => [key, toBase64(value)]),
+  );
   const head = Buffer.from(JSON.stringify(metadata));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(head.length);
@@ -41,11 +45,17 @@ async function decode(store: ArtifactStore, payload: Payload): Promise<Payload> 
   if (Buffer.from(payload.metadata?.['encoding'] ?? []).toString() !== ENCODING) return payload;
   const { key } = JSON.parse(Buffer.from(payload.data ?? []).toString()) as { key: string };
   const stored = await store.readBytes(key);
-  if (!stored) throw new AnnealError('InputMissing', `A large payload of this run is no longer in the store (${store.uriOf(key)}).`);
+  if (!stored)
+    throw new AnnealError(
+      'InputMissing',
+      `A large payload of this run is no longer in the store (${store.uriOf(key)}).`,
+    );
   const bytes = await decompress(stored);
   const headLength = bytes.readUInt32BE(0);
   const head = JSON.parse(bytes.subarray(4, 4 + headLength).toString()) as { [key: string]: string };
-  const metadata = Object.fromEntries(Object.entries(head).map(([name, value]) => [name, Buffer.from(value, 'base64')]));
+  const metadata = Object.fromEntries(
+    Object.entries(head).map(([name, value]) => [name, Buffer.from(value, 'base64')]),
+  );
   return { metadata, data: bytes.subarray(4 + headLength) };
 }
 

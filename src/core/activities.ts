@@ -1,3 +1,4 @@
+import type { AdmissionRequest, AdmissionTicket } from './admission.js';
 import type { AttemptOutcome, AttemptRequest } from './attempt.js';
 import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
@@ -50,20 +51,39 @@ export interface PoolActivities {
    */
   executeAttempt(request: AttemptRequest, cacheKey?: string): Promise<AttemptOutcome>;
   /** Ends whatever is left of an attempt that gave no outcome and verifies that it is gone. Idempotent. */
-  endAttempt(request: Pick<AttemptRequest, 'project' | 'step' | 'index' | 'attempt' | 'pool' | 'executionId' | 'callId' | 'stopGraceMs'>): Promise<void>;
+  endAttempt(
+    request: Pick<
+      AttemptRequest,
+      'project' | 'step' | 'index' | 'attempt' | 'pool' | 'executionId' | 'callId' | 'stopGraceMs'
+    >,
+  ): Promise<void>;
 }
 
 /** Run by the system workers of a project. */
 export interface SystemActivities {
   /** Makes the run's MLflow parent run (searched for before it is created). */
-  openTracking(input: { readonly pipeline: string; readonly executionId: string; readonly parameters: { readonly [name: string]: Json }; readonly tags: readonly string[]; readonly owner?: string; readonly build: string }): Promise<{ readonly experimentId: string; readonly parentRunId: string }>;
+  openTracking(input: {
+    readonly pipeline: string;
+    readonly executionId: string;
+    readonly parameters: { readonly [name: string]: Json };
+    readonly tags: readonly string[];
+    readonly owner?: string;
+    readonly build: string;
+  }): Promise<{ readonly experimentId: string; readonly parentRunId: string }>;
   /** Closes the parent run and leftovers below it, and writes the run's record to the store. */
   closeRun(input: { readonly status: RunStatus; readonly state: RunState }): Promise<void>;
   notify(input: Notification): Promise<void>;
   /** Signal-with-start of the model's lane. */
   submitToLane(input: LaneRequest): Promise<void>;
+  /** Signal-with-start of the pipeline's admission. */
+  submitToAdmission(input: AdmissionRequest): Promise<void>;
+  /** Execution ids of those runs that are closed. */
+  findClosedRuns(tickets: readonly AdmissionTicket[]): Promise<readonly string[]>;
   /** Carries out one operation on the registry, idempotently. Called by the lane alone. */
-  runLaneOperation(input: { readonly modelName: string; readonly operation: LaneOperation }): Promise<LaneResult>;
+  runLaneOperation(input: {
+    readonly modelName: string;
+    readonly operation: LaneOperation;
+  }): Promise<LaneResult>;
   /** The version behind an alias with its metrics, or null. */
   readChampion(input: { readonly modelName: string; readonly alias: string }): Promise<ChampionInfo | null>;
 }

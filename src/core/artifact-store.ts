@@ -29,7 +29,11 @@ export interface ArtifactStore {
   /** Copies a local regular file in (by reflink where the file system can), hashing what was stored. Never follows a symlink. */
   putFile(key: string, localPath: string): Promise<FileEntry>;
   /** Stores bytes. With `ifAbsent` the first writer wins and later ones get `'exists'`. */
-  putBytes(key: string, bytes: Uint8Array, options?: { readonly ifAbsent?: boolean }): Promise<'stored' | 'exists'>;
+  putBytes(
+    key: string,
+    bytes: Uint8Array,
+    options?: { readonly ifAbsent?: boolean },
+  ): Promise<'stored' | 'exists'>;
   readBytes(key: string): Promise<Uint8Array | undefined>;
   stat(key: string): Promise<StoredObject | undefined>;
   /** Puts an object at a local path: reflink, else read-only hard link, else copy. The parent directory exists. */
@@ -43,9 +47,12 @@ export interface ArtifactStore {
 /** Keys of the store's layout; the one place that knows it. */
 export const storeKeys = {
   attempt: (executionId: string, attemptName: string) => `runs/${executionId}/attempts/${attemptName}/`,
-  manifest: (executionId: string, attemptName: string) => `runs/${executionId}/attempts/${attemptName}/manifest.json`,
-  output: (executionId: string, attemptName: string, output: string) => `runs/${executionId}/attempts/${attemptName}/outputs/${output}`,
-  log: (executionId: string, attemptName: string) => `runs/${executionId}/attempts/${attemptName}/logs/output.log`,
+  manifest: (executionId: string, attemptName: string) =>
+    `runs/${executionId}/attempts/${attemptName}/manifest.json`,
+  output: (executionId: string, attemptName: string, output: string) =>
+    `runs/${executionId}/attempts/${attemptName}/outputs/${output}`,
+  log: (executionId: string, attemptName: string) =>
+    `runs/${executionId}/attempts/${attemptName}/logs/output.log`,
   checkpoints: (executionId: string, callId: string) => `runs/${executionId}/checkpoints/${callId}/`,
   run: (executionId: string) => `runs/${executionId}/run.json`,
   notification: (executionId: string, id: string) => `runs/${executionId}/notifications/${id}.json`,

@@ -90,6 +90,11 @@ export function attemptName(id: AttemptIdentity): string {
 
 /** Lower-case letters, digits and dashes, starting with a letter, at most `limit` characters. */
 export function slug(text: string, limit: number): string {
-  const clean = text.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^[^a-z]+/, '').slice(0, limit).replace(/-+$/, '');
+  const clean = text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^[^a-z]+/, '')
+    .slice(0, limit)
+    .replace(/-+$/, '');
   return clean === '' ? 's' : clean;
 }

@@ -10,7 +10,8 @@ export type Duration = `${number}${keyof typeof UNIT_MS}`;
 export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
   const unit = match?.[2] as keyof typeof UNIT_MS | undefined;
-  if (!match || !unit) throw new TypeError(`"${text}" is not a duration; write a number and ms, s, m, h or d, such as "30s"`);
+  if (!match || !unit)
+    throw new TypeError(`"${text}" is not a duration; write a number and ms, s, m, h or d, such as "30s"`);
   return Math.round(Number(match[1]) * UNIT_MS[unit]);
 }
 

@@ -2,7 +2,8 @@ import type { FailureCode } from './failures.js';
 import type { RetryState } from './retry.js';
 
 /** What a journal entry answers. */
-export type CallKind = 'step' | 'task' | 'now' | 'random' | 'sleep' | 'approval' | 'pipeline' | 'model' | 'notify' | 'cancel';
+export type CallKind =
+  'step' | 'task' | 'now' | 'random' | 'sleep' | 'approval' | 'pipeline' | 'model' | 'notify' | 'cancel';
 
 /**
  * Identity of a call over re-runs of the same pipeline function: the same name with the same input for the n-th time.
@@ -17,7 +18,11 @@ export interface JournalEntry {
   /** Value it was answered with. */
   readonly v?: unknown;
   /** Failure it was answered with. */
-  readonly f?: { readonly code: FailureCode | 'Cancelled'; readonly message: string; readonly details?: unknown };
+  readonly f?: {
+    readonly code: FailureCode | 'Cancelled';
+    readonly message: string;
+    readonly details?: unknown;
+  };
 }
 
 /** A call that had not settled when the run continued as new, and what is needed to take it up again. */

@@ -15,7 +15,8 @@ export function canonicalJson(value: unknown, path = '$'): string {
     if (!Number.isFinite(value)) throw new TypeError(`${path} is ${value}, which JSON cannot carry`);
     return JSON.stringify(value);
   }
-  if (Array.isArray(value)) return `[${value.map((item, i) => canonicalJson(item, `${path}[${i}]`)).join(',')}]`;
+  if (Array.isArray(value))
+    return `[${value.map((item, i) => canonicalJson(item, `${path}[${i}]`)).join(',')}]`;
   if (typeof value === 'object') {
     const members = Object.entries(value)
       .filter(([, member]) => member !== undefined)

@@ -18,27 +18,47 @@ export interface Pool {
 }
 
 /** A pool for a step, or why there is none. */
-export type PoolChoice = { readonly ok: true; readonly pool: Pool } | { readonly ok: false; readonly message: string };
+export type PoolChoice =
+  { readonly ok: true; readonly pool: Pool } | { readonly ok: false; readonly message: string };
 
 /**
  * The pool for a step's resources: the one the step names, else the first of those that fit, in the order of anneal.yaml;
  * a step without GPUs prefers a pool without.
  */
-export function choosePool(step: string, asked: { readonly resources: Resources; readonly pool?: string }, pools: readonly Pool[]): PoolChoice {
-  if (pools.length === 0) return { ok: false, message: `Step "${step}" cannot run: the project has no pool. Add one under pools: in anneal.yaml.` };
+export function choosePool(
+  step: string,
+  asked: { readonly resources: Resources; readonly pool?: string },
+  pools: readonly Pool[],
+): PoolChoice {
+  if (pools.length === 0)
+    return {
+      ok: false,
+      message: `Step "${step}" cannot run: the project has no pool. Add one under pools: in anneal.yaml.`,
+    };
   if (asked.pool !== undefined) {
     const named = pools.find((pool) => pool.name === asked.pool);
-    if (!named) return { ok: false, message: `Step "${step}" names pool "${asked.pool}"; the project has ${pools.map((pool) => `"${pool.name}"`).join(', ')}.` };
+    if (!named)
+      return {
+        ok: false,
+        message: `Step "${step}" names pool "${asked.pool}"; the project has ${pools.map((pool) => `"${pool.name}"`).join(', ')}.`,
+      };
     const lacks = lacking(named, asked.resources);
-    return lacks.length === 0 ? { ok: true, pool: named } : { ok: false, message: refusal(step, named, lacks) };
+    return lacks.length === 0
+      ? { ok: true, pool: named }
+      : { ok: false, message: refusal(step, named, lacks) };
   }
-  const ranked = pools.map((pool) => ({ pool, lacks: lacking(pool, asked.resources) })).sort((a, b) => a.lacks.length - b.lacks.length);
+  const ranked = pools
+    .map((pool) => ({ pool, lacks: lacking(pool, asked.resources) }))
+    .sort((a, b) => a.lacks.length - b.lacks.length);
   const fitting = ranked.filter(({ lacks }) => lacks.length === 0).map(({ pool }) => pool);
   const wantsGpu = gpuCount(asked.resources) > 0;
   const best = fitting.find((pool) => pool.gpu > 0 === wantsGpu) ?? fitting[0];
   if (best) return { ok: true, pool: best };
   const nearest = ranked[0];
-  return { ok: false, message: nearest ? refusal(step, nearest.pool, nearest.lacks) : `Step "${step}" cannot run: no pool.` };
+  return {
+    ok: false,
+    message: nearest ? refusal(step, nearest.pool, nearest.lacks) : `Step "${step}" cannot run: no pool.`,
+  };
 }
 
 /** GPUs that a step asks for. */
@@ -48,12 +68,16 @@ export function gpuCount(resources: Resources): number {
 
 function lacking(pool: Pool, { cpu, memory, gpu }: Resources): string[] {
   const lacks: string[] = [];
-  if (cpu !== undefined && pool.cpu !== undefined && cpu > pool.cpu) lacks.push(`${cpu} cores asked, ${pool.cpu} offered`);
+  if (cpu !== undefined && pool.cpu !== undefined && cpu > pool.cpu)
+    lacks.push(`${cpu} cores asked, ${pool.cpu} offered`);
   if (memory !== undefined && pool.memory !== undefined && parseBytes(memory) > parseBytes(pool.memory))
-    lacks.push(`${formatBytes(parseBytes(memory))} of memory asked, ${formatBytes(parseBytes(pool.memory))} offered`);
+    lacks.push(
+      `${formatBytes(parseBytes(memory))} of memory asked, ${formatBytes(parseBytes(pool.memory))} offered`,
+    );
   const count = gpuCount({ ...(gpu === undefined ? {} : { gpu }) });
   if (count > pool.gpu && !pool.gpuOptional) lacks.push(`${count} GPUs asked, ${pool.gpu} offered`);
-  if (typeof gpu === 'object' && pool.gpuType !== gpu.type && !pool.gpuOptional) lacks.push(`GPU type ${gpu.type} asked, ${pool.gpuType ?? 'none'} offered`);
+  if (typeof gpu === 'object' && pool.gpuType !== gpu.type && !pool.gpuOptional)
+    lacks.push(`GPU type ${gpu.type} asked, ${pool.gpuType ?? 'none'} offered`);
   return lacks;
 }
 

@@ -1,4 +1,14 @@
-const UNIT_BYTES = { '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40 } as const;
+const UNIT_BYTES = {
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+} as const;
 
 /**
  * Bytes of a Kubernetes quantity such as `'512Mi'` or `'8Gi'`.
@@ -6,7 +16,10 @@ const UNIT_BYTES = { '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, Ki: 2 ** 10, Mi: 2 
  */
 export function parseBytes(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(|k|M|G|T|Ki|Mi|Gi|Ti)$/.exec(text);
-  if (!match) throw new TypeError(`"${text}" is not an amount of memory; write a number and Ki, Mi, Gi or Ti, such as "8Gi"`);
+  if (!match)
+    throw new TypeError(
+      `"${text}" is not an amount of memory; write a number and Ki, Mi, Gi or Ti, such as "8Gi"`,
+    );
   return Math.round(Number(match[1]) * UNIT_BYTES[match[2] as keyof typeof UNIT_BYTES]);
 }
 

@@ -65,7 +65,9 @@ export interface LaneResult {
 /** Argument of signal `laneAnswer` of the asking workflow. */
 export interface LaneAnswer {
   readonly requestId: string;
-  readonly outcome: { readonly ok: true; readonly result: LaneResult } | { readonly ok: false; readonly failure: FailureInfo };
+  readonly outcome:
+    | { readonly ok: true; readonly result: LaneResult }
+    | { readonly ok: false; readonly failure: FailureInfo };
 }
 
 /** Workflow type and signals of the lane. */

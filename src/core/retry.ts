@@ -30,23 +30,36 @@ export type RetryDecision =
  * `delay * backoff^(failures - 1)`, at most `maxDelay`; an infrastructure failure spends its own budget and waits
  * `min(1 s * 2^(n - 1), 2 min)`.
  */
-export function decideRetry(policy: RetryPolicy, resources: Resources, failed: { readonly outcome: Pick<AttemptFailed, 'code'>; readonly state: RetryState }): RetryDecision {
+export function decideRetry(
+  policy: RetryPolicy,
+  resources: Resources,
+  failed: { readonly outcome: Pick<AttemptFailed, 'code'>; readonly state: RetryState },
+): RetryDecision {
   const { outcome, state } = failed;
   switch (failureRow(outcome.code).retry) {
     case 'never':
       return { action: 'fail', reason: 'the same input would fail again' };
     case 'infrastructure': {
       const inARow = state.infrastructureFailuresInARow + 1;
-      if (inARow > INFRASTRUCTURE_RETRIES) return { action: 'fail', reason: `${inARow} infrastructure failures in a row` };
+      if (inARow > INFRASTRUCTURE_RETRIES)
+        return { action: 'fail', reason: `${inARow} infrastructure failures in a row` };
       const delayMs = Math.min(1_000 * 2 ** (inARow - 1), 120_000);
-      return { action: 'retry', delayMs, state: { ...state, attempt: state.attempt + 1, infrastructureFailuresInARow: inARow } };
+      return {
+        action: 'retry',
+        delayMs,
+        state: { ...state, attempt: state.attempt + 1, infrastructureFailuresInARow: inARow },
+      };
     }
     case 'step':
       return decideUserRetry(policy, resources, failed);
   }
 }
 
-function decideUserRetry(policy: RetryPolicy, resources: Resources, failed: { readonly outcome: Pick<AttemptFailed, 'code'>; readonly state: RetryState }): RetryDecision {
+function decideUserRetry(
+  policy: RetryPolicy,
+  resources: Resources,
+  failed: { readonly outcome: Pick<AttemptFailed, 'code'>; readonly state: RetryState },
+): RetryDecision {
   const { outcome, state } = failed;
   const next: RetryState = { ...state, attempt: state.attempt + 1, infrastructureFailuresInARow: 0 };
   if (outcome.code === 'OutOfMemory' && policy.outOfMemory) {
@@ -55,13 +68,24 @@ function decideUserRetry(policy: RetryPolicy, resources: Resources, failed: { re
   }
   const failures = state.userFailures + 1;
   const allowed = policy.attempts ?? 1;
-  if (failures >= allowed) return { action: 'fail', reason: allowed === 1 ? 'the step has no retry' : `all ${allowed} attempts failed` };
+  if (failures >= allowed)
+    return {
+      action: 'fail',
+      reason: allowed === 1 ? 'the step has no retry' : `all ${allowed} attempts failed`,
+    };
   const delay = parseDuration(policy.delay ?? '0s') * (policy.backoff ?? 1) ** (failures - 1);
-  return { action: 'retry', delayMs: Math.min(delay, parseDuration(policy.maxDelay ?? '1h')), state: { ...next, userFailures: failures } };
+  return {
+    action: 'retry',
+    delayMs: Math.min(delay, parseDuration(policy.maxDelay ?? '1h')),
+    state: { ...next, userFailures: failures },
+  };
 }
 
 /** Memory for the next attempt, or undefined when the limit is reached or no memory was asked. */
-function escalateMemory(rule: { readonly memory: `x${number}`; readonly max: string }, current: string | undefined): string | undefined {
+function escalateMemory(
+  rule: { readonly memory: `x${number}`; readonly max: string },
+  current: string | undefined,
+): string | undefined {
   if (current === undefined) return undefined;
   const bytes = parseBytes(current);
   const next = Math.min(bytes * Number(rule.memory.slice(1)), parseBytes(rule.max));

@@ -16,7 +16,16 @@ export const DECIDE_APPROVAL = 'decide';
 export const NO_CACHE_MEMO = 'anneal.noCache';
 
 /** State of a run as the search attribute and the CLI show it. A pipeline may set `not-promoted` by returning `{ status: 'not-promoted' }`. */
-export type RunState = 'queued' | 'running' | 'waiting-for-approval' | 'completed' | 'not-promoted' | 'failed' | 'cancelled' | 'terminated' | 'timed-out';
+export type RunState =
+  | 'queued'
+  | 'running'
+  | 'waiting-for-approval'
+  | 'completed'
+  | 'not-promoted'
+  | 'failed'
+  | 'cancelled'
+  | 'terminated'
+  | 'timed-out';
 
 /** State of one call of a step, task, approval or other thing that a run waits for. */
 export type CallState = 'running' | 'retrying' | 'waiting' | 'succeeded' | 'cached' | 'failed' | 'cancelled';
@@ -92,8 +101,13 @@ const ID_LIMIT = 200;
  * and a hash.
  */
 export function toPathSegment(runId: string): string {
-  const escaped = encodeURIComponent(runId).replace(/[!'()*.~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-  return escaped.length <= ID_LIMIT ? escaped : `${escaped.slice(0, 150)}-${digestOfText(runId).slice(0, 32)}`;
+  const escaped = encodeURIComponent(runId).replace(
+    /[!'()*.~]/g,
+    (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  return escaped.length <= ID_LIMIT
+    ? escaped
+    : `${escaped.slice(0, 150)}-${digestOfText(runId).slice(0, 32)}`;
 }
 
 /** Task queue of the workers that run a project's pipelines and tasks. */

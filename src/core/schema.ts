@@ -3,8 +3,21 @@ import type { Json } from './json.js';
 
 /** A parameter's type, default, range. Data: it is in the build's manifest and shown by the CLI. */
 export type ParameterSchema =
-  | { readonly type: 'string'; readonly default?: string; readonly oneOf?: readonly string[]; readonly maxLength?: number; readonly description?: string }
-  | { readonly type: 'number'; readonly default?: number; readonly min?: number; readonly max?: number; readonly integer?: boolean; readonly description?: string }
+  | {
+      readonly type: 'string';
+      readonly default?: string;
+      readonly oneOf?: readonly string[];
+      readonly maxLength?: number;
+      readonly description?: string;
+    }
+  | {
+      readonly type: 'number';
+      readonly default?: number;
+      readonly min?: number;
+      readonly max?: number;
+      readonly integer?: boolean;
+      readonly description?: string;
+    }
   | { readonly type: 'boolean'; readonly default?: boolean; readonly description?: string }
   | { readonly type: 'json'; readonly default?: Json; readonly description?: string };
 
@@ -37,20 +50,27 @@ export function checkParameters(
   given: unknown,
 ): CheckedParameters {
   if (given !== undefined && given !== null && (typeof given !== 'object' || Array.isArray(given)))
-    return { ok: false, problems: [`The parameters of ${owner} must be one JSON object, found ${describeValue(given)}.`] };
+    return {
+      ok: false,
+      problems: [`The parameters of ${owner} must be one JSON object, found ${describeValue(given)}.`],
+    };
   const entries = new Map<string, unknown>(Object.entries(given ?? {}));
   const problems: string[] = [];
   const values: Record<string, Json> = {};
   for (const name of entries.keys()) {
     if (!Object.hasOwn(schemas, name))
-      problems.push(`${capital(owner)} has no parameter "${name}"; it takes ${listNames(Object.keys(schemas))}.`);
+      problems.push(
+        `${capital(owner)} has no parameter "${name}"; it takes ${listNames(Object.keys(schemas))}.`,
+      );
   }
   for (const [name, schema] of Object.entries(schemas)) {
     const value = entries.get(name) ?? schema.default;
-    if (value === undefined) problems.push(`Parameter "${name}" of ${owner} is missing; it is ${describeSchema(schema)}.`);
+    if (value === undefined)
+      problems.push(`Parameter "${name}" of ${owner} is missing; it is ${describeSchema(schema)}.`);
     else {
       const problem = valueProblem(schema, value);
-      if (problem) problems.push(`Parameter "${name}" of ${owner} is ${describeValue(value)}; it must be ${problem}.`);
+      if (problem)
+        problems.push(`Parameter "${name}" of ${owner} is ${describeValue(value)}; it must be ${problem}.`);
       else values[name] = value as Json;
     }
   }
@@ -69,7 +89,8 @@ function allowedBy(schema: ParameterSchema): string {
       return schema.oneOf ? `one of ${schema.oneOf.map((v) => JSON.stringify(v)).join(', ')}` : 'a string';
     case 'number': {
       const noun = schema.integer ? 'a whole number' : 'a number';
-      if (schema.min !== undefined && schema.max !== undefined) return `${noun} from ${schema.min} to ${schema.max}`;
+      if (schema.min !== undefined && schema.max !== undefined)
+        return `${noun} from ${schema.min} to ${schema.max}`;
       if (schema.min !== undefined) return `${noun} of at least ${schema.min}`;
       return schema.max === undefined ? noun : `${noun} of at most ${schema.max}`;
     }
@@ -87,7 +108,9 @@ function valueProblem(schema: ParameterSchema, value: unknown): string | undefin
       if (typeof value !== 'string' || (schema.oneOf && !schema.oneOf.includes(value))) return allowed;
       if (value.includes('\0')) return 'a string without NUL characters';
       const limit = schema.maxLength ?? PARAMETERS_LIMIT;
-      return value.length > limit ? `at most ${limit} characters (it has ${value.length}); put larger data into a dataset` : undefined;
+      return value.length > limit
+        ? `at most ${limit} characters (it has ${value.length}); put larger data into a dataset`
+        : undefined;
     }
     case 'number':
       if (typeof value !== 'number' || !Number.isFinite(value)) return allowed;

@@ -57,18 +57,26 @@ export interface Pipeline<P, R> {
  * Defines a pipeline: a function of plain control flow over steps, tasks, sleeps and approvals. A pipeline that returns
  * `{ promoted: false }` ends with the state `not-promoted`.
  */
-export function definePipeline<const P extends { readonly [name: string]: AnyParameter } = Record<never, never>, R = unknown>(options: PipelineOptions<P>, run: (params: ValuesOf<P>) => Promise<R>): Pipeline<P, R> {
+export function definePipeline<
+  const P extends { readonly [name: string]: AnyParameter } = Record<never, never>,
+  R = unknown,
+>(options: PipelineOptions<P>, run: (params: ValuesOf<P>) => Promise<R>): Pipeline<P, R> {
   checkName('Pipeline name', options.name);
   const { params, ...rest } = options;
   const definition: PipelineDefinition = {
     ...rest,
-    params: Object.fromEntries(Object.entries(params ?? {}).map(([name, parameter]) => [name, parameter.schema])),
+    params: Object.fromEntries(
+      Object.entries(params ?? {}).map(([name, parameter]) => [name, parameter.schema]),
+    ),
     tags: options.tags ?? [],
     notify: options.notify ?? {},
   };
   registeredDefinitions().pipelines.push(definition);
   const call = async (given: ArgumentsOf<P>) =>
-    (await currentRuntime(`Pipeline "${options.name}"`).pipeline(options.name, given as { readonly [name: string]: Json })) as R;
+    (await currentRuntime(`Pipeline "${options.name}"`).pipeline(
+      options.name,
+      given as { readonly [name: string]: Json },
+    )) as R;
   return Object.assign(call, { pipelineName: options.name, definition, run });
 }
 

@@ -3,7 +3,15 @@ import { parseDuration } from '../core/duration.js';
 import type { Json } from '../core/json.js';
 import { parseBytes } from '../core/quantity.js';
 import { checkParameters, type ParameterSchema } from '../core/schema.js';
-import type { CommandArgument, CommandToken, PythonEnvironment, Resources, RetryPolicy, SecretRef, StepDefinition } from '../core/step.js';
+import type {
+  CommandArgument,
+  CommandToken,
+  PythonEnvironment,
+  Resources,
+  RetryPolicy,
+  SecretRef,
+  StepDefinition,
+} from '../core/step.js';
 import { registeredDefinitions } from './registry.js';
 import { currentRuntime, type StepOptions } from './runtime.js';
 import type { AnyArtifactSlot, ArgumentsOf, Slot, ValueOf, ValuesOf } from './slots.js';
@@ -31,7 +39,10 @@ export interface StepOptionsOf<I, O> {
   readonly inputs: I;
   readonly outputs: O;
   /** The command and its arguments; paths are put in where it runs. No shell is involved. */
-  readonly command: (tokens: { readonly inputs: { readonly [k in keyof I]: TokenOf<I[k]> }; readonly outputs: { readonly [k in keyof O]: OutputTokenOf<O[k]> } }) => readonly (string | number)[];
+  readonly command: (tokens: {
+    readonly inputs: { readonly [k in keyof I]: TokenOf<I[k]> };
+    readonly outputs: { readonly [k in keyof O]: OutputTokenOf<O[k]> };
+  }) => readonly (string | number)[];
   readonly resources?: Resources;
   readonly retry?: RetryPolicy;
   /** Pool by name; default: the first in anneal.yaml that fits. */
@@ -57,14 +68,22 @@ export interface Step<I, O> {
  * Defines a step: one unit of work that runs a command in a process or container.
  * @throws TypeError when the definition itself is wrong (name, durations, memory).
  */
-export function defineStep<const I extends { readonly [name: string]: Slot }, const O extends { readonly [name: string]: Slot }>(options: StepOptionsOf<I, O>): Step<I, O> {
+export function defineStep<
+  const I extends { readonly [name: string]: Slot },
+  const O extends { readonly [name: string]: Slot },
+>(options: StepOptionsOf<I, O>): Step<I, O> {
   const definition = definitionOf(options);
   registeredDefinitions().steps.push(definition);
-  const call = (args: ArgumentsOf<I>, callOptions: StepOptions = {}) => callStep(options, definition, { args, callOptions });
+  const call = (args: ArgumentsOf<I>, callOptions: StepOptions = {}) =>
+    callStep(options, definition, { args, callOptions });
   return Object.assign(call, { stepName: options.name, definition });
 }
 
-async function callStep<I extends { readonly [name: string]: Slot }, O>(options: StepOptionsOf<I, O>, definition: StepDefinition, call: { readonly args: object; readonly callOptions: StepOptions }): Promise<ValuesOf<O>> {
+async function callStep<I extends { readonly [name: string]: Slot }, O>(
+  options: StepOptionsOf<I, O>,
+  definition: StepDefinition,
+  call: { readonly args: object; readonly callOptions: StepOptions },
+): Promise<ValuesOf<O>> {
   const runtime = currentRuntime(`Step "${definition.name}"`);
   const { parameters, inputs } = splitArguments(definition, call.args);
   const outputs = await runtime.step({
@@ -78,41 +97,68 @@ async function callStep<I extends { readonly [name: string]: Slot }, O>(options:
 }
 
 /** Parameters checked and completed, artifacts checked for their kind. */
-function splitArguments(definition: StepDefinition, args: object): { parameters: { readonly [name: string]: Json }; inputs: { readonly [name: string]: ArtifactRef } } {
+function splitArguments(
+  definition: StepDefinition,
+  args: object,
+): { parameters: { readonly [name: string]: Json }; inputs: { readonly [name: string]: ArtifactRef } } {
   const inputs: Record<string, ArtifactRef> = {};
   const given: Record<string, unknown> = {};
   const schemas: Record<string, ParameterSchema> = {};
-  for (const [name, schema] of Object.entries(definition.inputs)) if (schema.type !== 'artifact') schemas[name] = schema;
+  for (const [name, schema] of Object.entries(definition.inputs))
+    if (schema.type !== 'artifact') schemas[name] = schema;
   for (const [name, value] of Object.entries(args)) {
     const schema = definition.inputs[name];
     if (schema?.type !== 'artifact') given[name] = value;
     else inputs[name] = checkArtifact(definition.name, name, { value, kind: schema.kind });
   }
   for (const [name, schema] of Object.entries(definition.inputs))
-    if (schema.type === 'artifact' && !inputs[name]) throw new TypeError(`Step "${definition.name}" needs input "${name}" (a ${schema.kind}); the call does not pass it.`);
+    if (schema.type === 'artifact' && !inputs[name])
+      throw new TypeError(
+        `Step "${definition.name}" needs input "${name}" (a ${schema.kind}); the call does not pass it.`,
+      );
   const checked = checkParameters(`step "${definition.name}"`, schemas, given);
   if (!checked.ok) throw new TypeError(checked.problems.join(' '));
   return { parameters: checked.values, inputs };
 }
 
-function checkArtifact(step: string, name: string, found: { readonly value: unknown; readonly kind: string }): ArtifactRef {
+function checkArtifact(
+  step: string,
+  name: string,
+  found: { readonly value: unknown; readonly kind: string },
+): ArtifactRef {
   const ref = found.value as Partial<ArtifactRef> | null | undefined;
-  if (typeof ref !== 'object' || ref === null || typeof ref.uri !== 'string' || typeof ref.digest !== 'string')
+  if (
+    typeof ref !== 'object' ||
+    ref === null ||
+    typeof ref.uri !== 'string' ||
+    typeof ref.digest !== 'string'
+  )
     throw new TypeError(`Input "${name}" of step "${step}" takes a ${found.kind} made by another step.`);
-  if (found.kind !== 'Artifact' && ref.kind !== found.kind) throw new TypeError(`Input "${name}" of step "${step}" takes a ${found.kind}; it was given a ${ref.kind}.`);
+  if (found.kind !== 'Artifact' && ref.kind !== found.kind)
+    throw new TypeError(
+      `Input "${name}" of step "${step}" takes a ${found.kind}; it was given a ${ref.kind}.`,
+    );
   return ref as ArtifactRef;
 }
 
 /** Marks a token inside a command's text; a NUL cannot stand in any argument, so nobody's value can pose as one. */
 const MARK = '\0';
 
-function buildCommand<I extends { readonly [name: string]: Slot }, O>(options: StepOptionsOf<I, O>, definition: StepDefinition, parameters: { readonly [name: string]: Json }): CommandArgument[] {
+function buildCommand<I extends { readonly [name: string]: Slot }, O>(
+  options: StepOptionsOf<I, O>,
+  definition: StepDefinition,
+  parameters: { readonly [name: string]: Json },
+): CommandArgument[] {
   const inputs: Record<string, unknown> = {};
   const outputs: Record<string, unknown> = {};
-  for (const [name, schema] of Object.entries(definition.inputs)) inputs[name] = schema.type === 'artifact' ? artifactPath('input', name) : parameters[name];
+  for (const [name, schema] of Object.entries(definition.inputs))
+    inputs[name] = schema.type === 'artifact' ? artifactPath('input', name) : parameters[name];
   for (const name of Object.keys(definition.outputs)) outputs[name] = artifactPath('output', name);
-  const command = options.command({ inputs, outputs } as unknown as Parameters<StepOptionsOf<I, O>['command']>[0]);
-  if (command.length === 0) throw new TypeError(`Step "${definition.name}" has an empty command; name the program to run.`);
+  const command = options.command({ inputs, outputs } as unknown as Parameters<
+    StepOptionsOf<I, O>['command']
+  >[0]);
+  if (command.length === 0)
+    throw new TypeError(`Step "${definition.name}" has an empty command; name the program to run.`);
   return command.map((argument) => toArgument(String(argument)));
 }
 
@@ -136,12 +182,19 @@ const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 /** @throws TypeError for a name that Kubernetes and Temporal would not both take. */
 export function checkName(what: string, name: string): void {
-  if (!NAME.test(name)) throw new TypeError(`${what} "${name}" must start with a letter and hold only lower-case letters, digits and dashes, 63 at most.`);
+  if (!NAME.test(name))
+    throw new TypeError(
+      `${what} "${name}" must start with a letter and hold only lower-case letters, digits and dashes, 63 at most.`,
+    );
 }
 
-function definitionOf<I extends { readonly [name: string]: Slot }, O extends { readonly [name: string]: Slot }>(options: StepOptionsOf<I, O>): StepDefinition {
+function definitionOf<
+  I extends { readonly [name: string]: Slot },
+  O extends { readonly [name: string]: Slot },
+>(options: StepOptionsOf<I, O>): StepDefinition {
   checkName('Step name', options.name);
-  for (const text of [options.timeout, options.stopGrace, options.retry?.delay, options.retry?.maxDelay]) if (text !== undefined) parseDuration(text);
+  for (const text of [options.timeout, options.stopGrace, options.retry?.delay, options.retry?.maxDelay])
+    if (text !== undefined) parseDuration(text);
   if (options.resources?.memory !== undefined) parseBytes(options.resources.memory);
   const { command: _command, code, inputs, outputs, ...rest } = options;
   return {

@@ -14,8 +14,14 @@ export interface Task<F extends (input: never) => unknown> {
  * `const countRows = defineTask<typeof import('../activities.js').countRows>('countRows')`.
  * Input and output are JSON. A task that throws is tried again (3 tries by default) and then fails with `TaskFailed`.
  */
-export function defineTask<F extends (input: never) => unknown>(name: string, options: TaskOptions = {}): Task<F> {
+export function defineTask<F extends (input: never) => unknown>(
+  name: string,
+  options: TaskOptions = {},
+): Task<F> {
   registeredDefinitions().tasks.push({ name, options });
-  const call = async (...input: Parameters<F>): Promise<unknown> => await currentRuntime(`Task "${name}"`).task(name, (input[0] ?? null) as Json, options);
-  return Object.assign(call as (...input: Parameters<F>) => Promise<Awaited<ReturnType<F>>>, { taskName: name });
+  const call = async (...input: Parameters<F>): Promise<unknown> =>
+    await currentRuntime(`Task "${name}"`).task(name, (input[0] ?? null) as Json, options);
+  return Object.assign(call as (...input: Parameters<F>) => Promise<Awaited<ReturnType<F>>>, {
+    taskName: name,
+  });
 }

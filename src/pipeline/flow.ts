@@ -40,13 +40,26 @@ export async function registerModel(options: {
 }): Promise<{ readonly version: number; readonly replaced?: number }> {
   const { alias, ...registration } = options;
   const { version } = await currentRuntime('registerModel()').registerModel(registration);
-  return alias === undefined ? { version: Number(version) } : await promote({ name: options.name, version: Number(version), alias });
+  return alias === undefined
+    ? { version: Number(version) }
+    : await promote({ name: options.name, version: Number(version), alias });
 }
 
 /** Moves an alias (default `champion`) to a version. Answers with the version that it pointed at before. */
-export async function promote(options: { readonly name: string; readonly version: number; readonly alias?: string }): Promise<{ readonly version: number; readonly replaced?: number }> {
-  const result = await currentRuntime('promote()').promote(options.name, String(options.version), options.alias ?? 'champion');
-  return { version: options.version, ...(result.replaced === undefined ? {} : { replaced: Number(result.replaced) }) };
+export async function promote(options: {
+  readonly name: string;
+  readonly version: number;
+  readonly alias?: string;
+}): Promise<{ readonly version: number; readonly replaced?: number }> {
+  const result = await currentRuntime('promote()').promote(
+    options.name,
+    String(options.version),
+    options.alias ?? 'champion',
+  );
+  return {
+    version: options.version,
+    ...(result.replaced === undefined ? {} : { replaced: Number(result.replaced) }),
+  };
 }
 
 /** The version behind an alias (default `champion`) and its metrics, or null when there is none. */

@@ -1,8 +1,37 @@
 export { defineStep, type Step, type ArtifactPath } from './define-step.js';
-export { definePipeline, type Pipeline, type PipelineDefinition, type ScheduleDefinition } from './define-pipeline.js';
+export {
+  definePipeline,
+  type Pipeline,
+  type PipelineDefinition,
+  type ScheduleDefinition,
+} from './define-pipeline.js';
 export { defineTask, type Task } from './define-task.js';
-export { artifact, boolean, dataset, integer, json, metrics, model, number, report, string } from './slots.js';
-export { approval, champion, cleanup, failureCode, log, notify, now, promote, random, registerModel, secret, sleep } from './flow.js';
+export {
+  artifact,
+  boolean,
+  dataset,
+  integer,
+  json,
+  metrics,
+  model,
+  number,
+  report,
+  string,
+} from './slots.js';
+export {
+  approval,
+  champion,
+  cleanup,
+  failureCode,
+  log,
+  notify,
+  now,
+  promote,
+  random,
+  registerModel,
+  secret,
+  sleep,
+} from './flow.js';
 export { parallelMap, type ItemResult, type ParallelOptions } from './parallel-map.js';
 export type { StepOptions, ApprovalOptions } from './runtime.js';
 export type { ArtifactRef } from '../core/artifacts.js';

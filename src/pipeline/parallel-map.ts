@@ -9,13 +9,18 @@ export interface ParallelOptions {
 }
 
 /** One item's result, or its failure. */
-export type ItemResult<R> = { readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: unknown };
+export type ItemResult<R> =
+  { readonly ok: true; readonly value: R } | { readonly ok: false; readonly error: unknown };
 
 /**
  * Runs `fn` for every item, `concurrency` at a time, and answers in the order of the items. More than `tolerate` failures: no new
  * item is started, those running are waited for, then the first failure is thrown. Cancellation is never tolerated.
  */
-export async function parallelMap<T, R>(items: readonly T[], fn: (item: T, index: number) => Promise<R>, options: ParallelOptions = {}): Promise<readonly ItemResult<R>[]> {
+export async function parallelMap<T, R>(
+  items: readonly T[],
+  fn: (item: T, index: number) => Promise<R>,
+  options: ParallelOptions = {},
+): Promise<readonly ItemResult<R>[]> {
   const results: ItemResult<R>[] = [];
   const tolerate = options.tolerate ?? 0;
   const failures: unknown[] = [];
@@ -35,7 +40,11 @@ export async function parallelMap<T, R>(items: readonly T[], fn: (item: T, index
   };
   const lanes = Math.max(1, Math.min(options.concurrency ?? items.length, items.length));
   await Promise.all(Array.from({ length: lanes }, lane));
-  const thrown = fatal ? failures.find((error) => failureCode(error) === undefined) : failures.length > tolerate ? failures[0] : undefined;
+  const thrown = fatal
+    ? failures.find((error) => failureCode(error) === undefined)
+    : failures.length > tolerate
+      ? failures[0]
+      : undefined;
   if (thrown !== undefined) throw thrown;
   return results;
 }

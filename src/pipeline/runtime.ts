@@ -96,7 +96,10 @@ export function setRuntime(runtime: PipelineRuntime | undefined): void {
 
 /** The runtime of this workflow. @throws Error outside a run. */
 export function currentRuntime(what: string): PipelineRuntime {
-  if (!current) throw new Error(`${what} was called outside a run. Call it inside the function of a pipeline; start pipelines with "anneal run" or anneal/client.`);
+  if (!current)
+    throw new Error(
+      `${what} was called outside a run. Call it inside the function of a pipeline; start pipelines with "anneal run" or anneal/client.`,
+    );
   return current;
 }
 

@@ -27,7 +27,11 @@ export type AnyArtifactSlot = ArtifactSlot<ArtifactKind, unknown>;
 export type Slot = AnyParameter | AnyArtifactSlot;
 
 /** The value behind a slot. */
-export type ValueOf<S> = S extends { readonly slot: 'artifact'; readonly schema: { readonly kind: infer K extends ArtifactKind }; readonly type?: infer V }
+export type ValueOf<S> = S extends {
+  readonly slot: 'artifact';
+  readonly schema: { readonly kind: infer K extends ArtifactKind };
+  readonly type?: infer V;
+}
   ? ArtifactRef<K, V>
   : S extends { readonly slot: 'parameter'; readonly type?: infer T }
     ? T
@@ -46,33 +50,55 @@ export type ArgumentsOf<R> = { readonly [k in Exclude<keyof R, OptionalKeys<R>>]
 type HasDefault<O> = O extends { readonly default: string | number | boolean | object | null } ? true : false;
 
 /** A text parameter. `oneOf` narrows its type. */
-export function string<const O extends { readonly default?: string; readonly oneOf?: readonly string[]; readonly maxLength?: number; readonly description?: string } = object>(
+export function string<
+  const O extends {
+    readonly default?: string;
+    readonly oneOf?: readonly string[];
+    readonly maxLength?: number;
+    readonly description?: string;
+  } = object,
+>(
   options?: O,
 ): Parameter<O extends { readonly oneOf: readonly (infer U extends string)[] } ? U : string, HasDefault<O>> {
   return parameter({ type: 'string', ...options });
 }
 
 /** A number, finite. */
-export function number<const O extends { readonly default?: number; readonly min?: number; readonly max?: number; readonly description?: string } = object>(
-  options?: O,
-): Parameter<number, HasDefault<O>> {
+export function number<
+  const O extends {
+    readonly default?: number;
+    readonly min?: number;
+    readonly max?: number;
+    readonly description?: string;
+  } = object,
+>(options?: O): Parameter<number, HasDefault<O>> {
   return parameter({ type: 'number', ...options });
 }
 
 /** A whole number. */
-export function integer<const O extends { readonly default?: number; readonly min?: number; readonly max?: number; readonly description?: string } = object>(
-  options?: O,
-): Parameter<number, HasDefault<O>> {
+export function integer<
+  const O extends {
+    readonly default?: number;
+    readonly min?: number;
+    readonly max?: number;
+    readonly description?: string;
+  } = object,
+>(options?: O): Parameter<number, HasDefault<O>> {
   return parameter({ type: 'number', integer: true, ...options });
 }
 
 /** `true` or `false`. */
-export function boolean<const O extends { readonly default?: boolean; readonly description?: string } = object>(options?: O): Parameter<boolean, HasDefault<O>> {
+export function boolean<
+  const O extends { readonly default?: boolean; readonly description?: string } = object,
+>(options?: O): Parameter<boolean, HasDefault<O>> {
   return parameter({ type: 'boolean', ...options });
 }
 
 /** Any JSON value; its type is the caller's word. */
-export function json<T extends Json = Json, const O extends { readonly default?: Json; readonly description?: string } = object>(options?: O): Parameter<T, HasDefault<O>> {
+export function json<
+  T extends Json = Json,
+  const O extends { readonly default?: Json; readonly description?: string } = object,
+>(options?: O): Parameter<T, HasDefault<O>> {
   return parameter({ type: 'json', ...options });
 }
 

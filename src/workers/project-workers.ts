@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { bundleWorkflowCode, NativeConnection, Worker, type NativeConnectionOptions, type WorkerOptions } from '@temporalio/worker';
+import {
+  bundleWorkflowCode,
+  NativeConnection,
+  Worker,
+  type NativeConnectionOptions,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import type { RunSnapshot } from '../core/activities.js';
 import { asActivities } from '../activities/as-activities.js';
 import { createPipelineActivities } from '../activities/pipelines.js';
@@ -47,7 +53,10 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
     const create = createFactory(options, connection, createPayloadCodec(activities.store));
     await group.add(await create.system(activities));
     for (const pool of poolNames(options)) await group.add(await create.pool(pool, activities));
-    await Promise.race([group.failed, hostBuilds(options, group, async (build) => await create.pipelines(build, activities))]);
+    await Promise.race([
+      group.failed,
+      hostBuilds(options, group, async (build) => await create.pipelines(build, activities)),
+    ]);
   } finally {
     await group.stop();
     await connection.close();
@@ -90,7 +99,11 @@ class WorkerGroup {
   }
 }
 
-async function hostBuilds(options: ProjectWorkersOptions, group: WorkerGroup, create: (build: Build) => Promise<Worker>): Promise<void> {
+async function hostBuilds(
+  options: ProjectWorkersOptions,
+  group: WorkerGroup,
+  create: (build: Build) => Promise<Worker>,
+): Promise<void> {
   const { buildsDir } = projectPaths(options.config);
   const { project } = options.config;
   const hosted = new Set<string>();
@@ -101,7 +114,8 @@ async function hostBuilds(options: ProjectWorkersOptions, group: WorkerGroup, cr
   };
   const hostOlder = async () => {
     for (const build of (await listBuilds(buildsDir)).slice(0, OLDER_BUILDS))
-      if (!hosted.has(build.digest) && (await hasOpenRuns(options.client, { project, digest: build.digest }))) await host(build);
+      if (!hosted.has(build.digest) && (await hasOpenRuns(options.client, { project, digest: build.digest })))
+        await host(build);
   };
   let first = true;
   await followCurrent(buildsDir, options.signal, async (digest) => {
@@ -116,13 +130,29 @@ async function hostBuilds(options: ProjectWorkersOptions, group: WorkerGroup, cr
 function poolNames(options: ProjectWorkersOptions): readonly string[] {
   const known = Object.keys(options.config.pools);
   const unknown = options.pools?.find((pool) => !known.includes(pool));
-  if (unknown !== undefined) throw new AnnealError('InvalidConfig', `There is no pool "${unknown}" in anneal.yaml; it has ${known.map((name) => `"${name}"`).join(', ')}.`);
+  if (unknown !== undefined)
+    throw new AnnealError(
+      'InvalidConfig',
+      `There is no pool "${unknown}" in anneal.yaml; it has ${known.map((name) => `"${name}"`).join(', ')}.`,
+    );
   return options.pools ?? known;
 }
 
-function createFactory(options: ProjectWorkersOptions, connection: NativeConnection, codec: ReturnType<typeof createPayloadCodec>) {
+function createFactory(
+  options: ProjectWorkersOptions,
+  connection: NativeConnection,
+  codec: ReturnType<typeof createPayloadCodec>,
+) {
   const { config } = options;
-  const common: Pick<WorkerOptions, 'connection' | 'namespace' | 'dataConverter' | 'maxHeartbeatThrottleInterval' | 'defaultHeartbeatThrottleInterval' | 'shutdownForceTime'> = {
+  const common: Pick<
+    WorkerOptions,
+    | 'connection'
+    | 'namespace'
+    | 'dataConverter'
+    | 'maxHeartbeatThrottleInterval'
+    | 'defaultHeartbeatThrottleInterval'
+    | 'shutdownForceTime'
+  > = {
     connection,
     namespace: options.namespace,
     dataConverter: { payloadCodecs: [codec] },
@@ -132,7 +162,13 @@ function createFactory(options: ProjectWorkersOptions, connection: NativeConnect
   };
   return {
     system: async ({ system }: Activities) =>
-      await Worker.create({ ...common, taskQueue: systemTaskQueue(config.project), workflowBundle: await systemBundle(), activities: asActivities(system), maxCachedWorkflows: CACHED_WORKFLOWS }),
+      await Worker.create({
+        ...common,
+        taskQueue: systemTaskQueue(config.project),
+        workflowBundle: await systemBundle(),
+        activities: asActivities(system),
+        maxCachedWorkflows: CACHED_WORKFLOWS,
+      }),
     pool: async (name: string, { pool }: Activities) =>
       await Worker.create({
         ...common,
@@ -145,9 +181,19 @@ function createFactory(options: ProjectWorkersOptions, connection: NativeConnect
         ...common,
         taskQueue: pipelinesTaskQueue(config.project),
         workflowBundle: { codePath: path.join(build.dir, BUILD_FILES.workflows) },
-        activities: asActivities(createPipelineActivities({ snapshot: createSnapshot(options, build), cache, tasks: await loadTasks(build) })),
+        activities: asActivities(
+          createPipelineActivities({
+            snapshot: createSnapshot(options, build),
+            cache,
+            tasks: await loadTasks(build),
+          }),
+        ),
         maxCachedWorkflows: CACHED_WORKFLOWS,
-        workerDeploymentOptions: { useWorkerVersioning: true, version: { deploymentName: config.project, buildId: build.digest }, defaultVersioningBehavior: 'PINNED' },
+        workerDeploymentOptions: {
+          useWorkerVersioning: true,
+          version: { deploymentName: config.project, buildId: build.digest },
+          defaultVersioningBehavior: 'PINNED',
+        },
       }),
   };
 }
@@ -160,18 +206,24 @@ function createSnapshot(options: ProjectWorkersOptions, build: Build): () => Pro
     build: build.digest,
     pools: poolsForHost(config, { name: hostName() }),
     codeDigests: Object.fromEntries(steps.map((step) => [step.name, step.codeDigest])),
-    pythonDigests: Object.fromEntries(steps.flatMap((step) => (step.pythonDigest === undefined ? [] : [[step.name, step.pythonDigest]]))),
+    pythonDigests: Object.fromEntries(
+      steps.flatMap((step) => (step.pythonDigest === undefined ? [] : [[step.name, step.pythonDigest]])),
+    ),
     tracked: services.trackingUri !== undefined,
     ...(services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl }),
     ...(services.trackingUri === undefined ? {} : { trackingUiUrl: services.trackingUri }),
-    ...(options.continueAfterEvents === undefined ? {} : { continueAfterEvents: options.continueAfterEvents }),
+    ...(options.continueAfterEvents === undefined
+      ? {}
+      : { continueAfterEvents: options.continueAfterEvents }),
   };
   return async () => await Promise.resolve(snapshot);
 }
 
 async function loadTasks(build: Build): Promise<{ readonly [name: string]: unknown }> {
   if (build.manifest.tasks.length === 0) return {};
-  return (await import(pathToFileURL(path.join(build.dir, BUILD_FILES.activities)).href)) as { readonly [name: string]: unknown };
+  return (await import(pathToFileURL(path.join(build.dir, BUILD_FILES.activities)).href)) as {
+    readonly [name: string]: unknown;
+  };
 }
 
 /** The bundle of Anneal's own workflows: made with the package, else on the spot. */
@@ -180,6 +232,8 @@ async function systemBundle(): Promise<{ readonly code: string }> {
   try {
     return { code: await readFile(made, 'utf8') };
   } catch {
-    return await bundleWorkflowCode({ workflowsPath: fileURLToPath(new URL('../workflows/system.js', import.meta.url)) });
+    return await bundleWorkflowCode({
+      workflowsPath: fileURLToPath(new URL('../workflows/system.js', import.meta.url)),
+    });
   }
 }

@@ -1,7 +1,7 @@
 import { cpus, hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Client } from '@temporalio/client';
+import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 import { createMlflowClient, readMlflowEnvironment } from 'mlflow-ts-client';
 import { createPoolActivities } from '../activities/attempt.js';
 import { createCacheIndex } from '../activities/cache.js';
@@ -29,8 +29,14 @@ import { runProgram } from '../adapters/run-program.js';
 import type { ProjectConfig } from '../config/project-config.js';
 import { projectPaths } from '../config/project-paths.js';
 import type { PoolActivities, SystemActivities } from '../core/activities.js';
+import {
+  ADMISSION_ENTER,
+  ADMISSION_WORKFLOW,
+  admissionWorkflowId,
+  type AdmissionRequest,
+} from '../core/admission.js';
 import { AnnealError } from '../core/failures.js';
-import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId } from '../core/registry.js';
+import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId, type LaneRequest } from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
 
 /** Where the services are. */
@@ -78,10 +84,11 @@ export function composeActivities(setting: WorkerSetting) {
   const tracking = mlflow && createMlflowTracking({ client: mlflow, clock });
   const links = services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl };
   const context = readActivityContext;
+  const executions = createExecutions(client);
   const pool: PoolActivities = createPoolActivities({
     executorOf: createExecutors(setting, store),
     cache,
-    executions: createExecutions(client),
+    executions,
     clock,
     context,
     ...(tracking === undefined
@@ -102,7 +109,7 @@ export function composeActivities(setting: WorkerSetting) {
         })),
     ...createCloseRun({ store, clock, context, ...(tracking === undefined ? {} : { tracking }) }),
     ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config) }),
-    ...createLaneActivities({ signalLane: createLaneSignal(client, config.project) }),
+    ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
   return { store, cache, pool, system };
 }
@@ -115,7 +122,12 @@ const untracked: Pick<SystemActivities, 'openTracking' | 'runLaneOperation' | 'r
 };
 
 async function refuse(): Promise<never> {
-  return await Promise.reject(new AnnealError('InvalidConfig', 'The project has no MLflow. Set mlflow.uri in anneal.yaml or MLFLOW_TRACKING_URI.'));
+  return await Promise.reject(
+    new AnnealError(
+      'InvalidConfig',
+      'The project has no MLflow. Set mlflow.uri in anneal.yaml or MLFLOW_TRACKING_URI.',
+    ),
+  );
 }
 
 function createExecutors(
@@ -145,6 +157,15 @@ function createExecutions(client: Client): Executions {
   return {
     isClosed: async ({ workflowId, runId }) =>
       (await client.workflow.getHandle(workflowId, runId).describe()).status.name !== 'RUNNING',
+    isChainClosed: async ({ workflowId, executionId }) => {
+      const handle = client.workflow.getHandle(workflowId, undefined, { firstExecutionRunId: executionId });
+      try {
+        return (await handle.describe()).status.name !== 'RUNNING';
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return true;
+        throw error;
+      }
+    },
   };
 }
 
@@ -154,14 +175,35 @@ function createNotifiers({ smtp }: ProjectConfig) {
     : [createEmailNotifier({ smtpUrl: smtp.url, from: smtp.from ?? 'anneal@localhost' })];
 }
 
-function createLaneSignal(client: Client, project: string) {
-  return async (request: { readonly modelName: string }) => {
-    await client.workflow.signalWithStart(LANE_WORKFLOW, {
-      workflowId: laneWorkflowId(request.modelName),
+/** How activities reach Anneal's own workflows: signals that start them where they do not run. */
+function createSystemSignals(client: Client, project: string) {
+  const send = async (
+    to: { readonly type: string; readonly workflowId: string; readonly signal: string },
+    argument: object,
+  ) => {
+    const { type, workflowId, signal } = to;
+    await client.workflow.signalWithStart(type, {
+      workflowId,
       taskQueue: systemTaskQueue(project),
       args: [],
-      signal: LANE_SUBMIT,
-      signalArgs: [request],
+      signal,
+      signalArgs: [argument],
     });
+  };
+  return {
+    signalLane: async (request: LaneRequest) =>
+      await send(
+        { type: LANE_WORKFLOW, workflowId: laneWorkflowId(request.modelName), signal: LANE_SUBMIT },
+        request,
+      ),
+    signalAdmission: async (request: AdmissionRequest) =>
+      await send(
+        {
+          type: ADMISSION_WORKFLOW,
+          workflowId: admissionWorkflowId(request.project, request.pipeline),
+          signal: ADMISSION_ENTER,
+        },
+        request,
+      ),
   };
 }

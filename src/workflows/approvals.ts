@@ -46,22 +46,44 @@ export class Approvals {
   }
 
   /** Opens a gate and waits for its decision. */
-  async wait(context: RunContext, call: LiveCall, request: { readonly gate: string; readonly options: ApprovalOptions }): Promise<Approved> {
+  async wait(
+    context: RunContext,
+    call: LiveCall,
+    request: { readonly gate: string; readonly options: ApprovalOptions },
+  ): Promise<Approved> {
     const { gate, options } = request;
     const openedAtMs = call.pending?.openedAtMs ?? Date.now();
-    const expiresAtMs = options.expires === undefined ? undefined : openedAtMs + parseDuration(options.expires);
+    const expiresAtMs =
+      options.expires === undefined ? undefined : openedAtMs + parseDuration(options.expires);
     call.setPending({ openedAtMs });
     const opened: OpenGate = { digest: options.subject.digest, approvers: options.approvers };
     this.open.set(gate, opened);
     this.judgeEarly(gate, opened);
-    const status = { id: call.callId, kind: 'approval', name: gate, attempt: 1, startedAtMs: openedAtMs } as const;
+    const status = {
+      id: call.callId,
+      kind: 'approval',
+      name: gate,
+      attempt: 1,
+      startedAtMs: openedAtMs,
+    } as const;
     if (!opened.decision) {
       context.view.put({ ...status, state: 'waiting' });
-      context.view.openApproval({ gate, digest: opened.digest, subjectUri: options.subject.uri, openedAtMs, ...(expiresAtMs === undefined ? {} : { expiresAtMs }) });
+      context.view.openApproval({
+        gate,
+        digest: opened.digest,
+        subjectUri: options.subject.uri,
+        openedAtMs,
+        ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+      });
     }
     try {
       const decision = await decided(gate, opened, expiresAtMs);
-      context.view.put({ ...status, state: decision.decision === 'approve' ? 'succeeded' : 'failed', endedAtMs: Date.now(), detail: `${decision.decision} by ${decision.by}` });
+      context.view.put({
+        ...status,
+        state: decision.decision === 'approve' ? 'succeeded' : 'failed',
+        endedAtMs: Date.now(),
+        detail: `${decision.decision} by ${decision.by}`,
+      });
       return outcomeOf(decision);
     } finally {
       this.open.delete(gate);
@@ -70,38 +92,61 @@ export class Approvals {
   }
 
   private judgeEarly(gate: string, opened: OpenGate): void {
-    const fitting = this.early.findIndex((decision) => decision.gate === gate && gateRefusal(opened, decision) === undefined);
+    const fitting = this.early.findIndex(
+      (decision) => decision.gate === gate && gateRefusal(opened, decision) === undefined,
+    );
     const [decision] = fitting < 0 ? [] : this.early.splice(fitting, 1);
     if (decision) opened.decision = decision;
   }
 }
 
-async function decided(gate: string, opened: OpenGate, expiresAtMs: number | undefined): Promise<ApprovalDecision> {
+async function decided(
+  gate: string,
+  opened: OpenGate,
+  expiresAtMs: number | undefined,
+): Promise<ApprovalDecision> {
   const isDecided = () => opened.decision !== undefined;
   const summary = { summary: `expiry of approval ${gate}` };
   if (expiresAtMs === undefined) await condition(isDecided);
   else if (!isDecided()) await condition(isDecided, Math.max(1, expiresAtMs - Date.now()), summary);
-  if (!opened.decision) throw toFailure('ApprovalExpired', `Approval "${gate}" expired without a decision. Start the run again, or give it more time with expires.`);
+  if (!opened.decision)
+    throw toFailure(
+      'ApprovalExpired',
+      `Approval "${gate}" expired without a decision. Start the run again, or give it more time with expires.`,
+    );
   return opened.decision;
 }
 
 function outcomeOf(decision: ApprovalDecision): Approved {
   const comment = decision.comment === undefined ? {} : { comment: decision.comment };
   if (decision.decision === 'approve') return { by: decision.by, ...comment };
-  throw toFailure('ApprovalRejected', `Approval "${decision.gate}" was rejected by ${decision.by}${decision.comment === undefined ? '' : `: ${decision.comment}`}.`);
+  throw toFailure(
+    'ApprovalRejected',
+    `Approval "${decision.gate}" was rejected by ${decision.by}${decision.comment === undefined ? '' : `: ${decision.comment}`}.`,
+  );
 }
 
-function gateRefusal(opened: OpenGate, { gate, digest, by }: Pick<ApprovalDecision, 'gate' | 'digest' | 'by'>): string | undefined {
-  if (opened.decision) return `Approval "${gate}" was already decided: ${opened.decision.decision} by ${opened.decision.by}.`;
-  if (digest !== opened.digest) return `The decision on "${gate}" is for digest ${digest.slice(0, 12)}; what waits has ${opened.digest.slice(0, 12)}. Look at it again, then decide.`;
-  if (opened.approvers && !opened.approvers.includes(by)) return `"${by}" may not decide on "${gate}"; these may: ${opened.approvers.join(', ')}.`;
+function gateRefusal(
+  opened: OpenGate,
+  { gate, digest, by }: Pick<ApprovalDecision, 'gate' | 'digest' | 'by'>,
+): string | undefined {
+  if (opened.decision)
+    return `Approval "${gate}" was already decided: ${opened.decision.decision} by ${opened.decision.by}.`;
+  if (digest !== opened.digest)
+    return `The decision on "${gate}" is for digest ${digest.slice(0, 12)}; what waits has ${opened.digest.slice(0, 12)}. Look at it again, then decide.`;
+  if (opened.approvers && !opened.approvers.includes(by))
+    return `"${by}" may not decide on "${gate}"; these may: ${opened.approvers.join(', ')}.`;
   return undefined;
 }
 
 function shapeProblem(decision: unknown): string | undefined {
-  if (typeof decision !== 'object' || decision === null) return 'A decision is one JSON object with gate, digest, decision and by.';
+  if (typeof decision !== 'object' || decision === null)
+    return 'A decision is one JSON object with gate, digest, decision and by.';
   const { gate, digest, decision: verdict, by } = decision as { [name: string]: unknown };
   for (const [name, value] of Object.entries({ gate, digest, by }))
-    if (typeof value !== 'string' || value === '') return `A decision needs "${name}", a text that is not empty.`;
-  return verdict === 'approve' || verdict === 'reject' ? undefined : 'A decision needs "decision": "approve" or "reject".';
+    if (typeof value !== 'string' || value === '')
+      return `A decision needs "${name}", a text that is not empty.`;
+  return verdict === 'approve' || verdict === 'reject'
+    ? undefined
+    : 'A decision needs "decision": "approve" or "reject".';
 }

@@ -21,11 +21,14 @@ export interface Continuation {
 /** Whether the run should continue as new at the next moment with no attempt in flight. */
 export function wantsToContinue(snapshot: RunSnapshot): boolean {
   const info = workflowInfo();
-  return snapshot.continueAfterEvents === undefined ? info.continueAsNewSuggested : info.historyLength >= snapshot.continueAfterEvents;
+  return snapshot.continueAfterEvents === undefined
+    ? info.continueAsNewSuggested
+    : info.historyLength >= snapshot.continueAfterEvents;
 }
 
 /** Whether the history is so long that no new attempt may start before the run has continued. */
 export function mustContinue(snapshot: RunSnapshot): boolean {
-  const limit = snapshot.continueAfterEvents === undefined ? HARD_LIMIT_EVENTS : snapshot.continueAfterEvents * 4;
+  const limit =
+    snapshot.continueAfterEvents === undefined ? HARD_LIMIT_EVENTS : snapshot.continueAfterEvents * 4;
   return workflowInfo().historyLength >= limit;
 }

@@ -19,17 +19,27 @@ const MARKS: { readonly [state in CallStatus['state']]: string } = {
 export function renderDetails(status: RunStatus, snapshot: RunSnapshot | undefined): string {
   const lines = [`**${status.pipeline}** · ${status.state}${countsText(status)}`];
   if (status.tracking && snapshot?.trackingUiUrl !== undefined)
-    lines.push('', `[MLflow run](${snapshot.trackingUiUrl}/#/experiments/${status.tracking.experimentId}/runs/${status.tracking.runId})`);
+    lines.push(
+      '',
+      `[MLflow run](${snapshot.trackingUiUrl}/#/experiments/${status.tracking.experimentId}/runs/${status.tracking.runId})`,
+    );
   lines.push('', '| | step | attempt | time | |', '|---|---|---|---|---|');
   for (const call of status.calls.slice(-ROWS)) lines.push(row(call));
   if (status.calls.length > ROWS) lines.push('', `(the newest ${ROWS} calls are shown)`);
-  for (const approval of status.approvals) lines.push('', `Waiting for approval **${approval.gate}**, digest \`${approval.digest}\`. Send update or signal \`decide\` with \`{"gate":"${approval.gate}","digest":"${approval.digest}","decision":"approve","by":"you"}\`.`);
+  for (const approval of status.approvals)
+    lines.push(
+      '',
+      `Waiting for approval **${approval.gate}**, digest \`${approval.digest}\`. Send update or signal \`decide\` with \`{"gate":"${approval.gate}","digest":"${approval.digest}","decision":"approve","by":"you"}\`.`,
+    );
   if (status.failure) lines.push('', `**${status.failure.code}** ${cell(status.failure.message)}`);
   return lines.join('\n');
 }
 
 function row(call: CallStatus): string {
-  const time = call.endedAtMs === undefined ? 'since ' + new Date(call.startedAtMs).toISOString().slice(11, 19) : formatDuration(call.endedAtMs - call.startedAtMs);
+  const time =
+    call.endedAtMs === undefined
+      ? 'since ' + new Date(call.startedAtMs).toISOString().slice(11, 19)
+      : formatDuration(call.endedAtMs - call.startedAtMs);
   const text = call.failure ? `${call.failure.code}: ${call.failure.message}` : (call.detail ?? '');
   return `| ${MARKS[call.state]} | ${cell(call.name)} | ${call.attempt} | ${time} | ${cell(text)} |`;
 }

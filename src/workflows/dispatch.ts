@@ -19,7 +19,11 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
   return async (parameters, continuation) => {
     const { workflowType } = workflowInfo();
     const pipeline = pipelines.get(workflowType);
-    if (!pipeline) throw toFailure('UnknownPipeline', `This build has no pipeline "${workflowType}"; it has ${[...pipelines.keys()].sort().join(', ') || 'none'}.`);
+    if (!pipeline)
+      throw toFailure(
+        'UnknownPipeline',
+        `This build has no pipeline "${workflowType}"; it has ${[...pipelines.keys()].sort().join(', ') || 'none'}.`,
+      );
     const checked = checkParameters(`pipeline "${workflowType}"`, pipeline.definition.params, parameters);
     if (!checked.ok) throw toFailure('InvalidParameter', checked.problems.join(' '));
     return await runPipeline(pipeline, checked.values, continuation);

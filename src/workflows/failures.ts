@@ -1,19 +1,37 @@
-import { ApplicationFailure, CancelledFailure, DeterminismViolationError, TemporalFailure, isCancellation } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancelledFailure,
+  DeterminismViolationError,
+  TemporalFailure,
+  isCancellation,
+} from '@temporalio/workflow';
 import { isFailureCode, type FailureCode, type FailureInfo } from '../core/failures.js';
 import type { JournalEntry } from '../core/journal.js';
 
 /** A failure of the table as Temporal carries it: its type is the code. */
 export function toFailure(code: FailureCode, message: string, details?: unknown): ApplicationFailure {
-  return ApplicationFailure.create({ type: code, message, nonRetryable: true, ...(details === undefined ? {} : { details: [details] }) });
+  return ApplicationFailure.create({
+    type: code,
+    message,
+    nonRetryable: true,
+    ...(details === undefined ? {} : { details: [details] }),
+  });
 }
 
 /** The code and sentence of whatever was thrown; follows causes to the first that has a code. */
 export function readFailure(error: unknown): FailureInfo {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if (at instanceof ApplicationFailure && isFailureCode(at.type)) return { code: at.type, message: at.message };
+    if (at instanceof ApplicationFailure && isFailureCode(at.type))
+      return { code: at.type, message: at.message };
   }
   if (error instanceof TemporalFailure) return { code: 'Unknown', message: deepestMessage(error) };
-  return { code: 'PipelineError', message: error instanceof Error ? `${error.name === 'Error' ? '' : `${error.name}: `}${error.message}` : String(error) };
+  return {
+    code: 'PipelineError',
+    message:
+      error instanceof Error
+        ? `${error.name === 'Error' ? '' : `${error.name}: `}${error.message}`
+        : String(error),
+  };
 }
 
 /** What the run fails with: failures and cancellation as they are, any other error as `PipelineError` so that it fails the run instead of stalling it. */
@@ -32,7 +50,9 @@ export function toJournalFailure(error: unknown): Required<Pick<JournalEntry, 'f
 
 /** A recorded failure as it is thrown again. */
 export function fromJournalFailure(failure: Required<Pick<JournalEntry, 'f'>>['f']): Error {
-  return failure.code === 'Cancelled' ? new CancelledFailure(failure.message) : toFailure(failure.code, failure.message);
+  return failure.code === 'Cancelled'
+    ? new CancelledFailure(failure.message)
+    : toFailure(failure.code, failure.message);
 }
 
 function deepestMessage(error: Error): string {

@@ -18,7 +18,11 @@ export class LaneClient {
   }
 
   /** Sends an operation to the lane of a model and waits, holding no slot, until it is carried out. */
-  async request(context: RunContext, call: LiveCall, operation: { readonly modelName: string; readonly operation: LaneOperation; readonly summary: string }): Promise<LaneResult> {
+  async request(
+    context: RunContext,
+    call: LiveCall,
+    operation: { readonly modelName: string; readonly operation: LaneOperation; readonly summary: string },
+  ): Promise<LaneResult> {
     const { submitToLane } = proxyActivities<SystemActivities>({
       taskQueue: systemTaskQueue(context.snapshot.project),
       startToCloseTimeout: '30s',
@@ -26,12 +30,21 @@ export class LaneClient {
       summary: operation.summary,
     });
     await call.begin();
-    const request = { requestId: call.callId, modelName: operation.modelName, operation: operation.operation, replyTo: { workflowId: workflowInfo().workflowId } };
+    const request = {
+      requestId: call.callId,
+      modelName: operation.modelName,
+      operation: operation.operation,
+      replyTo: { workflowId: workflowInfo().workflowId },
+    };
     const answered = () => this.answers.has(call.callId);
     do await submitToLane(request);
     while (!(await condition(answered, RESEND_AFTER, { summary: `answer of model/${operation.modelName}` })));
     const outcome = this.answers.get(call.callId);
-    if (!outcome?.ok) throw toFailure(outcome?.failure.code ?? 'RegistrationFailed', outcome?.failure.message ?? 'The lane gave no answer.');
+    if (!outcome?.ok)
+      throw toFailure(
+        outcome?.failure.code ?? 'RegistrationFailed',
+        outcome?.failure.message ?? 'The lane gave no answer.',
+      );
     return outcome.result;
   }
 }

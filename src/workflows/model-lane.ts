@@ -1,4 +1,13 @@
-import { condition, defineSignal, getExternalWorkflowHandle, log, makeContinueAsNewFunc, proxyActivities, setHandler, workflowInfo } from '@temporalio/workflow';
+import {
+  condition,
+  defineSignal,
+  getExternalWorkflowHandle,
+  log,
+  makeContinueAsNewFunc,
+  proxyActivities,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { SystemActivities } from '../core/activities.js';
 import { LANE_ANSWER, LANE_SUBMIT, type LaneAnswer, type LaneRequest } from '../core/registry.js';
 import { readFailure } from './failures.js';
@@ -53,13 +62,22 @@ async function carryOut({ modelName, operation }: LaneRequest): Promise<LaneAnsw
 /** Nobody may be waiting any more; that is not the lane's trouble. */
 async function answer(request: LaneRequest, outcome: LaneAnswer['outcome']): Promise<void> {
   try {
-    await getExternalWorkflowHandle(request.replyTo.workflowId).signal(answerSignal, { requestId: request.requestId, outcome });
+    await getExternalWorkflowHandle(request.replyTo.workflowId).signal(answerSignal, {
+      requestId: request.requestId,
+      outcome,
+    });
   } catch (error) {
-    log.info('nobody waits for this answer', { workflowId: request.replyTo.workflowId, error: String(error) });
+    log.info('nobody waits for this answer', {
+      workflowId: request.replyTo.workflowId,
+      error: String(error),
+    });
   }
 }
 
-async function continueLane(queue: readonly LaneRequest[], done: ReadonlyMap<string, LaneAnswer['outcome']>): Promise<never> {
+async function continueLane(
+  queue: readonly LaneRequest[],
+  done: ReadonlyMap<string, LaneAnswer['outcome']>,
+): Promise<never> {
   const remembered = [...done].slice(-REMEMBERED).map(([requestId, outcome]) => ({ requestId, outcome }));
   return await makeContinueAsNewFunc<typeof modelLane>()({ queue, done: remembered });
 }

@@ -47,7 +47,9 @@ export class RunContext {
     this.continuing = new Promise((resolve) => {
       this.resolveContinuing = resolve;
     });
-    this.player = new JournalPlayer(continuation?.journal ?? { version: 1, entries: [], pending: {} }, () => this.continueIfQuiet(wantsToContinue(snapshot)));
+    this.player = new JournalPlayer(continuation?.journal ?? { version: 1, entries: [], pending: {} }, () =>
+      this.continueIfQuiet(wantsToContinue(snapshot)),
+    );
   }
 
   /** Makes a call, or answers it from the journal in its turn. */
@@ -56,7 +58,8 @@ export class RunContext {
     const recorded = this.player.recordedEntry(key);
     if (recorded) return answerOf<T>(await this.player.replay(recorded));
     await this.player.live();
-    if (CancellationScope.current().consideredCancelled) throw new CancelledFailure(`${identity.kind} "${identity.name}" was not started: the run is cancelled`);
+    if (CancellationScope.current().consideredCancelled)
+      throw new CancelledFailure(`${identity.kind} "${identity.name}" was not started: the run is cancelled`);
     return await this.settleInTurn(key, work);
   }
 
@@ -104,13 +107,20 @@ export class RunContext {
       };
       work(call).then(
         (value) => settle({ k: key, v: value }, () => resolve(value)),
-        (error: unknown) => settle({ k: key, f: toJournalFailure(error) }, () => reject(error instanceof Error ? error : new Error(String(error)))),
+        (error: unknown) =>
+          settle({ k: key, f: toJournalFailure(error) }, () =>
+            reject(error instanceof Error ? error : new Error(String(error))),
+          ),
       );
     });
   }
 
   private async leaveToStart(): Promise<void> {
-    if (this.continued || this.continueIfQuiet(mustContinue(this.snapshot)) || (mustContinue(this.snapshot) && !this.cancelRequested())) {
+    if (
+      this.continued ||
+      this.continueIfQuiet(mustContinue(this.snapshot)) ||
+      (mustContinue(this.snapshot) && !this.cancelRequested())
+    ) {
       await CancellationScope.current().cancelRequested;
     }
     this.inFlight++;

@@ -1,11 +1,33 @@
-import { allHandlersFinished, CancellationScope, condition, isCancellation, makeContinueAsNewFunc, proxyActivities, proxyLocalActivities, setHandler, sleep, workflowInfo, defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import {
+  allHandlersFinished,
+  CancellationScope,
+  condition,
+  isCancellation,
+  makeContinueAsNewFunc,
+  proxyActivities,
+  proxyLocalActivities,
+  setHandler,
+  sleep,
+  workflowInfo,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+} from '@temporalio/workflow';
 import type { PipelineActivities, RunSnapshot, SystemActivities } from '../core/activities.js';
 import type { Json } from '../core/json.js';
 import type { LaneAnswer } from '../core/registry.js';
 import { LANE_ANSWER } from '../core/registry.js';
-import { DECIDE_APPROVAL, STATUS_QUERY, systemTaskQueue, type ApprovalDecision, type RunState, type RunStatus } from '../core/run.js';
+import {
+  DECIDE_APPROVAL,
+  STATUS_QUERY,
+  systemTaskQueue,
+  type ApprovalDecision,
+  type RunState,
+  type RunStatus,
+} from '../core/run.js';
 import type { Pipeline } from '../pipeline/define-pipeline.js';
 import { setRuntime } from '../pipeline/runtime.js';
+import { AdmissionClient } from './admission-client.js';
 import { Approvals } from './approvals.js';
 import type { Continuation } from './continuation.js';
 import { readFailure, toFailure, toRunFailure } from './failures.js';
@@ -15,12 +37,20 @@ import { RunView } from './run-state.js';
 import { createRuntime, sendNotification } from './runtime.js';
 
 /** Runs a pipeline from its checked parameters to its end, over as many executions as its history needs. */
-export async function runPipeline(pipeline: Pipeline<object, unknown>, parameters: { readonly [name: string]: Json }, continuation?: Continuation): Promise<unknown> {
+export async function runPipeline(
+  pipeline: Pipeline<object, unknown>,
+  parameters: { readonly [name: string]: Json },
+  continuation?: Continuation,
+): Promise<unknown> {
   const { definition } = pipeline;
   const parent = workflowInfo().parent?.workflowId;
-  const view = new RunView({ definition, parameters, ...(parent === undefined ? {} : { parent }) }, continuation);
+  const view = new RunView(
+    { definition, parameters, ...(parent === undefined ? {} : { parent }) },
+    continuation,
+  );
   const approvals = new Approvals(continuation?.decisions ?? []);
   const lane = new LaneClient();
+  const admission = new AdmissionClient(continuation !== undefined);
   handleMessages(view, approvals, lane);
   if (!continuation) view.publishStart();
   const snapshot = continuation?.snapshot ?? (await takeSnapshot(definition.name));
@@ -29,24 +59,37 @@ export async function runPipeline(pipeline: Pipeline<object, unknown>, parameter
 
   const context = new RunContext(view, snapshot, continuation);
   setRuntime(createRuntime(context, approvals, lane));
-  const ended = pipeline.run(parameters).then(
+  const work = async () => {
+    await admission.enter(view, snapshot.project);
+    return await pipeline.run(parameters);
+  };
+  const ended = work().then(
     (result) => ({ result: result as Json }),
     (error: unknown) => ({ error: toRunFailure(error) }),
   );
   const outcome = await Promise.race([ended, context.continuing, divergence(context, continuation)]);
   if (outcome === 'continue') return await continueRun(parameters, { context, approvals });
-  return await CancellationScope.nonCancellable(async () => await finish(context, outcome));
+  return await CancellationScope.nonCancellable(async () => {
+    await admission.leave(view, snapshot.project);
+    return await finish(context, outcome);
+  });
 }
 
 function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): void {
-  setHandler(defineQuery<RunStatus>(STATUS_QUERY), () => view.status(), { description: 'Everything known of the run' });
-  setHandler(defineUpdate<string, [ApprovalDecision]>(DECIDE_APPROVAL), (decision) => approvals.accept(decision), {
-    description: 'Decide an approval: {"gate","digest","decision":"approve"|"reject","by","comment"?}',
-    validator: (decision) => {
-      const refusal = approvals.refusal(decision);
-      if (refusal !== undefined) throw toFailure('InvalidInput', refusal);
-    },
+  setHandler(defineQuery<RunStatus>(STATUS_QUERY), () => view.status(), {
+    description: 'Everything known of the run',
   });
+  setHandler(
+    defineUpdate<string, [ApprovalDecision]>(DECIDE_APPROVAL),
+    (decision) => approvals.accept(decision),
+    {
+      description: 'Decide an approval: {"gate","digest","decision":"approve"|"reject","by","comment"?}',
+      validator: (decision) => {
+        const refusal = approvals.refusal(decision);
+        if (refusal !== undefined) throw toFailure('InvalidInput', refusal);
+      },
+    },
+  );
   setHandler(
     defineSignal<[ApprovalDecision]>(DECIDE_APPROVAL),
     (decision) => {
@@ -58,14 +101,30 @@ function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): 
 }
 
 async function takeSnapshot(pipeline: string): Promise<RunSnapshot> {
-  const local = proxyLocalActivities<PipelineActivities>({ startToCloseTimeout: '10s', summary: 'pools and code of this run' });
+  const local = proxyLocalActivities<PipelineActivities>({
+    startToCloseTimeout: '10s',
+    summary: 'pools and code of this run',
+  });
   return await local.snapshotRun({ pipeline });
 }
 
-async function openTracking(view: RunView, run: { readonly pipeline: Pipeline<object, unknown>; readonly snapshot: RunSnapshot; readonly parameters: { readonly [name: string]: Json } }): Promise<RunStatus['tracking']> {
+async function openTracking(
+  view: RunView,
+  run: {
+    readonly pipeline: Pipeline<object, unknown>;
+    readonly snapshot: RunSnapshot;
+    readonly parameters: { readonly [name: string]: Json };
+  },
+): Promise<RunStatus['tracking']> {
   if (!run.snapshot.tracked) return undefined;
   const { definition } = run.pipeline;
-  const activities = proxyActivities<SystemActivities>({ taskQueue: systemTaskQueue(run.snapshot.project), startToCloseTimeout: '15m', heartbeatTimeout: '1m', retry: { maximumInterval: '30s' }, summary: 'open the MLflow run' });
+  const activities = proxyActivities<SystemActivities>({
+    taskQueue: systemTaskQueue(run.snapshot.project),
+    startToCloseTimeout: '15m',
+    heartbeatTimeout: '1m',
+    retry: { maximumInterval: '30s' },
+    summary: 'open the MLflow run',
+  });
   const { experimentId, parentRunId } = await activities.openTracking({
     pipeline: definition.name,
     executionId: view.executionId,
@@ -78,7 +137,10 @@ async function openTracking(view: RunView, run: { readonly pipeline: Pipeline<ob
 }
 
 /** Resolves when a re-run asks for something new while recorded answers are left that it does not ask for: it took another way. */
-async function divergence(context: RunContext, continuation: Continuation | undefined): Promise<{ readonly error: Error }> {
+async function divergence(
+  context: RunContext,
+  continuation: Continuation | undefined,
+): Promise<{ readonly error: Error }> {
   if (continuation && !context.player.isLive()) {
     await sleep(1, { summary: 'all recorded answers are given' });
     const missing = context.player.nextUnasked();
@@ -90,7 +152,10 @@ async function divergence(context: RunContext, continuation: Continuation | unde
   return await new Promise(() => undefined);
 }
 
-async function continueRun(parameters: { readonly [name: string]: Json }, run: { readonly context: RunContext; readonly approvals: Approvals }): Promise<never> {
+async function continueRun(
+  parameters: { readonly [name: string]: Json },
+  run: { readonly context: RunContext; readonly approvals: Approvals },
+): Promise<never> {
   const { context, approvals } = run;
   await condition(allHandlersFinished);
   const next: Continuation = {
@@ -100,11 +165,17 @@ async function continueRun(parameters: { readonly [name: string]: Json }, run: {
     tracking: context.view.tracking,
     decisions: approvals.carried(),
   };
-  return await makeContinueAsNewFunc<(parameters: object, continuation: Continuation) => Promise<unknown>>()(parameters, next);
+  return await makeContinueAsNewFunc<(parameters: object, continuation: Continuation) => Promise<unknown>>()(
+    parameters,
+    next,
+  );
 }
 
 /** Closes the run everywhere, then gives its result or throws its failure. */
-async function finish(context: RunContext, outcome: { readonly result?: Json } | { readonly error: Error }): Promise<unknown> {
+async function finish(
+  context: RunContext,
+  outcome: { readonly result?: Json } | { readonly error: Error },
+): Promise<unknown> {
   const { view, snapshot } = context;
   const atMs = Date.now();
   if ('error' in outcome) {
@@ -123,14 +194,22 @@ async function finish(context: RunContext, outcome: { readonly result?: Json } |
 }
 
 function stateOf(result: Json | undefined): RunState {
-  return typeof result === 'object' && result !== null && 'promoted' in result && result.promoted === false ? 'not-promoted' : 'completed';
+  return typeof result === 'object' && result !== null && 'promoted' in result && result.promoted === false
+    ? 'not-promoted'
+    : 'completed';
 }
 
 async function tellAboutFailure(context: RunContext, text: string): Promise<void> {
   const to = context.view.definition.notify.onFailure;
   if (!to || to.length === 0) return;
   const { workflowId } = workflowInfo();
-  await sendNotification(context, { id: `failure-${context.view.executionId}`, event: 'failure', to, subject: `${context.view.pipeline} failed: ${workflowId}`, text });
+  await sendNotification(context, {
+    id: `failure-${context.view.executionId}`,
+    event: 'failure',
+    to,
+    subject: `${context.view.pipeline} failed: ${workflowId}`,
+    text,
+  });
 }
 
 async function closeRun(snapshot: RunSnapshot, status: RunStatus): Promise<void> {

@@ -3,7 +3,16 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import type { RunSnapshot } from '../core/activities.js';
 import type { FailureInfo } from '../core/failures.js';
 import type { Json } from '../core/json.js';
-import { SHOWN_CALLS, STATUS_ATTRIBUTE, TAGS_ATTRIBUTE, type CallState, type CallStatus, type PendingApproval, type RunState, type RunStatus } from '../core/run.js';
+import {
+  SHOWN_CALLS,
+  STATUS_ATTRIBUTE,
+  TAGS_ATTRIBUTE,
+  type CallState,
+  type CallStatus,
+  type PendingApproval,
+  type RunState,
+  type RunStatus,
+} from '../core/run.js';
 import type { PipelineDefinition } from '../pipeline/define-pipeline.js';
 import type { Continuation } from './continuation.js';
 import { renderDetails } from './details.js';
@@ -98,7 +107,10 @@ export class RunView {
     if (this.approvals.size === 0 && this.state === 'waiting-for-approval') this.setState('running');
   }
 
-  end(state: RunState, outcome: { readonly result?: Json; readonly failure?: FailureInfo; readonly atMs: number }): void {
+  end(
+    state: RunState,
+    outcome: { readonly result?: Json; readonly failure?: FailureInfo; readonly atMs: number },
+  ): void {
     this.result = outcome.result;
     this.failure = outcome.failure;
     this.endedAtMs = outcome.atMs;
@@ -129,7 +141,12 @@ export class RunView {
 
   /** What the next execution starts from. */
   carried(): Pick<Continuation, 'startedAtMs' | 'continuations' | 'calls' | 'counts'> {
-    return { startedAtMs: this.startedAtMs, continuations: this.continuations + 1, calls: [...this.calls.values()], counts: this.counts };
+    return {
+      startedAtMs: this.startedAtMs,
+      continuations: this.continuations + 1,
+      calls: [...this.calls.values()],
+      counts: this.counts,
+    };
   }
 
   private forgetOldestSettled(): void {

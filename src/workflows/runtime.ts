@@ -1,4 +1,11 @@
-import { CancellationScope, executeChild, log, proxyActivities, sleep, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  executeChild,
+  log,
+  proxyActivities,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { PipelineActivities, SystemActivities } from '../core/activities.js';
 import { digestOfText } from '../core/digest.js';
 import { parseDuration } from '../core/duration.js';
@@ -22,14 +29,24 @@ export function createRuntime(context: RunContext, approvals: Approvals, lane: L
     now: () => context.callNow({ kind: 'now', name: '' }, () => Date.now()),
     random: () => context.callNow({ kind: 'random', name: '' }, () => Math.random()),
     approval: async (gate, options) =>
-      await context.call({ kind: 'approval', name: gate, input: options.subject.digest }, async (call) => await approvals.wait(context, call, { gate, options })),
+      await context.call(
+        { kind: 'approval', name: gate, input: options.subject.digest },
+        async (call) => await approvals.wait(context, call, { gate, options }),
+      ),
     registerModel: async (options) => await registerModel(context, lane, options),
     promote: async (model, version, alias) => {
       const operation: LaneOperation = { kind: 'promote', alias, version, by: workflowInfo().workflowId };
       const identity = { kind: 'model', name: `promote ${model}@${alias}`, input: version } as const;
       return await shown(context, identity, async (call) => {
-        const result = await lane.request(context, call, { modelName: model, operation, summary: identity.name });
-        return { value: result, detail: `version ${version} is ${alias}${result.replaced === undefined ? '' : `, before: ${result.replaced}`}` };
+        const result = await lane.request(context, call, {
+          modelName: model,
+          operation,
+          summary: identity.name,
+        });
+        return {
+          value: result,
+          detail: `version ${version} is ${alias}${result.replaced === undefined ? '' : `, before: ${result.replaced}`}`,
+        };
       });
     },
     champion: async (model, alias) =>
@@ -55,22 +72,40 @@ function system(context: RunContext, summary: string) {
 }
 
 /** Makes a call that the status shows. */
-async function shown<T>(context: RunContext, identity: CallIdentity & { readonly kind: CallStatus['kind'] }, work: (call: LiveCall) => Promise<{ readonly value: T; readonly detail: string }>): Promise<T> {
+async function shown<T>(
+  context: RunContext,
+  identity: CallIdentity & { readonly kind: CallStatus['kind'] },
+  work: (call: LiveCall) => Promise<{ readonly value: T; readonly detail: string }>,
+): Promise<T> {
   return await context.call(identity, async (call) => {
-    const status = { id: call.callId, kind: identity.kind, name: identity.name, attempt: 1, startedAtMs: Date.now() } as const;
+    const status = {
+      id: call.callId,
+      kind: identity.kind,
+      name: identity.name,
+      attempt: 1,
+      startedAtMs: Date.now(),
+    } as const;
     context.view.put({ ...status, state: 'running' });
     try {
       const { value, detail } = await work(call);
       context.view.put({ ...status, state: 'succeeded', endedAtMs: Date.now(), detail });
       return value;
     } catch (error) {
-      context.view.put({ ...status, state: CancellationScope.current().consideredCancelled ? 'cancelled' : 'failed', endedAtMs: Date.now() });
+      context.view.put({
+        ...status,
+        state: CancellationScope.current().consideredCancelled ? 'cancelled' : 'failed',
+        endedAtMs: Date.now(),
+      });
       throw error;
     }
   });
 }
 
-async function runTask(context: RunContext, name: string, request: { readonly input: Json; readonly options: TaskOptions }): Promise<Json> {
+async function runTask(
+  context: RunContext,
+  name: string,
+  request: { readonly input: Json; readonly options: TaskOptions },
+): Promise<Json> {
   return await shown(context, { kind: 'task', name, input: request.input }, async (call) => {
     await call.begin();
     const { runTask: run } = proxyActivities<PipelineActivities>({
@@ -83,12 +118,21 @@ async function runTask(context: RunContext, name: string, request: { readonly in
 }
 
 /** A sub-pipeline is a run of its own; ended with its parent, found by its own id. */
-async function runChild(context: RunContext, name: string, parameters: { readonly [name: string]: Json }): Promise<unknown> {
+async function runChild(
+  context: RunContext,
+  name: string,
+  parameters: { readonly [name: string]: Json },
+): Promise<unknown> {
   return await shown(context, { kind: 'pipeline', name, input: parameters }, async (call) => {
     await call.begin();
     const { workflowId, runId } = workflowInfo();
     const childId = `${workflowId}/${name}-${digestOfText(`${runId}/${call.callId}`).slice(0, 8)}`;
-    const value: unknown = await executeChild(name, { workflowId: childId, args: [parameters], parentClosePolicy: 'REQUEST_CANCEL', staticSummary: `${name} of ${workflowId}` });
+    const value: unknown = await executeChild(name, {
+      workflowId: childId,
+      args: [parameters],
+      parentClosePolicy: 'REQUEST_CANCEL',
+      staticSummary: `${name} of ${workflowId}`,
+    });
     return { value, detail: childId };
   });
 }
@@ -104,26 +148,49 @@ async function durableSleep(context: RunContext, ms: number): Promise<void> {
 async function registerModel(context: RunContext, lane: LaneClient, options: RegisterOptions) {
   const { namespace, workflowId } = workflowInfo();
   const { executionId, tracking, pipeline } = context.view;
-  const identity = { namespace, workflowId, executionId, step: 'register-model', model: options.name, digest: options.model.digest };
+  const identity = {
+    namespace,
+    workflowId,
+    executionId,
+    step: 'register-model',
+    model: options.name,
+    digest: options.model.digest,
+  };
   const operation: LaneOperation = {
     kind: 'register',
     key: registrationKey(identity),
     model: options.model,
     metrics: numbersOf(options.metrics?.values),
-    tags: { ...options.tags, [TAGS.runId]: workflowId, [TAGS.executionId]: executionId, [TAGS.pipeline]: pipeline, [TAGS.digest]: options.model.digest },
+    tags: {
+      ...options.tags,
+      [TAGS.runId]: workflowId,
+      [TAGS.executionId]: executionId,
+      [TAGS.pipeline]: pipeline,
+      [TAGS.digest]: options.model.digest,
+    },
     ...(tracking === undefined ? {} : { source: tracking }),
   };
   const call = { kind: 'model', name: `register ${options.name}`, input: options.model.digest } as const;
-  if (!context.snapshot.tracked) throw toFailure('InvalidConfig', `Model "${options.name}" cannot be registered: the project has no MLflow. Set mlflow.uri in anneal.yaml or MLFLOW_TRACKING_URI.`);
+  if (!context.snapshot.tracked)
+    throw toFailure(
+      'InvalidConfig',
+      `Model "${options.name}" cannot be registered: the project has no MLflow. Set mlflow.uri in anneal.yaml or MLFLOW_TRACKING_URI.`,
+    );
   return await shown(context, call, async (live) => {
-    const value = await lane.request(context, live, { modelName: options.name, operation, summary: call.name });
+    const value = await lane.request(context, live, {
+      modelName: options.name,
+      operation,
+      summary: call.name,
+    });
     return { value, detail: `${options.name} version ${value.version}` };
   });
 }
 
 function numbersOf(values: unknown): { readonly [name: string]: number } {
   if (typeof values !== 'object' || values === null) return {};
-  return Object.fromEntries(Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === 'number'));
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+  );
 }
 
 /** People are told as well as can be; a channel that is down never fails the run. */
@@ -135,7 +202,10 @@ async function notifyPeople(context: RunContext, message: Message): Promise<void
 }
 
 /** Sends a message about this run; gives up after ten minutes. */
-export async function sendNotification(context: RunContext, message: Message & { readonly id: string; readonly event: 'message' | 'failure' }): Promise<void> {
+export async function sendNotification(
+  context: RunContext,
+  message: Message & { readonly id: string; readonly event: 'message' | 'failure' },
+): Promise<void> {
   const { notify } = proxyActivities<SystemActivities>({
     taskQueue: systemTaskQueue(context.snapshot.project),
     startToCloseTimeout: '30s',

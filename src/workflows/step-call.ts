@@ -1,4 +1,11 @@
-import { CancellationScope, ActivityFailure, isCancellation, proxyActivities, proxyLocalActivities, sleep } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  ActivityFailure,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+  sleep,
+} from '@temporalio/workflow';
 import type { CacheEntry, PipelineActivities, PoolActivities } from '../core/activities.js';
 import type { AttemptFailed, AttemptOutcome, AttemptRequest } from '../core/attempt.js';
 import { digestOf } from '../core/digest.js';
@@ -32,7 +39,10 @@ interface StepPlan {
 export async function runStep(context: RunContext, request: StepRequest): Promise<StepOutputs> {
   const plan = planStep(context, request);
   const input = { parameters: request.parameters, inputs: inputDigests(request) };
-  return await context.call({ kind: 'step', name: plan.name, input }, async (call) => await executeStep(context, call, plan));
+  return await context.call(
+    { kind: 'step', name: plan.name, input },
+    async (call) => await executeStep(context, call, plan),
+  );
 }
 
 function planStep(context: RunContext, request: StepRequest): StepPlan {
@@ -40,7 +50,11 @@ function planStep(context: RunContext, request: StepRequest): StepPlan {
   const name = options.name ?? definition.name;
   const resources = { ...definition.resources, ...options.resources };
   const poolName = options.pool ?? definition.pool;
-  const choice = choosePool(name, { resources, ...(poolName === undefined ? {} : { pool: poolName }) }, context.snapshot.pools);
+  const choice = choosePool(
+    name,
+    { resources, ...(poolName === undefined ? {} : { pool: poolName }) },
+    context.snapshot.pools,
+  );
   if (!choice.ok) throw toFailure('NoPoolFits', choice.message);
   const cached = definition.cache !== false && options.cache !== false && !context.snapshot.noCache;
   return {
@@ -55,7 +69,9 @@ function planStep(context: RunContext, request: StepRequest): StepPlan {
 }
 
 function inputDigests(request: StepRequest): { readonly [name: string]: Json } {
-  return Object.fromEntries(Object.entries(request.inputs).map(([name, ref]) => [name, [ref.kind, ref.digest]]));
+  return Object.fromEntries(
+    Object.entries(request.inputs).map(([name, ref]) => [name, [ref.kind, ref.digest]]),
+  );
 }
 
 /** Everything that decides what the step makes, and nothing else: not resources, retries, pools or names of runs. */
@@ -78,11 +94,25 @@ function cacheKeyOf(context: RunContext, request: StepRequest): string {
 
 async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan): Promise<StepOutputs> {
   const startedAtMs = Date.now();
-  const base: CallStatus = { id: call.callId, kind: 'step', name: plan.name, state: 'running', attempt: 1, pool: plan.pool.name, startedAtMs };
+  const base: CallStatus = {
+    id: call.callId,
+    kind: 'step',
+    name: plan.name,
+    state: 'running',
+    attempt: 1,
+    pool: plan.pool.name,
+    startedAtMs,
+  };
   context.view.put(base);
   const hit = plan.cacheKey === undefined ? null : await lookUp(plan, plan.cacheKey);
   if (hit) {
-    context.view.put({ ...base, state: 'cached', endedAtMs: Date.now(), detail: detailOf(hit), attemptName: hit.attemptName });
+    context.view.put({
+      ...base,
+      state: 'cached',
+      endedAtMs: Date.now(),
+      detail: detailOf(hit),
+      attemptName: hit.attemptName,
+    });
     return { ...hit.outputs, ...hit.parameters };
   }
   const index = context.nextIndex(plan.request.definition.name);
@@ -90,9 +120,19 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
   for (;;) {
     await waitUntil(notBeforeMs, plan.name);
     const outcome = await runAttempt(context, call, { plan, base, state, index });
-    const ended = { ...base, attempt: state.attempt, attemptName: outcome.attemptName, endedAtMs: Date.now() };
+    const ended = {
+      ...base,
+      attempt: state.attempt,
+      attemptName: outcome.attemptName,
+      endedAtMs: Date.now(),
+    };
     if (outcome.kind === 'succeeded') {
-      context.view.put({ ...ended, state: 'succeeded', detail: detailOf(outcome), ...(outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId }) });
+      context.view.put({
+        ...ended,
+        state: 'succeeded',
+        detail: detailOf(outcome),
+        ...(outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId }),
+      });
       return { ...outcome.outputs, ...outcome.parameters };
     }
     const decision = decideRetry(plan.retry, plan.resources, { outcome, state });
@@ -103,7 +143,13 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
     }
     ({ state } = decision);
     notBeforeMs = Date.now() + decision.delayMs;
-    context.view.put({ ...base, attempt: state.attempt, state: 'retrying', failure, detail: `next attempt in ${formatDuration(decision.delayMs)}` });
+    context.view.put({
+      ...base,
+      attempt: state.attempt,
+      state: 'retrying',
+      failure,
+      detail: `next attempt in ${formatDuration(decision.delayMs)}`,
+    });
     call.setPending({ retry: state, notBeforeMs });
     call.end();
   }
@@ -119,11 +165,19 @@ async function lookUp(plan: StepPlan, key: string): Promise<CacheEntry | null> {
   const ttlMs = cache !== false && cache.ttl !== undefined ? parseDuration(cache.ttl) : undefined;
   const input = { key, ...(ttlMs === undefined ? {} : { ttlMs }) };
   try {
-    const local = proxyLocalActivities<PipelineActivities>({ startToCloseTimeout: '2s', scheduleToCloseTimeout: '5s', summary: `cache of ${plan.name}` });
+    const local = proxyLocalActivities<PipelineActivities>({
+      startToCloseTimeout: '2s',
+      scheduleToCloseTimeout: '5s',
+      summary: `cache of ${plan.name}`,
+    });
     return await local.lookUpCache(input);
   } catch (error) {
     if (isCancellation(error)) throw error;
-    const { lookUpCache } = proxyActivities<PipelineActivities>({ startToCloseTimeout: '10s', retry: { maximumInterval: '1m' }, summary: `cache of ${plan.name}` });
+    const { lookUpCache } = proxyActivities<PipelineActivities>({
+      startToCloseTimeout: '10s',
+      retry: { maximumInterval: '1m' },
+      summary: `cache of ${plan.name}`,
+    });
     return await lookUpCache(input);
   }
 }
@@ -136,13 +190,18 @@ interface AttemptPlan {
 }
 
 /** Runs one attempt to its outcome. One that gave none is ended for certain before anything else happens. */
-async function runAttempt(context: RunContext, call: LiveCall, { plan, base, state, index }: AttemptPlan): Promise<AttemptOutcome> {
+async function runAttempt(
+  context: RunContext,
+  call: LiveCall,
+  { plan, base, state, index }: AttemptPlan,
+): Promise<AttemptOutcome> {
   await call.begin();
   const request = attemptRequest(context, call, { plan, base, state, index });
   context.view.put({ ...base, attempt: state.attempt, state: 'running' });
   const pool = proxyActivities<PoolActivities>({
     taskQueue: plan.pool.taskQueue,
-    startToCloseTimeout: request.timeoutMs === undefined ? NO_LIMIT_MS : request.timeoutMs + request.stopGraceMs + OVERHEAD_MS,
+    startToCloseTimeout:
+      request.timeoutMs === undefined ? NO_LIMIT_MS : request.timeoutMs + request.stopGraceMs + OVERHEAD_MS,
     heartbeatTimeout: '10s',
     retry: { initialInterval: '500ms', backoffCoefficient: 1.5, maximumInterval: '10s' },
     summary: state.attempt === 1 ? plan.name : `${plan.name}, attempt ${state.attempt}`,
@@ -171,7 +230,10 @@ async function endAttempt(request: AttemptRequest, plan: StepPlan): Promise<void
 
 function lostOutcome(error: unknown, plan: StepPlan): AttemptFailed {
   const at = Date.now();
-  const { code, message } = error instanceof ActivityFailure ? readFailure(error) : { code: 'Unknown' as const, message: String(error) };
+  const { code, message } =
+    error instanceof ActivityFailure
+      ? readFailure(error)
+      : { code: 'Unknown' as const, message: String(error) };
   return {
     kind: 'failed',
     attemptName: '',
@@ -183,7 +245,11 @@ function lostOutcome(error: unknown, plan: StepPlan): AttemptFailed {
   };
 }
 
-function attemptRequest(context: RunContext, call: LiveCall, { plan, state, index }: AttemptPlan): AttemptRequest {
+function attemptRequest(
+  context: RunContext,
+  call: LiveCall,
+  { plan, state, index }: AttemptPlan,
+): AttemptRequest {
   const { request, timeout } = plan;
   const { definition } = request;
   const { snapshot, view } = context;
@@ -211,7 +277,9 @@ function attemptRequest(context: RunContext, call: LiveCall, { plan, state, inde
     ...(image === undefined ? {} : { image }),
     ...(python === undefined ? {} : { python }),
     ...(mlflow === undefined ? {} : { mlflow }),
-    ...(view.tracking === undefined ? {} : { tracking: { experimentId: view.tracking.experimentId, parentRunId: view.tracking.runId } }),
+    ...(view.tracking === undefined
+      ? {}
+      : { tracking: { experimentId: view.tracking.experimentId, parentRunId: view.tracking.runId } }),
   };
 }
 

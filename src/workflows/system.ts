@@ -1,2 +1,3 @@
 /** Entry of Anneal's own bundle: workflows that belong to no project's build. Workflow types are the export names. */
+export { admission as 'anneal.admission' } from './admission.js';
 export { modelLane as 'anneal.model-lane' } from './model-lane.js';

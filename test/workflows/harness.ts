@@ -1,11 +1,17 @@
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
+import { ADMISSION_ENTER, ADMISSION_WORKFLOW, admissionWorkflowId } from '../../src/core/admission.js';
 import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { Client, Connection } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { PipelineActivities, PoolActivities, RunSnapshot, SystemActivities } from '../../src/core/activities.js';
+import type {
+  PipelineActivities,
+  PoolActivities,
+  RunSnapshot,
+  SystemActivities,
+} from '../../src/core/activities.js';
 import type { ArtifactRef } from '../../src/core/artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
 import type { LaneRequest } from '../../src/core/registry.js';
@@ -16,7 +22,10 @@ export const PROJECT = 'test';
 const POOL_QUEUE = `${PROJECT}/cpu@here`;
 
 /** What a test decides about one attempt. */
-export type AttemptScript = (request: AttemptRequest, signal: AbortSignal) => Promise<AttemptOutcome> | AttemptOutcome;
+export type AttemptScript = (
+  request: AttemptRequest,
+  signal: AbortSignal,
+) => Promise<AttemptOutcome> | AttemptOutcome;
 
 export interface Harness {
   readonly client: Client;
@@ -27,26 +36,61 @@ export interface Harness {
   readonly closed: string[];
   script: AttemptScript;
   snapshot: Partial<RunSnapshot>;
-  start(pipeline: string, parameters?: object, id?: string): Promise<import('@temporalio/client').WorkflowHandle>;
+  start(
+    pipeline: string,
+    parameters?: object,
+    id?: string,
+  ): Promise<import('@temporalio/client').WorkflowHandle>;
   close(): Promise<void>;
 }
 
 export function artifact(name: string, values: object = {}): ArtifactRef {
-  return { kind: 'Dataset', uri: `file:///store/${name}`, digest: name.padEnd(64, '0'), sizeBytes: 1, form: 'file', values };
+  return {
+    kind: 'Dataset',
+    uri: `file:///store/${name}`,
+    digest: name.padEnd(64, '0'),
+    sizeBytes: 1,
+    form: 'file',
+    values,
+  };
 }
 
-export function succeeded(request: AttemptRequest, values: { [output: string]: object } = {}): AttemptOutcome {
+export function succeeded(
+  request: AttemptRequest,
+  values: { [output: string]: object } = {},
+): AttemptOutcome {
   const outputs = Object.fromEntries(
     Object.entries(request.outputs).map(([output, schema]) => [
       output,
-      { ...artifact(`${request.callId.slice(0, 8)}${output}`, values[output] ?? {}), kind: schema.type === 'artifact' ? schema.kind : 'Artifact' },
+      {
+        ...artifact(`${request.callId.slice(0, 8)}${output}`, values[output] ?? {}),
+        kind: schema.type === 'artifact' ? schema.kind : 'Artifact',
+      },
     ]),
   );
-  return { kind: 'succeeded', attemptName: `${request.step}-${request.attempt}`, outputs, parameters: {}, startedAtMs: 0, endedAtMs: 1 };
+  return {
+    kind: 'succeeded',
+    attemptName: `${request.step}-${request.attempt}`,
+    outputs,
+    parameters: {},
+    startedAtMs: 0,
+    endedAtMs: 1,
+  };
 }
 
-export function failed(request: AttemptRequest, code: Extract<AttemptOutcome, { kind: 'failed' }>['code']): AttemptOutcome {
-  return { kind: 'failed', attemptName: `${request.step}-${request.attempt}`, code, message: `Step "${request.step}" failed on purpose.`, logTail: ['last line'], startedAtMs: 0, endedAtMs: 1 };
+export function failed(
+  request: AttemptRequest,
+  code: Extract<AttemptOutcome, { kind: 'failed' }>['code'],
+): AttemptOutcome {
+  return {
+    kind: 'failed',
+    attemptName: `${request.step}-${request.attempt}`,
+    code,
+    message: `Step "${request.step}" failed on purpose.`,
+    logTail: ['last line'],
+    startedAtMs: 0,
+    endedAtMs: 1,
+  };
 }
 
 /** A dev server and workers with scripted attempts: the real workflows, everything around them under the test's control. */
@@ -66,19 +110,45 @@ export async function startHarness(temporalCli: string): Promise<Harness> {
   const client = new Client({ connection: await Connection.connect({ address: env.address }) });
   const state = createState(client);
   const root = path.resolve(fileURLToPath(new URL('../..', import.meta.url)));
-  const pipelines = await bundleWorkflowCode({ workflowsPath: path.join(root, 'test/workflows/pipelines.ts'), logger: new DefaultLogger('ERROR') });
-  const system = await bundleWorkflowCode({ workflowsPath: path.join(root, 'src/workflows/system.ts'), logger: new DefaultLogger('ERROR') });
+  const pipelines = await bundleWorkflowCode({
+    workflowsPath: path.join(root, 'test/workflows/pipelines.ts'),
+    logger: new DefaultLogger('ERROR'),
+  });
+  const system = await bundleWorkflowCode({
+    workflowsPath: path.join(root, 'src/workflows/system.ts'),
+    logger: new DefaultLogger('ERROR'),
+  });
   const common = { connection, namespace: 'default', maxHeartbeatThrottleInterval: '500ms' };
   const workers = [
-    await Worker.create({ ...common, taskQueue: pipelinesTaskQueue(PROJECT), workflowBundle: pipelines, activities: pipelineActivities(state), maxCachedWorkflows: 50 }),
-    await Worker.create({ ...common, taskQueue: systemTaskQueue(PROJECT), workflowBundle: system, activities: systemActivities(state) }),
-    await Worker.create({ ...common, taskQueue: POOL_QUEUE, activities: poolActivities(state), maxConcurrentActivityTaskExecutions: 100 }),
+    await Worker.create({
+      ...common,
+      taskQueue: pipelinesTaskQueue(PROJECT),
+      workflowBundle: pipelines,
+      activities: pipelineActivities(state),
+      maxCachedWorkflows: 50,
+    }),
+    await Worker.create({
+      ...common,
+      taskQueue: systemTaskQueue(PROJECT),
+      workflowBundle: system,
+      activities: systemActivities(state),
+    }),
+    await Worker.create({
+      ...common,
+      taskQueue: POOL_QUEUE,
+      activities: poolActivities(state),
+      maxConcurrentActivityTaskExecutions: 100,
+    }),
   ];
   const running = Promise.all(workers.map(async (worker) => await worker.run()));
   let runs = 0;
   return Object.assign(state, {
     start: async (pipeline: string, parameters: object = {}, id = `${pipeline}-${process.pid}-${runs++}`) =>
-      await client.workflow.start(pipeline, { taskQueue: pipelinesTaskQueue(PROJECT), workflowId: id, args: [parameters] }),
+      await client.workflow.start(pipeline, {
+        taskQueue: pipelinesTaskQueue(PROJECT),
+        workflowId: id,
+        args: [parameters],
+      }),
     close: async () => {
       for (const worker of workers) worker.shutdown();
       await running;
@@ -110,7 +180,17 @@ function pipelineActivities(state: State): PipelineActivities {
       Promise.resolve({
         project: PROJECT,
         build: 'b'.repeat(64),
-        pools: [{ name: 'cpu', executor: 'process', taskQueue: POOL_QUEUE, cpu: 4, memory: '8Gi', gpu: 0, gpuOptional: true }],
+        pools: [
+          {
+            name: 'cpu',
+            executor: 'process',
+            taskQueue: POOL_QUEUE,
+            cpu: 4,
+            memory: '8Gi',
+            gpu: 0,
+            gpuOptional: true,
+          },
+        ],
         codeDigests: {},
         pythonDigests: {},
         tracked: true,
@@ -160,9 +240,20 @@ function systemActivities(state: State): SystemActivities {
         signalArgs: [request],
       });
     },
+    submitToAdmission: async (request) => {
+      await state.client.workflow.signalWithStart(ADMISSION_WORKFLOW, {
+        workflowId: admissionWorkflowId(request.project, request.pipeline),
+        taskQueue: systemTaskQueue(PROJECT),
+        args: [],
+        signal: ADMISSION_ENTER,
+        signalArgs: [request],
+      });
+    },
+    findClosedRuns: () => Promise.resolve([]),
     runLaneOperation: ({ operation }) => {
       state.laneOperations.push(operation.kind);
-      if (operation.kind === 'promote' && operation.alias === 'refused') throw ApplicationFailure.nonRetryable('MLflow refuses', 'TrackingRefused');
+      if (operation.kind === 'promote' && operation.alias === 'refused')
+        throw ApplicationFailure.nonRetryable('MLflow refuses', 'TrackingRefused');
       return Promise.resolve({ version: '7' });
     },
     readChampion: () => Promise.resolve({ version: '1', metrics: { f1: 0.9 } }),

@@ -27,210 +27,279 @@ async function until<T>(probe: () => Promise<T | undefined> | T | undefined): Pr
   }
 }
 
-describe('pipelines on the dev server', { skip: cli === undefined ? 'ANNEAL_TEST_TEMPORAL is not set' : false }, () => {
-  let h: Harness;
-  before(async () => {
-    h = await startHarness(cli ?? '');
-  });
-  after(async () => {
-    await h.close();
-  });
-  const reset = (snapshot: Harness['snapshot'] = {}) => {
-    h.attempts.length = 0;
-    h.ended.length = 0;
-    h.closed.length = 0;
-    h.snapshot = snapshot;
-    h.script = (request) => succeeded(request, { score: { f1: 0.9 } });
-  };
-
-  test('runs steps in order, fills in defaults, renders the command without a shell, and returns the result', async () => {
-    reset();
-    const handle = await h.start('plain');
-    assert.deepEqual(await handle.result(), { promoted: true, f1: 0.9 });
-    assert.deepEqual(
-      h.attempts.map((a) => a.step),
-      ['make', 'use'],
-    );
-    assert.deepEqual(h.attempts[0]?.command, ['make', '1', ['--out=', { output: 'data', as: 'path' }]]);
-    const status = await handle.query<RunStatus>('status');
-    assert.equal(status.state, 'completed');
-    assert.deepEqual(
-      status.calls.map((c) => [c.name, c.state, c.detail]),
-      [
-        ['make', 'succeeded', ''],
-        ['use', 'succeeded', 'f1=0.9'],
-      ],
-    );
-  });
-
-  test('ends as not-promoted when the pipeline says so', async () => {
-    reset();
-    const handle = await h.start('plain', { threshold: 0.95 });
-    await handle.result();
-    assert.equal((await handle.query<RunStatus>('status')).state, 'not-promoted');
-    assert.deepEqual((await handle.describe()).searchAttributes['AnnealStatus'], ['not-promoted']);
-  });
-
-  test('fails at once on a bad parameter and names it with the allowed values', async () => {
-    reset();
-    const failure = await failureOf((await h.start('plain', { threshold: 7, table: 'c', extra: 1 })).result());
-    assert.equal(failure.type, 'InvalidParameter');
-    assert.match(failure.message, /"threshold" of pipeline "plain" is 7; it must be a number from 0 to 1/);
-    assert.match(failure.message, /one of "a", "b"/);
-    assert.match(failure.message, /no parameter "extra"/);
-  });
-
-  test('fails at once on an unknown pipeline and lists the known ones', async () => {
-    const failure = await failureOf((await h.start('nope')).result());
-    assert.equal(failure.type, 'UnknownPipeline');
-    assert.match(failure.message, /"nope"; it has broken, caught/);
-  });
-
-  test('refuses a step that fits no pool and names the nearest', async () => {
-    const failure = await failureOf((await h.start('unfit')).result());
-    assert.equal(failure.type, 'NoPoolFits');
-    assert.match(failure.message, /nearest is "cpu" \(512Gi of memory asked, 8Gi offered\)/);
-  });
-
-  test('an error in pipeline code fails the run and tells people', async () => {
-    reset();
-    const failure = await failureOf((await h.start('broken')).result());
-    assert.deepEqual(failure, { type: 'PipelineError', message: 'RangeError: off by one' });
-    assert.match(h.notifications.at(-1) ?? '', /broken failed: .* \| PipelineError: RangeError: off by one/);
-  });
-
-  test('spends the user budget on user failures and the infrastructure budget on lost attempts', async () => {
-    reset();
-    const seen: string[] = [];
-    h.script = (request) => {
-      if (request.step === 'make') return succeeded(request);
-      seen.push(`${request.attempt}`);
-      if (seen.length === 1) return failed(request, 'AttemptLost');
-      if (seen.length <= 3) return failed(request, 'StepFailed');
-      return failed(request, 'StepFailed');
-    };
-    const handle = await h.start('caught');
-    assert.equal(await handle.result(), 'StepFailed');
-    assert.deepEqual(seen, ['1', '2', '3', '4']);
-  });
-
-  test('continues as new in a chain and runs no step twice', async () => {
-    reset({ continueAfterEvents: 40 });
-    const handle = await h.start('chain', { n: 30 });
-    assert.equal(await handle.result(), 30 * 64);
-    assert.equal(h.attempts.length, 30);
-    assert.equal(new Set(h.attempts.map((a) => a.callId)).size, 30);
-    const status = await h.client.workflow.getHandle(handle.workflowId).query<RunStatus>('status');
-    assert.ok(status.continuations >= 3, `continued ${status.continuations} times`);
-    assert.equal(status.counts.succeeded, 30);
-  });
-
-  test('continues as new inside fan-outs, sleeps, races and tasks with the same order of answers', async () => {
-    reset({ continueAfterEvents: 30 });
-    h.script = (request) => (request.parameters['n'] === 7 ? failed(request, 'StepRefused') : succeeded(request));
-    const handle = await h.start('mixed', { n: 24 });
-    const result = (await handle.result()) as { trace: string[]; oks: number; dice: number[]; started: number };
-    assert.equal(result.oks, 23);
-    assert.equal(h.attempts.length, 25, 'one attempt a step');
-    assert.equal(result.trace.length, 46);
-    const status = await h.client.workflow.getHandle(handle.workflowId).query<RunStatus>('status');
-    assert.ok(status.continuations >= 1, 'the run continued');
-    assert.equal(result.started, (await first(h, handle.workflowId)).started);
-  });
-
-  test('tells calls with the same input apart', async () => {
-    reset({ continueAfterEvents: 20 });
-    await (await h.start('same', { n: 6 })).result();
-    assert.equal(h.attempts.length, 6);
-    assert.equal(new Set(h.attempts.map((a) => a.callId)).size, 6);
-  });
-
-  test('says so when a re-run takes another way', async () => {
-    reset({ continueAfterEvents: 12 });
-    const failure = await failureOf((await h.start('wandering')).result());
-    assert.equal(failure.type, 'NotRepeatable');
-    assert.match(failure.message, /did not ask for "step:make"/);
-  });
-
-  test('cancel ends the running attempt, runs the clean-up, and starts nothing else', async () => {
-    reset();
-    h.script = async (request, signal) => {
-      if (request.parameters['n'] !== 1) return succeeded(request);
-      return await new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
-    };
-    const handle = await h.start('cleaned');
-    await until(() => h.attempts.length > 0);
-    await handle.cancel();
-    await assert.rejects(handle.result());
-    assert.equal((await handle.describe()).status.name, 'CANCELLED');
-    assert.deepEqual(
-      h.attempts.map((a) => a.parameters['n']),
-      [1, 99],
-    );
-    assert.deepEqual(h.ended, ['make/1']);
-    assert.equal((await handle.query<RunStatus>('status')).state, 'cancelled');
-  });
-
-  test('an approval takes only a decision for what waits, by somebody who may, once', async () => {
-    reset({ continueAfterEvents: 10 });
-    const handle = await h.start('gated');
-    const [open] = await until(async () => {
-      const { approvals } = await handle.query<RunStatus>('status');
-      return approvals.length > 0 ? approvals : undefined;
+describe(
+  'pipelines on the dev server',
+  { skip: cli === undefined ? 'ANNEAL_TEST_TEMPORAL is not set' : false },
+  () => {
+    let h: Harness;
+    before(async () => {
+      h = await startHarness(cli ?? '');
     });
-    const decide = async (decision: object) => await handle.executeUpdate('decide', { args: [{ gate: 'go-live', digest: open?.digest, decision: 'approve', by: 'ana', ...decision }] });
-    await assert.rejects(decide({ digest: 'stale' }), (error: Error) => /is for digest stale/.test((error.cause as Error).message));
-    await assert.rejects(decide({ by: 'eve' }), (error: Error) => /"eve" may not decide/.test((error.cause as Error).message));
-    await assert.rejects(decide({ decision: 'maybe' }), (error: Error) => /"approve" or "reject"/.test((error.cause as Error).message));
-    assert.equal(await decide({}), 'recorded');
-    assert.equal(await handle.result(), 'ana');
-  });
-
-  test('a decision that comes before its gate opens is kept', async () => {
-    reset();
-    const go: { now?: () => void } = {};
-    h.script = async (request) => {
-      await new Promise<void>((resolve) => (request.parameters['n'] === 1 ? (go.now = resolve) : resolve()));
-      return succeeded(request);
+    after(async () => {
+      await h.close();
+    });
+    const reset = (snapshot: Harness['snapshot'] = {}) => {
+      h.attempts.length = 0;
+      h.ended.length = 0;
+      h.closed.length = 0;
+      h.snapshot = snapshot;
+      h.script = (request) => succeeded(request, { score: { f1: 0.9 } });
     };
-    const handle = await h.start('gated');
-    await until(() => h.attempts.length > 0);
-    const digest = (succeeded(h.attempts[0] as never) as { outputs: { data: { digest: string } } }).outputs.data.digest;
-    await handle.signal('decide', { gate: 'go-live', digest, decision: 'approve', by: 'bo' });
-    go.now?.();
-    assert.equal(await handle.result(), 'bo');
-  });
 
-  test('an approval expires, and a rejection fails the run with its reason', async () => {
-    reset();
-    assert.equal((await failureOf((await h.start('gated', { expires: '1s' })).result())).type, 'ApprovalExpired');
-  });
+    test('runs steps in order, fills in defaults, renders the command without a shell, and returns the result', async () => {
+      reset();
+      const handle = await h.start('plain');
+      assert.deepEqual(await handle.result(), { promoted: true, f1: 0.9 });
+      assert.deepEqual(
+        h.attempts.map((a) => a.step),
+        ['make', 'use'],
+      );
+      assert.deepEqual(h.attempts[0]?.command, ['make', '1', ['--out=', { output: 'data', as: 'path' }]]);
+      const status = await handle.query<RunStatus>('status');
+      assert.equal(status.state, 'completed');
+      assert.deepEqual(
+        status.calls.map((c) => [c.name, c.state, c.detail]),
+        [
+          ['make', 'succeeded', ''],
+          ['use', 'succeeded', 'f1=0.9'],
+        ],
+      );
+    });
 
-  test('registers and promotes through the lane, in order, and closes it', async () => {
-    reset();
-    h.laneOperations.length = 0;
-    const handle = await h.start('registers');
-    assert.deepEqual(await handle.result(), { before: '1', version: 7 });
-    assert.deepEqual(h.laneOperations, ['register', 'promote']);
-    await until(async () => (await h.client.workflow.getHandle('model/churn').describe()).status.name === 'COMPLETED' || undefined);
-  });
-
-  test('runs sub-pipelines as runs of their own', async () => {
-    reset();
-    assert.deepEqual(await (await h.start('parent')).result(), [true, true]);
-    assert.equal(h.attempts.length, 4);
-  });
-
-  test('a sequential step costs 6 events', async () => {
-    reset();
-    const events = async (n: number) => {
-      const handle = await h.start('chain', { n });
+    test('ends as not-promoted when the pipeline says so', async () => {
+      reset();
+      const handle = await h.start('plain', { threshold: 0.95 });
       await handle.result();
-      return (await handle.fetchHistory()).events?.length ?? 0;
-    };
-    assert.equal(((await events(20)) - (await events(10))) / 10, 6);
-  });
-});
+      assert.equal((await handle.query<RunStatus>('status')).state, 'not-promoted');
+      assert.deepEqual((await handle.describe()).searchAttributes['AnnealStatus'], ['not-promoted']);
+    });
+
+    test('fails at once on a bad parameter and names it with the allowed values', async () => {
+      reset();
+      const failure = await failureOf(
+        (await h.start('plain', { threshold: 7, table: 'c', extra: 1 })).result(),
+      );
+      assert.equal(failure.type, 'InvalidParameter');
+      assert.match(failure.message, /"threshold" of pipeline "plain" is 7; it must be a number from 0 to 1/);
+      assert.match(failure.message, /one of "a", "b"/);
+      assert.match(failure.message, /no parameter "extra"/);
+    });
+
+    test('fails at once on an unknown pipeline and lists the known ones', async () => {
+      const failure = await failureOf((await h.start('nope')).result());
+      assert.equal(failure.type, 'UnknownPipeline');
+      assert.match(failure.message, /"nope"; it has broken, caught/);
+    });
+
+    test('refuses a step that fits no pool and names the nearest', async () => {
+      const failure = await failureOf((await h.start('unfit')).result());
+      assert.equal(failure.type, 'NoPoolFits');
+      assert.match(failure.message, /nearest is "cpu" \(512Gi of memory asked, 8Gi offered\)/);
+    });
+
+    test('an error in pipeline code fails the run and tells people', async () => {
+      reset();
+      const failure = await failureOf((await h.start('broken')).result());
+      assert.deepEqual(failure, { type: 'PipelineError', message: 'RangeError: off by one' });
+      assert.match(
+        h.notifications.at(-1) ?? '',
+        /broken failed: .* \| PipelineError: RangeError: off by one/,
+      );
+    });
+
+    test('spends the user budget on user failures and the infrastructure budget on lost attempts', async () => {
+      reset();
+      const seen: string[] = [];
+      h.script = (request) => {
+        if (request.step === 'make') return succeeded(request);
+        seen.push(`${request.attempt}`);
+        if (seen.length === 1) return failed(request, 'AttemptLost');
+        if (seen.length <= 3) return failed(request, 'StepFailed');
+        return failed(request, 'StepFailed');
+      };
+      const handle = await h.start('caught');
+      assert.equal(await handle.result(), 'StepFailed');
+      assert.deepEqual(seen, ['1', '2', '3', '4']);
+    });
+
+    test('continues as new in a chain and runs no step twice', async () => {
+      reset({ continueAfterEvents: 40 });
+      const handle = await h.start('chain', { n: 30 });
+      assert.equal(await handle.result(), 30 * 64);
+      assert.equal(h.attempts.length, 30);
+      assert.equal(new Set(h.attempts.map((a) => a.callId)).size, 30);
+      const status = await h.client.workflow.getHandle(handle.workflowId).query<RunStatus>('status');
+      assert.ok(status.continuations >= 3, `continued ${status.continuations} times`);
+      assert.equal(status.counts.succeeded, 30);
+    });
+
+    test('continues as new inside fan-outs, sleeps, races and tasks with the same order of answers', async () => {
+      reset({ continueAfterEvents: 30 });
+      h.script = (request) =>
+        request.parameters['n'] === 7 ? failed(request, 'StepRefused') : succeeded(request);
+      const handle = await h.start('mixed', { n: 24 });
+      const result = (await handle.result()) as {
+        trace: string[];
+        oks: number;
+        dice: number[];
+        started: number;
+      };
+      assert.equal(result.oks, 23);
+      assert.equal(h.attempts.length, 25, 'one attempt a step');
+      assert.equal(result.trace.length, 46);
+      const status = await h.client.workflow.getHandle(handle.workflowId).query<RunStatus>('status');
+      assert.ok(status.continuations >= 1, 'the run continued');
+      assert.equal(result.started, (await first(h, handle.workflowId)).started);
+    });
+
+    test('tells calls with the same input apart', async () => {
+      reset({ continueAfterEvents: 20 });
+      await (await h.start('same', { n: 6 })).result();
+      assert.equal(h.attempts.length, 6);
+      assert.equal(new Set(h.attempts.map((a) => a.callId)).size, 6);
+    });
+
+    test('says so when a re-run takes another way', async () => {
+      reset({ continueAfterEvents: 12 });
+      const failure = await failureOf((await h.start('wandering')).result());
+      assert.equal(failure.type, 'NotRepeatable');
+      assert.match(failure.message, /did not ask for "step:make"/);
+    });
+
+    test('cancel ends the running attempt, runs the clean-up, and starts nothing else', async () => {
+      reset();
+      h.script = async (request, signal) => {
+        if (request.parameters['n'] !== 1) return succeeded(request);
+        return await new Promise<never>((_, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+        );
+      };
+      const handle = await h.start('cleaned');
+      await until(() => h.attempts.length > 0);
+      await handle.cancel();
+      await assert.rejects(handle.result());
+      assert.equal((await handle.describe()).status.name, 'CANCELLED');
+      assert.deepEqual(
+        h.attempts.map((a) => a.parameters['n']),
+        [1, 99],
+      );
+      assert.deepEqual(h.ended, ['make/1']);
+      assert.equal((await handle.query<RunStatus>('status')).state, 'cancelled');
+    });
+
+    test('an approval takes only a decision for what waits, by somebody who may, once', async () => {
+      reset({ continueAfterEvents: 10 });
+      const handle = await h.start('gated');
+      const [open] = await until(async () => {
+        const { approvals } = await handle.query<RunStatus>('status');
+        return approvals.length > 0 ? approvals : undefined;
+      });
+      const decide = async (decision: object) =>
+        await handle.executeUpdate('decide', {
+          args: [{ gate: 'go-live', digest: open?.digest, decision: 'approve', by: 'ana', ...decision }],
+        });
+      await assert.rejects(decide({ digest: 'stale' }), (error: Error) =>
+        /is for digest stale/.test((error.cause as Error).message),
+      );
+      await assert.rejects(decide({ by: 'eve' }), (error: Error) =>
+        /"eve" may not decide/.test((error.cause as Error).message),
+      );
+      await assert.rejects(decide({ decision: 'maybe' }), (error: Error) =>
+        /"approve" or "reject"/.test((error.cause as Error).message),
+      );
+      assert.equal(await decide({}), 'recorded');
+      assert.equal(await handle.result(), 'ana');
+    });
+
+    test('a decision that comes before its gate opens is kept', async () => {
+      reset();
+      const go: { now?: () => void } = {};
+      h.script = async (request) => {
+        await new Promise<void>((resolve) =>
+          request.parameters['n'] === 1 ? (go.now = resolve) : resolve(),
+        );
+        return succeeded(request);
+      };
+      const handle = await h.start('gated');
+      await until(() => h.attempts.length > 0);
+      const digest = (succeeded(h.attempts[0] as never) as { outputs: { data: { digest: string } } }).outputs
+        .data.digest;
+      await handle.signal('decide', { gate: 'go-live', digest, decision: 'approve', by: 'bo' });
+      go.now?.();
+      assert.equal(await handle.result(), 'bo');
+    });
+
+    test('an approval expires, and a rejection fails the run with its reason', async () => {
+      reset();
+      assert.equal(
+        (await failureOf((await h.start('gated', { expires: '1s' })).result())).type,
+        'ApprovalExpired',
+      );
+    });
+
+    test('registers and promotes through the lane, in order, and closes it', async () => {
+      reset();
+      h.laneOperations.length = 0;
+      const handle = await h.start('registers');
+      assert.deepEqual(await handle.result(), { before: '1', version: 7 });
+      assert.deepEqual(h.laneOperations, ['register', 'promote']);
+      await until(
+        async () =>
+          (await h.client.workflow.getHandle('model/churn').describe()).status.name === 'COMPLETED' ||
+          undefined,
+      );
+    });
+
+    test('lets in as many runs of a pipeline as it says, in order, also after one is cancelled', async () => {
+      reset();
+      const release: (() => void)[] = [];
+      h.script = async (request, signal) =>
+        await new Promise((resolve, reject) => {
+          release.push(() => resolve(succeeded(request)));
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+        });
+      const runs = [await h.start('one-at-a-time')];
+      await until(() => release.length === 1 || undefined);
+      for (let i = 0; i < 3; i++) {
+        const run = await h.start('one-at-a-time');
+        await until(async () => (await run.query<RunStatus>('status')).state === 'queued' || undefined);
+        runs.push(run);
+      }
+      assert.equal(h.attempts.length, 1);
+      await runs[1]?.cancel();
+      await assert.rejects(runs[1]?.result() ?? Promise.resolve());
+      release[0]?.();
+      await runs[0]?.result();
+      await until(() => release.length === 2 || undefined);
+      await runs[2]?.cancel();
+      await until(() => release.length === 3 || undefined);
+      release[2]?.();
+      await runs[3]?.result();
+      assert.equal(h.attempts.length, 3);
+      await until(
+        async () =>
+          (await h.client.workflow.getHandle('admission/test/one-at-a-time').describe()).status.name ===
+            'COMPLETED' || undefined,
+      );
+    });
+
+    test('runs sub-pipelines as runs of their own', async () => {
+      reset();
+      assert.deepEqual(await (await h.start('parent')).result(), [true, true]);
+      assert.equal(h.attempts.length, 4);
+    });
+
+    test('a sequential step costs 6 events', async () => {
+      reset();
+      const events = async (n: number) => {
+        const handle = await h.start('chain', { n });
+        await handle.result();
+        return (await handle.fetchHistory()).events?.length ?? 0;
+      };
+      assert.equal(((await events(20)) - (await events(10))) / 10, 6);
+    });
+  },
+);
 
 async function first(h: Harness, workflowId: string): Promise<{ started: number }> {
   const result = (await h.client.workflow.getHandle(workflowId).result()) as { started: number };

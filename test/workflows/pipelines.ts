@@ -20,17 +20,48 @@ import {
   model,
 } from '../../src/pipeline/index.js';
 
-const make = defineStep({ name: 'make', inputs: { n: integer({ default: 0 }) }, outputs: { data: dataset() }, command: ({ inputs, outputs }) => ['make', inputs.n, `--out=${outputs.data.path}`] });
-const use = defineStep({ name: 'use', inputs: { data: dataset() }, outputs: { score: metrics({ f1: 'number' }) }, command: ({ inputs }) => ['use', inputs.data.path], retry: { attempts: 3, delay: '1s' } });
-const train = defineStep({ name: 'train', inputs: { data: dataset() }, outputs: { model: model(), score: metrics({ f1: 'number' }) }, command: ({ outputs }) => ['train', outputs.model.path] });
-const big = defineStep({ name: 'big', inputs: {}, outputs: {}, command: () => ['true'], resources: { memory: '512Gi' } });
+const make = defineStep({
+  name: 'make',
+  inputs: { n: integer({ default: 0 }) },
+  outputs: { data: dataset() },
+  command: ({ inputs, outputs }) => ['make', inputs.n, `--out=${outputs.data.path}`],
+});
+const use = defineStep({
+  name: 'use',
+  inputs: { data: dataset() },
+  outputs: { score: metrics({ f1: 'number' }) },
+  command: ({ inputs }) => ['use', inputs.data.path],
+  retry: { attempts: 3, delay: '1s' },
+});
+const train = defineStep({
+  name: 'train',
+  inputs: { data: dataset() },
+  outputs: { model: model(), score: metrics({ f1: 'number' }) },
+  command: ({ outputs }) => ['train', outputs.model.path],
+});
+const big = defineStep({
+  name: 'big',
+  inputs: {},
+  outputs: {},
+  command: () => ['true'],
+  resources: { memory: '512Gi' },
+});
 const echo = defineTask<(input: { readonly n: number }) => { readonly n: number }>('echo');
 
-const plain = definePipeline({ name: 'plain', params: { threshold: number({ default: 0.5, min: 0, max: 1 }), table: string({ oneOf: ['a', 'b'], default: 'a' }) } }, async ({ threshold }) => {
-  const { data } = await make({ n: 1 });
-  const { score } = await use({ data });
-  return { promoted: score.values.f1 >= threshold, f1: score.values.f1 };
-});
+const plain = definePipeline(
+  {
+    name: 'plain',
+    params: {
+      threshold: number({ default: 0.5, min: 0, max: 1 }),
+      table: string({ oneOf: ['a', 'b'], default: 'a' }),
+    },
+  },
+  async ({ threshold }) => {
+    const { data } = await make({ n: 1 });
+    const { score } = await use({ data });
+    return { promoted: score.values.f1 >= threshold, f1: score.values.f1 };
+  },
+);
 
 const unfit = definePipeline({ name: 'unfit' }, async () => {
   await big({});
@@ -59,7 +90,14 @@ const mixed = definePipeline({ name: 'mixed', params: { n: integer({ default: 12
   );
   const winner = await Promise.race([make({ n: 100 }).then(() => 'step'), sleep('20ms').then(() => 'sleep')]);
   const dice = [random(), random()];
-  return { trace, winner, dice, started, elapsed: now().getTime() >= started, oks: fan.filter((item) => item.ok).length };
+  return {
+    trace,
+    winner,
+    dice,
+    started,
+    elapsed: now().getTime() >= started,
+    oks: fan.filter((item) => item.ok).length,
+  };
 });
 
 const chain = definePipeline({ name: 'chain', params: { n: integer({ default: 10 }) } }, async ({ n }) => {
@@ -91,12 +129,15 @@ const cleaned = definePipeline({ name: 'cleaned' }, async () => {
   }
 });
 
-const gated = definePipeline({ name: 'gated', params: { expires: string({ default: '1h' }) } }, async ({ expires }) => {
-  const { data } = await make({ n: 1 });
-  const { by } = await approval('go-live', { subject: data, approvers: ['ana', 'bo'], expires });
-  await make({ n: 2 });
-  return by;
-});
+const gated = definePipeline(
+  { name: 'gated', params: { expires: string({ default: '1h' }) } },
+  async ({ expires }) => {
+    const { data } = await make({ n: 1 });
+    const { by } = await approval('go-live', { subject: data, approvers: ['ana', 'bo'], expires });
+    await make({ n: 2 });
+    return by;
+  },
+);
 
 const registers = definePipeline({ name: 'registers' }, async () => {
   const { data } = await make({});
@@ -119,4 +160,22 @@ const wandering = definePipeline({ name: 'wandering' }, async () => {
   await make({ n: Math.floor(Date.now() / 1) % 2_000_000_000 });
 });
 
-export default createDispatcher({ plain, unfit, broken, mixed, chain, same, caught, cleaned, gated, registers, parent, wandering });
+const oneAtATime = definePipeline({ name: 'one-at-a-time', maxActiveRuns: 1 }, async () => {
+  await make({});
+});
+
+export default createDispatcher({
+  oneAtATime,
+  plain,
+  unfit,
+  broken,
+  mixed,
+  chain,
+  same,
+  caught,
+  cleaned,
+  gated,
+  registers,
+  parent,
+  wandering,
+});

@@ -9,10 +9,24 @@ export const churnTraining = definePipeline(
     name: 'churn-training',
     description: 'Nightly churn model of a telecom company: train, judge, register, promote',
     params: {
-      table: string({ oneOf: ['mlc_churn', 'wa_churn'], default: 'mlc_churn', description: 'customers to learn from' }),
-      threshold: number({ min: 0, max: 1, default: 0.85, description: 'weighted F1 on held-out customers that a model needs' }),
+      table: string({
+        oneOf: ['mlc_churn', 'wa_churn'],
+        default: 'mlc_churn',
+        description: 'customers to learn from',
+      }),
+      threshold: number({
+        min: 0,
+        max: 1,
+        default: 0.85,
+        description: 'weighted F1 on held-out customers that a model needs',
+      }),
       approve: boolean({ default: false, description: 'ask a person before the model goes live' }),
-      secondsPerTree: number({ min: 0, max: 10, default: 0, description: 'slows training down, to watch it or to kill it' }),
+      secondsPerTree: number({
+        min: 0,
+        max: 10,
+        default: 0,
+        description: 'slows training down, to watch it or to kill it',
+      }),
     },
     owner: 'ml-platform',
     tags: ['churn', 'nightly'],
@@ -31,7 +45,11 @@ export const churnTraining = definePipeline(
       const current = await champion(MODEL);
       const stays = current ? `champion stays v${current.version}` : 'there is no champion yet';
       const reason = `F1 ${f1.toFixed(3)} < ${threshold}; ${stays}`;
-      await notify({ to: ALERTS, subject: `churn-training: ${reason}`, text: sideBySide(metrics.values, current?.metrics ?? {}) });
+      await notify({
+        to: ALERTS,
+        subject: `churn-training: ${reason}`,
+        text: sideBySide(metrics.values, current?.metrics ?? {}),
+      });
       return { promoted: false, reason, f1, champion: current?.version ?? null };
     }
 
@@ -42,7 +60,13 @@ export const churnTraining = definePipeline(
 );
 
 /** Challenger and champion, metric by metric. */
-function sideBySide(challenger: { readonly [name: string]: number }, current: { readonly [name: string]: number }): string {
-  const rows = Object.entries(challenger).map(([name, value]) => `${name.padEnd(10)} ${value.toFixed(4).padStart(10)} ${current[name]?.toFixed(4).padStart(10) ?? '         -'}`);
+function sideBySide(
+  challenger: { readonly [name: string]: number },
+  current: { readonly [name: string]: number },
+): string {
+  const rows = Object.entries(challenger).map(
+    ([name, value]) =>
+      `${name.padEnd(10)} ${value.toFixed(4).padStart(10)} ${current[name]?.toFixed(4).padStart(10) ?? '         -'}`,
+  );
   return ['metric     challenger   champion', ...rows].join('\n');
 }

@@ -10,7 +10,14 @@ export const ingest = defineStep({
   python,
   inputs: { table: string({ oneOf: ['mlc_churn', 'wa_churn'] }) },
   outputs: { data: dataset() },
-  command: ({ inputs, outputs }) => ['python', 'ingest.py', '--table', inputs.table, '--output', outputs.data.path],
+  command: ({ inputs, outputs }) => [
+    'python',
+    'ingest.py',
+    '--table',
+    inputs.table,
+    '--output',
+    outputs.data.path,
+  ],
 });
 
 export const validateData = defineStep({
@@ -19,7 +26,18 @@ export const validateData = defineStep({
   python,
   inputs: { data: dataset() },
   outputs: { data: dataset(), report: report() },
-  command: ({ inputs, outputs }) => ['python', 'validate_data.py', '--data', inputs.data.path, '--schema', 'schema.yaml', '--report', outputs.report.path, '--output', outputs.data.path],
+  command: ({ inputs, outputs }) => [
+    'python',
+    'validate_data.py',
+    '--data',
+    inputs.data.path,
+    '--schema',
+    'schema.yaml',
+    '--report',
+    outputs.report.path,
+    '--output',
+    outputs.data.path,
+  ],
 });
 
 export const computeFeatures = defineStep({
@@ -28,7 +46,16 @@ export const computeFeatures = defineStep({
   python,
   inputs: { data: dataset() },
   outputs: { train: dataset(), test: dataset() },
-  command: ({ inputs, outputs }) => ['python', 'features.py', '--data', inputs.data.path, '--output-train', outputs.train.path, '--output-test', outputs.test.path],
+  command: ({ inputs, outputs }) => [
+    'python',
+    'features.py',
+    '--data',
+    inputs.data.path,
+    '--output-train',
+    outputs.train.path,
+    '--output-test',
+    outputs.test.path,
+  ],
   cache: { ttl: '12h' },
 });
 
@@ -36,7 +63,12 @@ export const trainModel = defineStep({
   name: 'train-model',
   code: code('train.py'),
   python,
-  inputs: { train: dataset(), trees: integer({ default: 200, min: 20, max: 2000 }), depth: integer({ default: 3, min: 1, max: 10 }), secondsPerTree: number({ default: 0, min: 0, max: 10 }) },
+  inputs: {
+    train: dataset(),
+    trees: integer({ default: 200, min: 20, max: 2000 }),
+    depth: integer({ default: 3, min: 1, max: 10 }),
+    secondsPerTree: number({ default: 0, min: 0, max: 10 }),
+  },
   outputs: { model: model(), metrics: metrics({ train_loss: 'number' }) },
   command: ({ inputs, outputs }) => [
     'python',
@@ -56,5 +88,16 @@ export const evaluateModel = defineStep({
   python,
   inputs: { model: model(), test: dataset() },
   outputs: { metrics: metrics({ f1: 'number', accuracy: 'number', auc: 'number' }), report: report() },
-  command: ({ inputs, outputs }) => ['python', 'evaluate.py', '--model', inputs.model.path, '--test', inputs.test.path, '--metrics', outputs.metrics.path, '--report', outputs.report.path],
+  command: ({ inputs, outputs }) => [
+    'python',
+    'evaluate.py',
+    '--model',
+    inputs.model.path,
+    '--test',
+    inputs.test.path,
+    '--metrics',
+    outputs.metrics.path,
+    '--report',
+    outputs.report.path,
+  ],
 });

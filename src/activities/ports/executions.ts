@@ -1,5 +1,7 @@
-/** What an activity may ask about the workflow execution that it works for. */
+/** What an activity may ask about workflow executions. */
 export interface Executions {
-  /** Whether the execution is closed; `undefined` when the server gives no answer. */
+  /** Whether one execution is closed; `undefined` when the server gives no answer. */
   isClosed(execution: { readonly workflowId: string; readonly runId: string }): Promise<boolean | undefined>;
+  /** Whether the newest execution of a chain (continue-as-new, reset) is closed or gone. */
+  isChainClosed(chain: { readonly workflowId: string; readonly executionId: string }): Promise<boolean>;
 }
