@@ -1,0 +1,25 @@
+import { proxyActivities } from '@temporalio/workflow';
+import type { BaselineActivities } from './baseline-activities.js';
+
+// T0: what somebody writes by hand with Temporal alone. The activities are on a queue of their own, as a pool's are.
+const { ingest, work } = proxyActivities<BaselineActivities>({
+  taskQueue: 'baseline/work',
+  startToCloseTimeout: '30d',
+  heartbeatTimeout: '10s',
+});
+
+/** Activities in sequence, each working on what the one before it made. */
+export async function baselineChain(steps: number): Promise<string> {
+  let data = await ingest(0);
+  for (let item = 1; item < steps; item++) data = await work({ item, data });
+  return data.digest;
+}
+
+/** One activity, then the others all at once. */
+export async function baselineFanOut(steps: number): Promise<number> {
+  const data = await ingest(0);
+  const made = await Promise.all(
+    Array.from({ length: steps }, async (_, item) => await work({ item, data })),
+  );
+  return made.length;
+}
