@@ -41,7 +41,9 @@ export async function bundleWorkflows(options: {
     entry: workflowEntry(pipelines),
   });
   if (!modules.ok) throw buildFailure(modules.problems);
-  const workflowsPath = path.join(workDir, 'pipelines.cjs');
+  const workflowsPath = path.join(workDir, 'pipelines.js');
+  // The project around may say "type": "module"; what esbuild made is CommonJS.
+  await writeFile(path.join(workDir, 'package.json'), '{ "type": "commonjs" }');
   await writeFile(workflowsPath, modules.code);
   const bundle = await bundleForSandbox(workflowsPath, options);
   const code = bundle.slice(0, bundle.lastIndexOf('//# sourceMappingURL='));
