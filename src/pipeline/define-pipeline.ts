@@ -1,7 +1,7 @@
 import type { Json } from '../core/json.js';
 import type { ParameterSchema } from '../core/schema.js';
 import { checkName } from './define-step.js';
-import { registeredDefinitions } from './registry.js';
+import { registeredDefinitions, rememberPipeline } from './registry.js';
 import { currentRuntime } from './runtime.js';
 import type { AnyParameter, ArgumentsOf, ValuesOf } from './slots.js';
 
@@ -77,7 +77,9 @@ export function definePipeline<
       options.name,
       given as { readonly [name: string]: Json },
     )) as R;
-  return Object.assign(call, { pipelineName: options.name, definition, run });
+  const pipeline = Object.assign(call, { pipelineName: options.name, definition, run });
+  rememberPipeline(options.name, pipeline);
+  return pipeline;
 }
 
 /** Whether a module's export is a pipeline. */

@@ -15,3 +15,15 @@ const registered: RegisteredDefinitions = { pipelines: [], steps: [], tasks: [] 
 export function registeredDefinitions(): RegisteredDefinitions {
   return registered;
 }
+
+const pipelines = new Map<string, unknown>();
+
+/** Keeps a pipeline for {@link findPipeline}; the last of a name wins. */
+export function rememberPipeline(name: string, pipeline: unknown): void {
+  pipelines.set(name, pipeline);
+}
+
+/** The pipeline of a name, of the modules loaded so far. For the testing kit: real sub-pipelines are started by name. */
+export function findPipeline(name: string): unknown {
+  return pipelines.get(name);
+}
