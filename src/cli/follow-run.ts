@@ -12,6 +12,8 @@ export interface FollowOptions {
   readonly terminal: Terminal;
   readonly nowMs: () => number;
   readonly signal: AbortSignal;
+  /** `false`: whoever follows sees to the worker itself. */
+  readonly notices?: boolean;
   /** Gets the means to write a line above the tree. */
   readonly onTree?: (say: (text: string) => void) => void;
 }
@@ -27,7 +29,12 @@ export async function followRun(runId: string, options: FollowOptions): Promise<
     for await (const report of client.watch(runId, { signal })) {
       last = report;
       // A worker that is only just starting is no news.
-      if (report.notice !== undefined && report.notice !== notice && report.calls.length > 0)
+      if (
+        options.notices !== false &&
+        report.notice !== undefined &&
+        report.notice !== notice &&
+        report.calls.length > 0
+      )
         tree.say(report.notice);
       ({ notice } = report);
       tree.update(report);

@@ -4,7 +4,7 @@ import { STATUS_QUERY, type RunStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
 import { isStuck, readRunState } from './run-state.js';
 import { rebuildStatus } from './rebuild-status.js';
-import { callTemporal, classifyTemporalError } from './temporal-errors.js';
+import { callTemporal } from './temporal-errors.js';
 
 /** A run's status, and what stands in the way of a better one. */
 export interface RunReport extends RunStatus {
@@ -68,8 +68,8 @@ async function askLiveRun(deps: ClientDeps, { description, known }: LiveRun): Pr
     return await temporal.withDeadline(clock.nowMs() + QUERY_TIMEOUT_MS, () =>
       handle.query<RunStatus>(STATUS_QUERY),
     );
-  } catch (error) {
-    if (classifyTemporalError(error) === 'cancelled') throw error;
+  } catch {
+    // No worker, one that is just being started, or one that throws: whatever the reason, history has an answer.
     const rebuilt = await rebuildStatus(deps, known).catch(() => known);
     return { ...rebuilt, notice: noticeOf(deps, description) };
   }

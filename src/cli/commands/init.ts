@@ -26,6 +26,9 @@ export const init: Command = async (context, [given = ''], { from }) => {
       `Made ${shown} with ${Object.keys(files).join(', ')}.`,
       'Next:',
       `  cd ${shown}`,
+      ...('requirements.in' in files
+        ? ['  uv pip compile --generate-hashes requirements.in -o requirements.txt']
+        : []),
       '  npx anneal up',
       '  npx anneal run training --wait',
     ].join('\n'),

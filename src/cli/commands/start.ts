@@ -48,7 +48,7 @@ async function runAndServe(started: Started): Promise<number> {
   try {
     const onTree = (sayAbove: (text: string) => void) => (say = sayAbove);
     const report = await Promise.race([
-      followRun(runId, { client, terminal, nowMs, signal, onTree }),
+      followRun(runId, { client, terminal, nowMs, signal, onTree, notices: false }),
       keeper.failed,
     ]);
     say = (text) => terminal.line(text);

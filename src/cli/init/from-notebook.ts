@@ -59,6 +59,7 @@ function readAssignment(line: string): NotebookParameter[] {
 
 function pipelineCode(file: string, parameters: readonly NotebookParameter[]): string {
   const step = stepNameOf(file);
+  const call = `${identifierOf(step)}Step`;
   const imports = new Set(['definePipeline', 'defineStep', 'report', ...parameters.map(({ type }) => type)]);
   const schemas = parameters.map((one) => `${one.name}: ${schemaCode(one)}`).join(', ');
   const names = parameters.map(({ name }) => name).join(', ');
@@ -69,7 +70,7 @@ function pipelineCode(file: string, parameters: readonly NotebookParameter[]): s
   );
   return `import { ${[...imports].sort().join(', ')} } from 'anneal';
 
-export const ${identifierOf(step)} = defineStep({
+export const ${call} = defineStep({
   name: '${step}',
   code: ${JSON.stringify(`steps/${file}`)},
   // papermill and what the notebook imports, pinned: uv pip compile --generate-hashes requirements.in -o requirements.txt
@@ -88,7 +89,7 @@ ${flags.join('\n')}
 export const training = definePipeline(
   { name: 'training', params: { ${schemas} } },
   async ({ ${names} }) => {
-    await ${identifierOf(step)}({ ${names} });
+    await ${call}({ ${names} });
   },
 );
 `;

@@ -73,13 +73,20 @@ async function readArguments(source: string): Promise<readonly FoundArgument[]> 
 function isOutputPath({ flag, action }: FoundArgument): boolean {
   return (
     action === null &&
-    /^--?(out|output|save|model|metrics|report|checkpoint|result|artifact|predictions)([-_]?(dir|path|file|to|out|output))?$/i.test(
+    /^--?(out|output|save|model|metrics|report|result|artifact|predictions)([-_]?(dir|path|file|to|out|output))?$/i.test(
       flag,
     )
   );
 }
 
-function toParameter({ flag, type, default: value, choices, action }: FoundArgument): FoundParameter {
+function toParameter({
+  flag,
+  type,
+  default: value,
+  choices,
+  action,
+  required,
+}: FoundArgument): FoundParameter {
   const name = identifierOf(flag);
   if (action === 'store_true' || action === 'store_false')
     return { name, flag, type: 'boolean', default: false };
@@ -100,12 +107,10 @@ function toParameter({ flag, type, default: value, choices, action }: FoundArgum
       ...(typeof value === 'number' ? { default: value } : {}),
     };
   }
-  return {
-    name,
-    flag,
-    type: 'string',
-    ...(typeof value === 'string' || typeof value === 'number' ? { default: String(value) } : {}),
-  };
+  if (typeof value === 'string' || typeof value === 'number')
+    return { name, flag, type: 'string', default: String(value) };
+  // Left out of the command while it is empty: the script's own default counts.
+  return { name, flag, type: 'string', ...(required || !flag.startsWith('-') ? {} : { default: '' }) };
 }
 
 interface ScriptPipeline {
@@ -116,6 +121,7 @@ interface ScriptPipeline {
 
 function pipelineCode({ file, outputs, parameters }: ScriptPipeline): string {
   const step = stepNameOf(file);
+  const call = `${identifierOf(step)}Step`;
   const slots = outputs.map(({ flag }) => ({ flag, name: identifierOf(flag), slot: slotOf(flag) }));
   const schemas = parameters.map((one) => `    ${one.name}: ${schemaCode(one)},`);
   const flags = parameters.map((one) => `    ${flagCode(one)},`);
@@ -129,7 +135,7 @@ function pipelineCode({ file, outputs, parameters }: ScriptPipeline): string {
   const names = parameters.map(({ name }) => name).join(', ');
   return `import { ${[...imports].sort().join(', ')} } from 'anneal';
 
-export const ${identifierOf(step)} = defineStep({
+export const ${call} = defineStep({
   name: '${step}',
   code: ${JSON.stringify(`steps/${file}`)},
   // Packages: put a pinned, hashed lock beside the step (uv pip compile --generate-hashes) and name it:
@@ -153,7 +159,7 @@ ${schemas.map((line) => `  ${line}`).join('\n')}
     },
   },
   async ({ ${names} }) => {
-    await ${identifierOf(step)}({ ${names} });
+    await ${call}({ ${names} });
   },
 );
 `.replace(/\n\n+( {2,}[\]}])/g, '\n$1');
@@ -165,10 +171,10 @@ function slotOf(flag: string): string {
   return /report/i.test(flag) ? 'report()' : 'artifact()';
 }
 
-function flagCode({ flag = '', name, type }: FoundParameter): string {
-  return type === 'boolean'
-    ? `...(inputs.${name} ? [${JSON.stringify(flag)}] : [])`
-    : argumentCode(flag, `inputs.${name}`);
+function flagCode({ flag = '', name, type, default: value }: FoundParameter): string {
+  if (type === 'boolean') return `...(inputs.${name} ? [${JSON.stringify(flag)}] : [])`;
+  const code = argumentCode(flag, `inputs.${name}`);
+  return value === '' ? `...(inputs.${name} === '' ? [] : [${code}])` : code;
 }
 
 function argumentCode(flag: string, value: string): string {
