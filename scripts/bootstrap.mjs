@@ -174,11 +174,13 @@ async function compile(build) {
   const startedAt = performance.now();
   say('Build: compiling');
   const stamp = buildStamp();
-  const { code, output } = await capture(process.execPath, [
+  const compiled = await capture(process.execPath, [
     'node_modules/typescript/bin/tsc',
     '-b',
     'tsconfig.build.json',
   ]);
+  const { code, output } =
+    compiled.code === 0 ? await capture(process.execPath, ['scripts/bundle-system.mjs']) : compiled;
   if (code !== 0) {
     const message = `The build failed (exit code ${code}):\n${lastLines(output, 40)}`;
     if (build !== 'try') throw new SetupFailure(message);

@@ -45,6 +45,7 @@ export async function startRun(
       workflowId: runId,
       taskQueue: pipelinesTaskQueue(deps.project),
       args: [parameters],
+      staticSummary: pipeline,
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
       workflowIdConflictPolicy: 'FAIL',
       ...(options.cache === false ? { memo: { [NO_CACHE_MEMO]: true } } : {}),

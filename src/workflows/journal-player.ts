@@ -2,8 +2,11 @@ import { digestOfText } from '../core/digest.js';
 import { canonicalJson } from '../core/json.js';
 import type { CallKey, CallKind, Journal, JournalEntry, PendingCall } from '../core/journal.js';
 
-/** Microtask turns between two deliveries: enough for the code that awaited one answer to react before the next one arrives. */
-const TURNS_BETWEEN_DELIVERIES = 24;
+/** Microtask turns before a delivery where nobody can say that the code has come to rest: enough for code that awaits in a few nested functions. */
+const TURNS_BEFORE_DELIVERY = 24;
+
+/** Resolves when everything that could move by itself has moved: the code waits for answers alone. */
+export type AtRest = () => Promise<void>;
 
 interface Delivery {
   readonly key: CallKey;
@@ -28,14 +31,19 @@ export class JournalPlayer {
   private readonly recordedCount: number;
   private pumping = false;
   private readonly onSettled: () => boolean;
+  private readonly atRest: AtRest;
 
-  /** @param onSettled asked before each live delivery; `true` holds it back for good, because the run continues as new. */
-  constructor(journal: Journal, onSettled: () => boolean) {
+  /**
+   * @param onSettled asked before each live delivery; `true` holds it back for good, because the run continues as new.
+   * @param atRest waited for before each delivery, so that all code reacts to one answer before the next one arrives.
+   */
+  constructor(journal: Journal, onSettled: () => boolean, atRest: AtRest = afterSomeTurns) {
     this.entries = [...journal.entries];
     this.recordedCount = journal.entries.length;
     this.recorded = new Map(journal.entries.map((entry, i) => [entry.k, i]));
     this.pendingBefore = journal.pending;
     this.onSettled = onSettled;
+    this.atRest = atRest;
   }
 
   /** The key of a new call; deterministic, since the pipeline function asks in the same order on every run. */
@@ -114,21 +122,25 @@ export class JournalPlayer {
   }
 
   private pump(): void {
-    if (this.pumping) return;
+    if (this.pumping || !this.hasNext()) return;
     this.pumping = true;
     void this.deliverInTurn();
   }
 
   private async deliverInTurn(): Promise<void> {
-    for (;;) {
+    while (this.hasNext()) {
+      await this.atRest();
       const deliver = this.nextDelivery();
-      if (!deliver) {
-        this.pumping = false;
-        return;
-      }
+      if (!deliver) break;
       deliver();
-      for (let turn = 0; turn < TURNS_BETWEEN_DELIVERIES; turn++) await Promise.resolve();
     }
+    this.pumping = false;
+  }
+
+  private hasNext(): boolean {
+    if (this.isLive()) return this.heldCalls.length > 0 || this.queue.length > 0;
+    const next = this.entries[this.delivered];
+    return next !== undefined && this.asked.has(next.k);
   }
 
   private nextDelivery(): (() => void) | undefined {
@@ -143,4 +155,8 @@ export class JournalPlayer {
     if (this.queue.length === 0 || this.onSettled()) return undefined;
     return this.queue.shift()?.deliver;
   }
+}
+
+async function afterSomeTurns(): Promise<void> {
+  for (let turn = 0; turn < TURNS_BEFORE_DELIVERY; turn++) await Promise.resolve();
 }

@@ -4,6 +4,7 @@ import { digestOfText } from '../core/digest.js';
 import type { CallKey, CallKind, JournalEntry, PendingCall } from '../core/journal.js';
 import { mustContinue, wantsToContinue, type Continuation } from './continuation.js';
 import { fromJournalFailure, toJournalFailure } from './failures.js';
+import { createAtRest } from './at-rest.js';
 import { JournalPlayer } from './journal-player.js';
 import type { RunView } from './run-state.js';
 
@@ -47,8 +48,10 @@ export class RunContext {
     this.continuing = new Promise((resolve) => {
       this.resolveContinuing = resolve;
     });
-    this.player = new JournalPlayer(continuation?.journal ?? { version: 1, entries: [], pending: {} }, () =>
-      this.continueIfQuiet(wantsToContinue(snapshot)),
+    this.player = new JournalPlayer(
+      continuation?.journal ?? { version: 1, entries: [], pending: {} },
+      () => this.continueIfQuiet(wantsToContinue(snapshot)),
+      createAtRest(),
     );
   }
 

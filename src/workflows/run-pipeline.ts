@@ -19,6 +19,7 @@ import type { LaneAnswer } from '../core/registry.js';
 import { LANE_ANSWER } from '../core/registry.js';
 import {
   DECIDE_APPROVAL,
+  NO_CACHE_MEMO,
   STATUS_QUERY,
   systemTaskQueue,
   type ApprovalDecision,
@@ -105,7 +106,8 @@ async function takeSnapshot(pipeline: string): Promise<RunSnapshot> {
     startToCloseTimeout: '10s',
     summary: 'pools and code of this run',
   });
-  return await local.snapshotRun({ pipeline });
+  const snapshot = await local.snapshotRun({ pipeline });
+  return workflowInfo().memo?.[NO_CACHE_MEMO] === true ? { ...snapshot, noCache: true } : snapshot;
 }
 
 async function openTracking(

@@ -12,19 +12,28 @@ export const worker: Command = async (context, _args, { pools }) => {
       'ServerUnreachable',
       'There is no Temporal server to work for. Start one with "anneal up", or set TEMPORAL_ADDRESS.',
     );
-  const [{ runProjectWorkers }, { loadTemporalEndpoint }, { announceWorkerReady }, { createLogger }] =
-    await Promise.all([
-      import('../../workers/project-workers.js'),
-      import('../../workers/temporal-endpoint.js'),
-      import('../../local/worker-process.js'),
-      import('../../telemetry/create-logger.js'),
-    ]);
+  const [
+    { runProjectWorkers },
+    { installTemporalLogger },
+    { loadTemporalEndpoint },
+    { announceWorkerReady },
+    { createLogger },
+  ] = await Promise.all([
+    import('../../workers/project-workers.js'),
+    import('../../workers/temporal-logger.js'),
+    import('../../workers/temporal-endpoint.js'),
+    import('../../local/worker-process.js'),
+    import('../../telemetry/create-logger.js'),
+  ]);
   const logger = createLogger({
     destination: process.stdout,
     pretty: context.terminal.interactive,
     level: context.env['LOG_LEVEL'] ?? 'info',
     fields: { project: config.project },
   });
+  installTemporalLogger((level, message, fields) =>
+    logger[level === 'ERROR' ? 'error' : 'warn'](fields, message),
+  );
   const { client } = await project.temporal();
   const chosen = pools
     ?.split(',')
