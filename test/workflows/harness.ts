@@ -7,6 +7,7 @@ import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } 
 import { Client, Connection } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import type {
+  ChampionInfo,
   PipelineActivities,
   PoolActivities,
   RunSnapshot,
@@ -14,7 +15,8 @@ import type {
 } from '../../src/core/activities.js';
 import type { ArtifactRef } from '../../src/core/artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
-import type { LaneRequest } from '../../src/core/registry.js';
+import type { LaneRequest, LaneResult } from '../../src/core/registry.js';
+import type { Json } from '../../src/core/json.js';
 import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId } from '../../src/core/registry.js';
 import { pipelinesTaskQueue, systemTaskQueue } from '../../src/core/run.js';
 
@@ -35,6 +37,9 @@ export interface Harness {
   readonly laneOperations: string[];
   readonly closed: string[];
   script: AttemptScript;
+  task: (name: string, input: Json) => Json | Promise<Json>;
+  lane: (request: Pick<LaneRequest, 'modelName' | 'operation'>) => LaneResult;
+  champion: (modelName: string, alias: string) => ChampionInfo | null;
   snapshot: Partial<RunSnapshot>;
   start(
     pipeline: string,
@@ -94,7 +99,10 @@ export function failed(
 }
 
 /** A dev server and workers with scripted attempts: the real workflows, everything around them under the test's control. */
-export async function startHarness(temporalCli: string): Promise<Harness> {
+export async function startHarness(
+  temporalCli: string,
+  options: { readonly workflowsPath?: string; readonly bundle?: { readonly code: string } } = {},
+): Promise<Harness> {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   const env = await TestWorkflowEnvironment.createLocal({
     server: {
@@ -110,10 +118,9 @@ export async function startHarness(temporalCli: string): Promise<Harness> {
   const client = new Client({ connection: await Connection.connect({ address: env.address }) });
   const state = createState(client);
   const root = path.resolve(fileURLToPath(new URL('../..', import.meta.url)));
-  const pipelines = await bundleWorkflowCode({
-    workflowsPath: path.join(root, 'test/workflows/pipelines.ts'),
-    logger: new DefaultLogger('ERROR'),
-  });
+  const workflowsPath = options.workflowsPath ?? path.join(root, 'test/workflows/pipelines.ts');
+  const pipelines =
+    options.bundle ?? (await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') }));
   const system = await bundleWorkflowCode({
     workflowsPath: path.join(root, 'src/workflows/system.ts'),
     logger: new DefaultLogger('ERROR'),
@@ -166,6 +173,13 @@ function createState(client: Client) {
     ended: [] as string[],
     notifications: [] as string[],
     laneOperations: [] as string[],
+    task: ((_name, input) => input) as Harness['task'],
+    lane: ((request) => {
+      if (request.operation.kind === 'promote' && request.operation.alias === 'refused')
+        throw ApplicationFailure.nonRetryable('MLflow refuses', 'TrackingRefused');
+      return { version: '7' };
+    }) as Harness['lane'],
+    champion: (() => ({ version: '1', metrics: { f1: 0.9 } })) as Harness['champion'],
     closed: [] as string[],
     script: ((request) => succeeded(request)) as AttemptScript,
     snapshot: {} as Partial<RunSnapshot>,
@@ -196,7 +210,7 @@ function pipelineActivities(state: State): PipelineActivities {
         tracked: true,
         ...state.snapshot,
       }),
-    runTask: ({ input }) => Promise.resolve(input),
+    runTask: async ({ task, input }) => await state.task(task, input),
     lookUpCache: () => Promise.resolve(null),
   };
 }
@@ -250,12 +264,10 @@ function systemActivities(state: State): SystemActivities {
       });
     },
     findClosedRuns: () => Promise.resolve([]),
-    runLaneOperation: ({ operation }) => {
+    runLaneOperation: async ({ modelName, operation }) => {
       state.laneOperations.push(operation.kind);
-      if (operation.kind === 'promote' && operation.alias === 'refused')
-        throw ApplicationFailure.nonRetryable('MLflow refuses', 'TrackingRefused');
-      return Promise.resolve({ version: '7' });
+      return await Promise.resolve(state.lane({ modelName, operation }));
     },
-    readChampion: () => Promise.resolve({ version: '1', metrics: { f1: 0.9 } }),
+    readChampion: async ({ modelName, alias }) => await Promise.resolve(state.champion(modelName, alias)),
   };
 }
