@@ -26,6 +26,8 @@ export interface PoolActivityDeps {
 }
 
 const HEARTBEAT_MS = 2_000;
+/** A heartbeat is a call of the server: an attempt that is over sooner than this makes none. */
+const FIRST_HEARTBEAT_MS = 250;
 
 /** The activities of a pool's workers. */
 export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
@@ -52,7 +54,7 @@ async function executeAttempt(
   const name = nameOf(context, request);
   let progress: AttemptProgress = { phase: 'queued', sinceMs: deps.clock.nowMs(), adopted: false };
   const beat = () => context.heartbeat({ attempt: name, ...progress });
-  beat();
+  const first = setTimeout(beat, FIRST_HEARTBEAT_MS);
   const timer = setInterval(beat, HEARTBEAT_MS);
   const startedAtMs = deps.clock.nowMs();
   try {
@@ -69,6 +71,7 @@ async function executeAttempt(
     if (context.signal.aborted) throw error;
     return outcomeOfError(error, { request, name, startedAtMs, endedAtMs: deps.clock.nowMs() });
   } finally {
+    clearTimeout(first);
     clearInterval(timer);
   }
 }
