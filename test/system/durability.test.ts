@@ -77,7 +77,10 @@ describe('a run on the real servers', () => {
     await until('the worker was stopped long enough', () => performance.now() - stoppedAt > STOPPED_MS);
     stopped.kill('SIGCONT');
 
-    await until('the worker has learned that it lost its attempts', () => lostAttempts(stopped.output()) >= 2);
+    await until(
+      'the worker has learned that it lost its attempts',
+      () => lostAttempts(stopped.output()) >= 2,
+    );
     assert.ok(!stopped.hasExited());
     assert.ok(await isAlive(trainers[0]?.pid ?? 0), 'the training is not ended by the worker that woke up');
     await running.finish();
@@ -133,20 +136,25 @@ describe('a run on the real servers', () => {
     await assertWhole(run, { trainings: 1 });
   });
 
-  test('registers one version when MLflow is away while it trains and registers', async () => {
+  test('registers one version when MLflow is killed while it trains, and again while it registers', async () => {
     await world.startWorker();
     const run = await world.startRun();
     await run.training();
     await world.killServer('mlflow');
     await assert.rejects(world.countVersions(run.modelName), 'MLflow is away');
     await run.finish();
-    await until('the run waits to register', async () => {
+    await until('the training ends without MLflow', async () =>
+      (await run.ledger()).some((entry) => entry.event === 'end' && entry.step === 'train'),
+    );
+    assert.ok((await world.startServers()).mlflow.started);
+
+    await until('the run registers', async () => {
       const { calls } = await world.client.status(run.runId);
       return calls.some((call) => call.kind === 'model' && call.state === 'running');
     });
-
-    const { mlflow } = await world.startServers();
-    assert.ok(mlflow.started);
+    await world.killServer('mlflow');
+    await assert.rejects(world.countVersions(run.modelName), 'MLflow is away again');
+    assert.ok((await world.startServers()).mlflow.started);
     await assertWhole(run, { trainings: 1 });
   });
 
@@ -182,7 +190,8 @@ describe('a run on the real servers', () => {
     const ledger = await run.ledger();
     const count = (event: LedgerEntry['event'], step: string) =>
       ledger.filter((entry) => entry.event === event && entry.step === step).length;
-    for (const step of ['prepare', 'publish']) assert.deepEqual([count('start', step), count('end', step)], [1, 1]);
+    for (const step of ['prepare', 'publish'])
+      assert.deepEqual([count('start', step), count('end', step)], [1, 1]);
     assert.deepEqual([count('start', 'train'), count('end', 'train')], [trainings, 1]);
     assert.equal(await until('MLflow answers', async () => await world.countVersions(run.modelName)), 1);
     return report;

@@ -4,6 +4,7 @@ import path from 'node:path';
 
 import type { Client } from '@temporalio/client';
 
+import { isOpen } from '../../../src/client/index.js';
 import type { AnnealClient, RunReport } from '../../../src/client/index.js';
 import { until } from './until.js';
 
@@ -87,14 +88,14 @@ export function followFaultRun(
       await mkdir(control, { recursive: true });
       await writeFile(path.join(control, 'finish'), '');
     },
-    ended: async () => {
-      const signal = AbortSignal.timeout(ENDED_MS);
-      return await deps.client.wait(runId, { signal, intervalMs: 200 });
-    },
+    ended: async () =>
+      await until(`${runId} has ended`, async () => {
+        const report = await deps.client.status(runId);
+        if (isOpen(report.state)) throw new Error(`It is ${JSON.stringify(report.calls)}.`);
+        return report;
+      }),
   };
 }
-
-const ENDED_MS = 90_000;
 
 async function readLedger(file: string): Promise<LedgerEntry[]> {
   if (!existsSync(file)) return [];

@@ -42,7 +42,7 @@ export interface FaultWorld {
   stopServers(): Promise<void>;
   /** Versions that a model has. Rejects while MLflow is away. */
   countVersions(modelName: string): Promise<number>;
-  /** Ends every worker of the tests, and every attempt. */
+  /** Ends every open run, every worker of the tests, and every attempt. */
   clear(): Promise<void>;
   close(): Promise<void>;
 }
@@ -85,7 +85,12 @@ async function connectWorld(parts: WorldParts): Promise<FaultWorld> {
     dataConverter: createDataConverter(store),
   });
   const temporal = connected.client;
-  const client = createAnnealClient({ temporal, project: FAULT_PROJECT, store, attemptsDir: paths.attemptsDir });
+  const client = createAnnealClient({
+    temporal,
+    project: FAULT_PROJECT,
+    store,
+    attemptsDir: paths.attemptsDir,
+  });
   const processes: CliProcess[] = [];
   const keep = (started: CliProcess) => {
     processes.push(started);
@@ -94,6 +99,9 @@ async function connectWorld(parts: WorldParts): Promise<FaultWorld> {
   const follow = (run: { runId: string; executionId: string; modelName: string; control: string }) =>
     followFaultRun({ client, temporal, storeDir }, run);
   const clear = async () => {
+    // What a failed test left open must not be taken for the next one's.
+    for (const { runId } of await client.list({ state: 'running' }).catch(() => []))
+      await client.terminate(runId, 'the test is over');
     for (const one of processes.splice(0)) {
       one.kill('SIGKILL');
       await one.exited();
@@ -145,7 +153,9 @@ async function buildWithCli(root: string, env: NodeJS.ProcessEnv): Promise<strin
 /** The user's own servers stay out of it. */
 function serverEnvironment(): NodeJS.ProcessEnv {
   const { ANNEAL_TEST_TEMPORAL: temporal, ANNEAL_TEST_MLFLOW: mlflow, ...rest } = process.env;
-  const own = Object.entries(rest).filter(([name]) => !/^(TEMPORAL_|MLFLOW_|CI$|NODE_TEST_CONTEXT$)/.test(name));
+  const own = Object.entries(rest).filter(
+    ([name]) => !/^(TEMPORAL_|MLFLOW_|CI$|NODE_TEST_CONTEXT$)/.test(name),
+  );
   return {
     ...Object.fromEntries(own),
     ...(temporal === undefined ? {} : { ANNEAL_TEMPORAL_CLI: temporal }),
@@ -153,10 +163,12 @@ function serverEnvironment(): NodeJS.ProcessEnv {
   };
 }
 
+/** Below the range that systems take ports for connections from: a server that comes back finds its port free. */
 async function freePorts() {
-  const port = await findFreePort([]);
-  const uiPort = await findFreePort([], [port]);
-  return { temporal: { port, uiPort }, mlflow: { port: await findFreePort([], [port, uiPort]) } };
+  const first = 20_000 + (process.pid % 1_000) * 10;
+  const port = await findFreePort([first]);
+  const uiPort = await findFreePort([first + 1], [port]);
+  return { temporal: { port, uiPort }, mlflow: { port: await findFreePort([first + 2], [port, uiPort]) } };
 }
 
 async function killServer(stateDir: string, name: 'temporal' | 'mlflow'): Promise<void> {
