@@ -48,7 +48,9 @@ json.dump({"total": sum(numbers)}, open(sys.argv[2], "w"))
 `,
   'list-exports.mjs': `import { defineStep } from 'anneal';
 import { createAnnealClient, connectTemporal } from 'anneal/client';
-console.log([defineStep, createAnnealClient, connectTemporal].every((one) => typeof one === 'function'));
+import { runPipeline } from 'anneal/testing';
+const all = [defineStep, createAnnealClient, connectTemporal, runPipeline];
+console.log(all.every((one) => typeof one === 'function'));
 `,
 };
 
@@ -110,7 +112,7 @@ describe('the package from a tarball, in a project of its own', () => {
     assert.equal(code, 0, stdout);
   });
 
-  test('imports the package and its client', async () => {
+  test('imports the package, its client and its testing kit', async () => {
     const { stdout, stderr } = await runProgram({
       file: process.execPath,
       args: ['list-exports.mjs'],
