@@ -26,7 +26,9 @@ export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs
     store: async (key, { outcome, runId }) => {
       const { attemptName, outputs, parameters } = outcome;
       const entry: CacheEntry = { key, runId, attemptName, storedAtMs: clock.nowMs(), outputs, parameters };
-      await store.putBytes(storeKeys.cache(key), new TextEncoder().encode(JSON.stringify(entry)));
+      await store.putBytes(storeKeys.cache(key), new TextEncoder().encode(JSON.stringify(entry)), {
+        remakeable: true,
+      });
     },
   };
 }

@@ -2,7 +2,7 @@ import type { ScheduleOptions, ScheduleUpdateOptions } from '@temporalio/client'
 import { digestOf } from '../core/digest.js';
 import { AnnealError } from '../core/failures.js';
 import { pipelinesTaskQueue } from '../core/run.js';
-import type { PipelineDefinition, ScheduleDefinition } from '../pipeline/define-pipeline.js';
+import type { PipelineDefinition, ScheduleDefinition } from '../core/pipeline-definition.js';
 import type { ClientDeps } from './client-deps.js';
 import { callTemporal } from './temporal-errors.js';
 

@@ -28,11 +28,14 @@ export interface ArtifactStore {
   keyOf(uri: string): string;
   /** Copies a local regular file in (by reflink where the file system can), hashing what was stored. Never follows a symlink. */
   putFile(key: string, localPath: string): Promise<FileEntry>;
-  /** Stores bytes. With `ifAbsent` the first writer wins and later ones get `'exists'`. */
+  /**
+   * Stores bytes. With `ifAbsent` the first writer wins and later ones get `'exists'`. `remakeable`: not flushed to the disk first, so
+   * that a power failure may leave it out or torn; its readers take that as absent.
+   */
   putBytes(
     key: string,
     bytes: Uint8Array,
-    options?: { readonly ifAbsent?: boolean },
+    options?: { readonly ifAbsent?: boolean; readonly remakeable?: boolean },
   ): Promise<'stored' | 'exists'>;
   readBytes(key: string): Promise<Uint8Array | undefined>;
   stat(key: string): Promise<StoredObject | undefined>;

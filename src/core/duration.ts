@@ -1,10 +1,7 @@
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** A length of time as people write it: `'500ms'`, `'30s'`, `'5m'`, `'12h'`, `'3d'`. */
-export type Duration = `${number}${keyof typeof UNIT_MS}`;
-
 /**
- * Milliseconds of a duration.
+ * Milliseconds of a duration as people write it: `'500ms'`, `'30s'`, `'5m'`, `'12h'`, `'3d'`.
  * @throws TypeError naming the text and the allowed form.
  */
 export function parseDuration(text: string): number {

@@ -45,6 +45,3 @@ export interface Journal {
   readonly entries: readonly JournalEntry[];
   readonly pending: { readonly [key: CallKey]: PendingCall };
 }
-
-/** The journal of a run that has not done anything yet. */
-export const EMPTY_JOURNAL: Journal = { version: 1, entries: [], pending: {} };

@@ -1,9 +1,6 @@
 /** A value that survives JSON without change: no `undefined`, no NaN, no dates, no functions. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** A JSON object. */
-export type JsonObject = { readonly [key: string]: Json };
-
 /**
  * The one text of a JSON value: keys sorted by code unit, no white space (RFC 8785 without its number formatting corner
  * cases: numbers print as ECMAScript prints them). Properties whose value is `undefined` are left out.

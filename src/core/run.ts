@@ -1,4 +1,3 @@
-import type { AttemptOutcome } from './attempt.js';
 import { digestOfText } from './digest.js';
 import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
@@ -89,9 +88,6 @@ export interface ApprovalDecision {
   readonly by: string;
   readonly comment?: string;
 }
-
-/** Part of a step's status that an attempt's outcome changes. */
-export type OutcomeOf<K extends AttemptOutcome['kind']> = Extract<AttemptOutcome, { readonly kind: K }>;
 
 /** Longest workflow id that is used as it is; Temporal's limit is 1,000. */
 const ID_LIMIT = 200;

@@ -1,35 +1,11 @@
-import type { Json } from '../core/json.js';
-import type { ParameterSchema } from '../core/schema.js';
+import type { PipelineDefinition, ScheduleDefinition } from '../core/pipeline-definition.js';
 import { checkName } from './define-step.js';
 import { registeredDefinitions, rememberPipeline } from './registry.js';
 import { currentRuntime } from './runtime.js';
 import type { AnyParameter, ArgumentsOf, ValuesOf } from './slots.js';
 
-/** When a pipeline starts by itself. */
-export interface ScheduleDefinition {
-  /** Five fields, such as `'0 2 * * *'`. */
-  readonly cron: string;
-  /** IANA zone. Default `'UTC'`. */
-  readonly timezone?: string;
-  /** What happens when the last run is still open at the next time. Default `'skip'`. */
-  readonly overlap?: 'skip' | 'buffer-one' | 'allow-all';
-  /** Parameters of the runs it starts; default: the pipeline's defaults. */
-  readonly params?: { readonly [name: string]: Json };
-}
-
-/** Everything about a pipeline that is data; it is in the build's manifest. */
-export interface PipelineDefinition {
-  readonly name: string;
-  readonly description?: string;
-  readonly params: { readonly [name: string]: ParameterSchema };
-  readonly owner?: string;
-  readonly tags: readonly string[];
-  readonly schedule?: ScheduleDefinition;
-  /** Who is told by e-mail when a run fails. */
-  readonly notify: { readonly onFailure?: readonly string[] };
-  /** Runs that may be open at once; others wait in the order in which they came. Default: no limit. */
-  readonly maxActiveRuns?: number;
-}
+/** A schedule whose parameters are the pipeline's own. */
+export type ScheduleOf<P> = Omit<ScheduleDefinition, 'params'> & { readonly params?: Partial<ValuesOf<P>> };
 
 /** What {@link definePipeline} takes beside the function. */
 export interface PipelineOptions<P> {
@@ -39,7 +15,7 @@ export interface PipelineOptions<P> {
   readonly params?: P;
   readonly owner?: string;
   readonly tags?: readonly string[];
-  readonly schedule?: ScheduleDefinition;
+  readonly schedule?: ScheduleOf<NoInfer<P>>;
   readonly notify?: { readonly onFailure?: readonly string[] };
   readonly maxActiveRuns?: number;
 }
@@ -62,21 +38,19 @@ export function definePipeline<
   R = unknown,
 >(options: PipelineOptions<P>, run: (params: ValuesOf<P>) => Promise<R>): Pipeline<P, R> {
   checkName('Pipeline name', options.name);
-  const { params, ...rest } = options;
+  const { params, schedule, ...rest } = options;
   const definition: PipelineDefinition = {
     ...rest,
     params: Object.fromEntries(
       Object.entries(params ?? {}).map(([name, parameter]) => [name, parameter.schema]),
     ),
+    ...(schedule === undefined ? {} : { schedule: schedule as ScheduleDefinition }),
     tags: options.tags ?? [],
     notify: options.notify ?? {},
   };
   registeredDefinitions().pipelines.push(definition);
   const call = async (given: ArgumentsOf<P>) =>
-    (await currentRuntime(`Pipeline "${options.name}"`).pipeline(
-      options.name,
-      given as { readonly [name: string]: Json },
-    )) as R;
+    (await currentRuntime(`Pipeline "${options.name}"`).pipeline(options.name, given)) as R;
   const pipeline = Object.assign(call, { pipelineName: options.name, definition, run });
   rememberPipeline(options.name, pipeline);
   return pipeline;

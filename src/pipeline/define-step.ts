@@ -25,6 +25,12 @@ export interface ArtifactPath {
 type TokenOf<S> = S extends AnyArtifactSlot ? ArtifactPath : ValueOf<S>;
 type OutputTokenOf<S> = S extends AnyArtifactSlot ? ArtifactPath : { readonly path: string };
 
+/** What a command is made of: the call's parameters, and where its artifacts are while it runs. */
+export interface CommandTokens<I, O> {
+  readonly inputs: { readonly [k in keyof I]: TokenOf<I[k]> };
+  readonly outputs: { readonly [k in keyof O]: OutputTokenOf<O[k]> };
+}
+
 /** What {@link defineStep} takes. */
 export interface StepOptionsOf<I, O> {
   /** Lower-case letters, digits and dashes, 63 at most; unique in the project. */
@@ -39,10 +45,7 @@ export interface StepOptionsOf<I, O> {
   readonly inputs: I;
   readonly outputs: O;
   /** The command and its arguments; paths are put in where it runs. No shell is involved. */
-  readonly command: (tokens: {
-    readonly inputs: { readonly [k in keyof I]: TokenOf<I[k]> };
-    readonly outputs: { readonly [k in keyof O]: OutputTokenOf<O[k]> };
-  }) => readonly (string | number)[];
+  readonly command: (tokens: CommandTokens<I, O>) => readonly (string | number)[];
   readonly resources?: Resources;
   readonly retry?: RetryPolicy;
   /** Pool by name; default: the first in anneal.yaml that fits. */
@@ -149,14 +152,13 @@ function buildCommand<I extends { readonly [name: string]: Slot }, O>(
   definition: StepDefinition,
   parameters: { readonly [name: string]: Json },
 ): CommandArgument[] {
-  const inputs: Record<string, unknown> = {};
-  const outputs: Record<string, unknown> = {};
-  for (const [name, schema] of Object.entries(definition.inputs))
-    inputs[name] = schema.type === 'artifact' ? artifactPath('input', name) : parameters[name];
-  for (const name of Object.keys(definition.outputs)) outputs[name] = artifactPath('output', name);
-  const command = options.command({ inputs, outputs } as unknown as Parameters<
-    StepOptionsOf<I, O>['command']
-  >[0]);
+  const inputs = Object.entries(definition.inputs).map(([name, schema]) => [
+    name,
+    schema.type === 'artifact' ? artifactPath('input', name) : parameters[name],
+  ]);
+  const outputs = Object.keys(definition.outputs).map((name) => [name, artifactPath('output', name)]);
+  const tokens: object = { inputs: Object.fromEntries(inputs), outputs: Object.fromEntries(outputs) };
+  const command = options.command(tokens as CommandTokens<I, O>);
   if (command.length === 0)
     throw new TypeError(`Step "${definition.name}" has an empty command; name the program to run.`);
   return command.map((argument) => toArgument(String(argument)));

@@ -1,4 +1,3 @@
-import type { Json } from '../core/json.js';
 import { registeredDefinitions } from './registry.js';
 import { currentRuntime, type TaskOptions } from './runtime.js';
 
@@ -20,7 +19,7 @@ export function defineTask<F extends (input: never) => unknown>(
 ): Task<F> {
   registeredDefinitions().tasks.push({ name, options });
   const call = async (...input: Parameters<F>): Promise<unknown> =>
-    await currentRuntime(`Task "${name}"`).task(name, (input[0] ?? null) as Json, options);
+    await currentRuntime(`Task "${name}"`).task(name, input[0] ?? null, options);
   return Object.assign(call as (...input: Parameters<F>) => Promise<Awaited<ReturnType<F>>>, {
     taskName: name,
   });

@@ -1,10 +1,5 @@
 export { defineStep, type Step, type ArtifactPath } from './define-step.js';
-export {
-  definePipeline,
-  type Pipeline,
-  type PipelineDefinition,
-  type ScheduleDefinition,
-} from './define-pipeline.js';
+export { definePipeline, type Pipeline } from './define-pipeline.js';
 export { defineTask, type Task } from './define-task.js';
 export {
   artifact,
@@ -35,4 +30,5 @@ export {
 export { parallelMap, type ItemResult, type ParallelOptions } from './parallel-map.js';
 export type { StepOptions, ApprovalOptions } from './runtime.js';
 export type { ArtifactRef } from '../core/artifacts.js';
+export type { PipelineDefinition, ScheduleDefinition } from '../core/pipeline-definition.js';
 export type { FailureCode } from '../core/failures.js';

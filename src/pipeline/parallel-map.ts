@@ -45,6 +45,6 @@ export async function parallelMap<T, R>(
     : failures.length > tolerate
       ? failures[0]
       : undefined;
-  if (thrown !== undefined) throw thrown;
+  if (thrown !== undefined) throw thrown instanceof Error ? thrown : new Error(String(thrown));
   return results;
 }

@@ -1,5 +1,5 @@
 import type { StepDefinition } from '../core/step.js';
-import type { PipelineDefinition } from './define-pipeline.js';
+import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import type { TaskOptions } from './runtime.js';
 
 /** Everything that was defined by the modules loaded so far, for the build's manifest. */

@@ -102,8 +102,3 @@ export function currentRuntime(what: string): PipelineRuntime {
     );
   return current;
 }
-
-/** Whether code runs inside a run. */
-export function hasRuntime(): boolean {
-  return current !== undefined;
-}

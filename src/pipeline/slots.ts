@@ -19,6 +19,8 @@ export interface ArtifactSlot<K extends ArtifactKind, V> {
   readonly type?: V;
 }
 
+type StringSchema = Extract<ParameterSchema, { readonly type: 'string' }>;
+
 /** Any parameter. */
 export type AnyParameter = Parameter<unknown, boolean>;
 /** Any artifact slot. */
@@ -42,25 +44,27 @@ export type ValuesOf<R> = { readonly [k in keyof R]: ValueOf<R[k]> };
 
 type OptionalKeys<R> = { [k in keyof R]: R[k] extends { readonly optional: true } ? k : never }[keyof R];
 
+/** What a call passes for a slot: an input of no special kind takes any artifact. */
+type ArgumentOf<S> = S extends ArtifactSlot<'Artifact', unknown> ? ArtifactRef : ValueOf<S>;
+
 /** What a call passes: parameters with a default may be left out. */
-export type ArgumentsOf<R> = { readonly [k in Exclude<keyof R, OptionalKeys<R>>]: ValueOf<R[k]> } & {
+export type ArgumentsOf<R> = { readonly [k in Exclude<keyof R, OptionalKeys<R>>]: ArgumentOf<R[k]> } & {
   readonly [k in OptionalKeys<R>]?: ValueOf<R[k]>;
 };
 
 type HasDefault<O> = O extends { readonly default: string | number | boolean | object | null } ? true : false;
 
-/** A text parameter. `oneOf` narrows its type. */
+/** A text parameter. `oneOf` narrows its type; a default must be one of them. */
 export function string<
-  const O extends {
-    readonly default?: string;
-    readonly oneOf?: readonly string[];
-    readonly maxLength?: number;
-    readonly description?: string;
-  } = object,
->(
-  options?: O,
-): Parameter<O extends { readonly oneOf: readonly (infer U extends string)[] } ? U : string, HasDefault<O>> {
-  return parameter({ type: 'string', ...options });
+  const U extends string = string,
+  const D extends NoInfer<U> | undefined = undefined,
+>(options?: {
+  readonly oneOf?: readonly U[];
+  readonly default?: D;
+  readonly maxLength?: number;
+  readonly description?: string;
+}): Parameter<U, D extends string ? true : false> {
+  return parameter({ type: 'string', ...(options as Omit<StringSchema, 'type'> | undefined) });
 }
 
 /** A number, finite. */
@@ -94,11 +98,16 @@ export function boolean<
   return parameter({ type: 'boolean', ...options });
 }
 
-/** Any JSON value; its type is the caller's word. */
-export function json<
-  T extends Json = Json,
-  const O extends { readonly default?: Json; readonly description?: string } = object,
->(options?: O): Parameter<T, HasDefault<O>> {
+/** Any JSON value; its type is the caller's word: `json<{ depth: number }>()`. */
+export function json<T extends Json = Json>(options: {
+  readonly default: T;
+  readonly description?: string;
+}): Parameter<T, true>;
+export function json<T extends Json = Json>(options?: { readonly description?: string }): Parameter<T, false>;
+export function json<T extends Json>(options?: {
+  readonly default?: Json;
+  readonly description?: string;
+}): Parameter<T, boolean> {
   return parameter({ type: 'json', ...options });
 }
 

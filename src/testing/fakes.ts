@@ -61,7 +61,7 @@ export function fakeStep<I, O>(step: Step<I, O>, behaviour: StepBehaviour<I, O>)
     kind: 'step',
     name: step.stepName,
     definition: step.definition,
-    behave: behave as Behave<FakeCall<never>>,
+    behave: behave,
   };
 }
 

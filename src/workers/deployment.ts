@@ -37,19 +37,6 @@ export async function makeVersionCurrent(client: Client, { project, digest }: De
   }
 }
 
-/** Build id that new runs go to, or undefined when the deployment does not exist. */
-export async function readCurrentVersion(client: Client, project: string): Promise<string | undefined> {
-  try {
-    const described = await client.workflowService.describeWorkerDeployment({
-      namespace: client.options.namespace,
-      deploymentName: project,
-    });
-    return described.workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId ?? undefined;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Whether any run that is pinned to the build is still open. */
 export async function hasOpenRuns(client: Client, { project, digest }: DeployedBuild): Promise<boolean> {
   const query = `TemporalWorkerDeploymentVersion = '${project}:${digest}' AND ExecutionStatus = 'Running'`;

@@ -20,7 +20,7 @@ import { BUILD_FILES, type Build } from './build/build-manifest.js';
 import { listBuilds, loadBuild } from './build/load-build.js';
 import { followCurrent } from './current-build.js';
 import { hasOpenRuns, makeVersionCurrent } from './deployment.js';
-import { composeActivities, hostCores, hostName, type WorkerSetting } from './worker-deps.js';
+import { composeActivities, hostCores, hostName, type WorkerSetting } from './compose-activities.js';
 
 /** What {@link runProjectWorkers} takes. */
 export interface ProjectWorkersOptions extends WorkerSetting {

@@ -13,7 +13,7 @@ import {
   type RunState,
   type RunStatus,
 } from '../core/run.js';
-import type { PipelineDefinition } from '../pipeline/define-pipeline.js';
+import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import type { Continuation } from './continuation.js';
 import { renderDetails } from './details.js';
 

@@ -93,7 +93,6 @@ function cacheKeyOf(context: RunContext, request: StepRequest): string {
 }
 
 async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan): Promise<StepOutputs> {
-  const startedAtMs = Date.now();
   const base: CallStatus = {
     id: call.callId,
     kind: 'step',
@@ -101,38 +100,40 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
     state: 'running',
     attempt: 1,
     pool: plan.pool.name,
-    startedAtMs,
+    startedAtMs: Date.now(),
   };
   context.view.put(base);
-  const hit = plan.cacheKey === undefined ? null : await lookUp(plan, plan.cacheKey);
-  if (hit) {
-    context.view.put({
-      ...base,
-      state: 'cached',
-      endedAtMs: Date.now(),
-      detail: detailOf(hit),
-      attemptName: hit.attemptName,
-    });
+  try {
+    const hit = plan.cacheKey === undefined ? null : await lookUp(plan, plan.cacheKey);
+    if (!hit) return await runAttempts(context, call, { plan, base });
+    const { attemptName } = hit;
+    context.view.put({ ...base, state: 'cached', endedAtMs: Date.now(), detail: detailOf(hit), attemptName });
     return { ...hit.outputs, ...hit.parameters };
+  } catch (error) {
+    if (isCancellation(error)) {
+      const shown = context.view.call(call.callId) ?? base;
+      context.view.put({ ...shown, state: 'cancelled', endedAtMs: Date.now() });
+    }
+    throw error;
   }
+}
+
+/** Attempt after attempt, until one succeeds or the budget of what failed is spent. */
+async function runAttempts(
+  context: RunContext,
+  call: LiveCall,
+  { plan, base }: { readonly plan: StepPlan; readonly base: CallStatus },
+): Promise<StepOutputs> {
   const index = context.nextIndex(plan.request.definition.name);
   let { retry: state = FIRST_ATTEMPT, notBeforeMs } = call.pending ?? {};
   for (;;) {
     await waitUntil(notBeforeMs, plan.name);
     const outcome = await runAttempt(context, call, { plan, base, state, index });
-    const ended = {
-      ...base,
-      attempt: state.attempt,
-      attemptName: outcome.attemptName,
-      endedAtMs: Date.now(),
-    };
+    const { attemptName } = outcome;
+    const ended = { ...base, attempt: state.attempt, attemptName, endedAtMs: Date.now() };
     if (outcome.kind === 'succeeded') {
-      context.view.put({
-        ...ended,
-        state: 'succeeded',
-        detail: detailOf(outcome),
-        ...(outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId }),
-      });
+      const tracked = outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId };
+      context.view.put({ ...ended, ...tracked, state: 'succeeded', detail: detailOf(outcome) });
       return { ...outcome.outputs, ...outcome.parameters };
     }
     const decision = decideRetry(plan.retry, plan.resources, { outcome, state });
@@ -143,13 +144,8 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
     }
     ({ state } = decision);
     notBeforeMs = Date.now() + decision.delayMs;
-    context.view.put({
-      ...base,
-      attempt: state.attempt,
-      state: 'retrying',
-      failure,
-      detail: `next attempt in ${formatDuration(decision.delayMs)}`,
-    });
+    const detail = `next attempt in ${formatDuration(decision.delayMs)}`;
+    context.view.put({ ...base, attempt: state.attempt, state: 'retrying', failure, detail });
     call.setPending({ retry: state, notBeforeMs });
     call.end();
   }
@@ -210,10 +206,7 @@ async function runAttempt(
     return await pool.executeAttempt(request, plan.cacheKey);
   } catch (error) {
     await CancellationScope.nonCancellable(async () => await endAttempt(request, plan));
-    if (isCancellation(error)) {
-      context.view.put({ ...base, attempt: state.attempt, state: 'cancelled', endedAtMs: Date.now() });
-      throw error;
-    }
+    if (isCancellation(error)) throw error;
     return lostOutcome(error, plan);
   }
 }

@@ -2,7 +2,7 @@ import type { AnnealClient, RunReport } from '../../src/client/index.js';
 import type { LocalStack, Project } from '../../src/cli/context.js';
 import { runCli } from '../../src/cli/run-cli.js';
 import type { CallStatus } from '../../src/core/run.js';
-import type { PipelineDefinition } from '../../src/pipeline/define-pipeline.js';
+import type { PipelineDefinition } from '../../src/core/pipeline-definition.js';
 
 export const STARTED_MS = Date.UTC(2026, 10, 23, 11, 0, 0);
 

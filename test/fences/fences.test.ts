@@ -284,7 +284,9 @@ describe('the lint fence', () => {
 /** Violations as `rule path`, of the repository's rules on another tree. */
 async function cruiseTree(root: string, paths: string[]): Promise<string[]> {
   const folders = [...new Set(paths.map((path) => path.split('/')[0] ?? path))];
-  const { doNotFollow, exclude, enhancedResolveOptions } = cruiserConfig.options as Record<string, never>;
+  const { doNotFollow, exclude, enhancedResolveOptions } = cruiserConfig.options as {
+    readonly [name: string]: never;
+  };
   const { output } = await cruise(
     folders,
     {
@@ -293,8 +295,8 @@ async function cruiseTree(root: string, paths: string[]): Promise<string[]> {
       ruleSet: { forbidden: cruiserConfig.forbidden },
       tsPreCompilationDeps: true,
       combinedDependencies: true,
-      doNotFollow,
-      exclude,
+      doNotFollow: doNotFollow as never,
+      exclude: exclude as never,
     },
     enhancedResolveOptions,
   );

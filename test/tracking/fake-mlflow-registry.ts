@@ -1,4 +1,4 @@
-import type { FakeModel, FakeState, FakeVersion } from './fake-mlflow-state.js';
+import type { FakeModel, FakeState, FakeVersion } from './fake-mlflow-shapes.js';
 import { fail, matches, ok, toMap, toPairs, type Handlers, type Pair } from './fake-mlflow-wire.js';
 
 /** Calls on logged models. */

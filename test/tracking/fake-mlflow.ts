@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createFakeState, type FakeState } from './fake-mlflow-state.js';
+import type { FakeState } from './fake-mlflow-shapes.js';
+import { createFakeState } from './fake-mlflow-state.js';
 
 /**
  * What happens to the next request: its connection breaks before or after it was executed; 500 before or after; no answer at all, with

@@ -4,7 +4,7 @@ import { ADMISSION_ENTER, ADMISSION_WORKFLOW, admissionWorkflowId } from '../../
 import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import type {
   ChampionInfo,
@@ -41,11 +41,7 @@ export interface Harness {
   lane: (request: Pick<LaneRequest, 'modelName' | 'operation'>) => LaneResult;
   champion: (modelName: string, alias: string) => ChampionInfo | null;
   snapshot: Partial<RunSnapshot>;
-  start(
-    pipeline: string,
-    parameters?: object,
-    id?: string,
-  ): Promise<import('@temporalio/client').WorkflowHandle>;
+  start(pipeline: string, parameters?: object, id?: string): Promise<WorkflowHandle>;
   close(): Promise<void>;
 }
 

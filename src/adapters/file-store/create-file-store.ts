@@ -48,11 +48,12 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
     },
     putBytes: async (key, bytes, putOptions) => {
       const target = pathOf(key);
+      const durable = putOptions?.remakeable !== true;
       return await attempt('store', key, () =>
         withTemporaryFile(place.incoming, async (temporary) => {
-          await writeWhole(temporary, bytes);
+          await writeWhole(temporary, bytes, { durable });
           return await placeFile(temporary, target, {
-            durable: true,
+            durable,
             ifAbsent: putOptions?.ifAbsent === true,
           });
         }),
@@ -120,11 +121,15 @@ async function seal(file: string): Promise<void> {
   await syncPath(file);
 }
 
-async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
+async function writeWhole(
+  file: string,
+  bytes: Uint8Array,
+  { durable }: { readonly durable: boolean },
+): Promise<void> {
   const handle = await open(file, 'wx', 0o444);
   try {
     await handle.writeFile(bytes);
-    await handle.sync();
+    if (durable) await handle.sync();
   } finally {
     await handle.close();
   }

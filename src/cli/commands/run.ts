@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { nearestName } from '../../config/nearest-name.js';
 import { AnnealError } from '../../core/failures.js';
-import type { PipelineDefinition } from '../../pipeline/define-pipeline.js';
+import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
 import { followRun, showOutcome } from '../follow-run.js';
 import { parseParameters, refuseWrongParameters, type Parameters } from '../parse-parameters.js';

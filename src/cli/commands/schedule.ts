@@ -1,7 +1,7 @@
 import { Cron } from 'croner';
 import cronstrue from 'cronstrue';
 import { AnnealError } from '../../core/failures.js';
-import type { PipelineDefinition } from '../../pipeline/define-pipeline.js';
+import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { Schedules } from '../../client/index.js';
 import type { Command } from '../command.js';
 import { refuseWrongParameters } from '../parse-parameters.js';

@@ -1,4 +1,4 @@
-import type { Command } from '../command.js';
+import type { Command, CommandContext } from '../command.js';
 import { AnnealError } from '../../core/failures.js';
 import { EXIT } from '../report-error.js';
 
@@ -17,20 +17,15 @@ export const worker: Command = async (context, _args, { pools }) => {
     { installTemporalLogger },
     { loadTemporalEndpoint },
     { announceWorkerReady },
-    { createLogger },
+    createWorkerLogger,
   ] = await Promise.all([
     import('../../workers/project-workers.js'),
     import('../../workers/temporal-logger.js'),
     import('../../workers/temporal-endpoint.js'),
     import('../../local/worker-process.js'),
-    import('../../telemetry/create-logger.js'),
+    loadLogger(),
   ]);
-  const logger = createLogger({
-    destination: process.stdout,
-    pretty: context.terminal.interactive,
-    level: context.env['LOG_LEVEL'] ?? 'info',
-    fields: { project: config.project },
-  });
+  const logger = createWorkerLogger(context, config.project);
   installTemporalLogger((level, message, fields) =>
     logger[level === 'ERROR' ? 'error' : 'warn'](fields, message),
   );
@@ -67,3 +62,14 @@ export const worker: Command = async (context, _args, { pools }) => {
   });
   return EXIT.ok;
 };
+
+async function loadLogger() {
+  const { createLogger } = await import('../../telemetry/create-logger.js');
+  return ({ terminal, env }: CommandContext, project: string) =>
+    createLogger({
+      destination: process.stdout,
+      pretty: terminal.interactive,
+      level: env['LOG_LEVEL'] ?? 'info',
+      fields: { project },
+    });
+}

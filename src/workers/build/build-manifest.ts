@@ -1,4 +1,4 @@
-import type { PipelineDefinition } from '../../pipeline/define-pipeline.js';
+import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { RegisteredDefinitions } from '../../pipeline/registry.js';
 import type { StepDefinition } from '../../core/step.js';
 

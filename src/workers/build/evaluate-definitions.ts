@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundleModules } from '../../adapters/module-bundler.js';
 import type { CodeProblem } from '../../adapters/module-bundler.js';
-import type { PipelineDefinition } from '../../pipeline/define-pipeline.js';
+import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { RegisteredDefinitions } from '../../pipeline/registry.js';
 import { buildFailure } from './build-failure.js';
 import { isProjectFile } from './project-file.js';

@@ -2,7 +2,6 @@ import { cpus, hostname } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
-import { createMlflowClient, readMlflowEnvironment } from 'mlflow-ts-client';
 import { createPoolActivities } from '../activities/attempt.js';
 import { createCacheIndex } from '../activities/cache.js';
 import { createCloseRun } from '../activities/close-run.js';
@@ -19,8 +18,7 @@ import { userCacheDirectory } from '../adapters/cache-directory.js';
 import { createFileStore } from '../adapters/file-store/create-file-store.js';
 import { findPython } from '../adapters/find-python.js';
 import { createGpuInventory } from '../adapters/gpu-leases.js';
-import { createMlflowRegistry } from '../adapters/mlflow/registry.js';
-import { createMlflowTracking } from '../adapters/mlflow/tracking.js';
+import { connectMlflow } from '../adapters/mlflow/connect.js';
 import { createNoopExecutor } from '../adapters/noop-executor.js';
 import { createEmailNotifier } from '../adapters/notifiers/email.js';
 import { createProcessExecutor } from '../adapters/process-executor/create-process-executor.js';
@@ -80,34 +78,24 @@ export function composeActivities(setting: WorkerSetting) {
   const mlflow =
     services.trackingUri === undefined
       ? undefined
-      : createMlflowClient({ ...readMlflowEnvironment(setting.env), trackingUri: services.trackingUri });
-  const tracking = mlflow && createMlflowTracking({ client: mlflow, clock });
+      : connectMlflow({ trackingUri: services.trackingUri, env: setting.env, clock });
   const links = services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl };
   const context = readActivityContext;
   const executions = createExecutions(client);
+  const tracking = mlflow && { tracking: mlflow.tracking, clock, context, ...links };
   const pool: PoolActivities = createPoolActivities({
     executorOf: createExecutors(setting, store),
     cache,
     executions,
     clock,
     context,
-    ...(tracking === undefined
-      ? {}
-      : { tracking: createStepTracking({ tracking, clock, context, ...links }) }),
+    ...(tracking && { tracking: createStepTracking(tracking) }),
   });
   const system: SystemActivities = {
     ...untracked,
-    ...(tracking === undefined
-      ? {}
-      : createTrackingActivities({ tracking, clock, context, project: config.project, ...links })),
-    ...(mlflow === undefined
-      ? {}
-      : createRegistryActivities({
-          registry: createMlflowRegistry({ client: mlflow, clock }),
-          store,
-          context,
-        })),
-    ...createCloseRun({ store, clock, context, ...(tracking === undefined ? {} : { tracking }) }),
+    ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
+    ...(mlflow && createRegistryActivities({ registry: mlflow.registry, store, context })),
+    ...createCloseRun({ store, clock, context, ...(mlflow && { tracking: mlflow.tracking }) }),
     ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config) }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
@@ -146,8 +134,14 @@ function createExecutors(
     clock,
     env,
     gpus: createGpuInventory({ leasesDir: `${paths.stateDir}/gpus`, run: runProgram, env }),
-    ensurePython: async ({ requirements }) =>
-      await ensurePythonEnvironment({ requirements, python: await findPython(install) }, install),
+    ensurePython: async ({ requirements, version }) =>
+      await ensurePythonEnvironment(
+        {
+          requirements,
+          python: await findPython({ ...install, ...(version === undefined ? {} : { version }) }),
+        },
+        install,
+      ),
     ...(config.secrets === undefined ? {} : { secretsFile: config.secrets }),
   });
   return (name) => (config.pools[name]?.executor === 'noop' ? noop : processes);
