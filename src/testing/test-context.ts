@@ -15,6 +15,8 @@ export interface TestCallIdentity {
 export interface TestContext {
   call<T>(identity: TestCallIdentity, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
   callNow<T>(identity: TestCallIdentity, produce: () => T): T;
+  /** Does what nothing answers, such as logging; not repeated in the second run. */
+  once(fn: () => void): void;
   /** Runs `fn` out of reach of the run's cancellation. */
   shielded<T>(fn: () => Promise<T>): Promise<T>;
 }
@@ -54,6 +56,10 @@ export class RecordingContext implements TestContext {
     const value = produce();
     this.player.settleNow({ k: this.keyOf(identity), v: value });
     return value;
+  }
+
+  once(fn: () => void): void {
+    fn();
   }
 
   async shielded<T>(fn: () => Promise<T>): Promise<T> {
@@ -98,6 +104,10 @@ export class RepeatingContext implements TestContext {
     if (!recorded) throw new Error(this.note(key));
     this.player.replayNow(recorded);
     return answerOf<T>(recorded);
+  }
+
+  once(): void {
+    return;
   }
 
   async shielded<T>(fn: () => Promise<T>): Promise<T> {

@@ -1,9 +1,9 @@
 import type { Json } from '../core/json.js';
-import type { PipelineRuntime, StepRequest, TaskOptions } from '../pipeline/runtime.js';
+import type { PipelineRuntime, TaskOptions } from '../pipeline/runtime.js';
 import { readFailure, toFailure } from '../workflows/failures.js';
 import type { NewCall, RecordedCall } from './recorded-calls.js';
-import type { TestContext } from './test-context.js';
-import { checkPool, runFakeStep, stepInput } from './test-step.js';
+import type { TestCallIdentity, TestContext } from './test-context.js';
+import { checkPool, runFakeStep, stepInput, type StepProgress } from './test-step.js';
 import type { TestWorld } from './test-world.js';
 
 /** Runs a sub-pipeline of the test's pipeline. */
@@ -24,120 +24,132 @@ export interface TestRuntimeDeps {
 
 /** The runtime of a pipeline in a test. Names and inputs of calls are those of the real runtime (src/workflows/runtime.ts), so that journals agree. */
 export function createTestRuntime(deps: TestRuntimeDeps): PipelineRuntime {
-  const { world, context, pipeline, runChild } = deps;
-  const { clock, registry } = world;
-  const recorded = async <T>(
-    call: Omit<NewCall, 'pipeline'>,
-    signal: AbortSignal,
-    work: Parameters<typeof world.recorder.during<T>>[1],
-  ) => await world.recorder.during({ ...call, pipeline }, work, (error) => endOf(error, signal));
-  const model = async <T>(name: string, input: string, work: () => T): Promise<T> =>
-    await context.call(
-      { kind: 'model', name, input },
-      async (signal) => await recorded({ kind: 'model', name }, signal, async () => work()),
-    );
+  const { world, context } = deps;
+  const make = createCallMaker(deps);
   return {
-    step: createStepRunner(deps, recorded),
-    task: async (name, input, options) =>
-      await context.call(
-        { kind: 'task', name, input },
-        async (signal) =>
-          await recorded(
-            { kind: 'task', name, parameters: parametersOf(input) },
-            signal,
-            async (call) =>
-              await runTask(
-                deps,
-                { name, input, options, onTry: (attempts) => (call.attempts = attempts) },
-                signal,
-              ),
-          ),
-      ),
-    pipeline: async (name, parameters) =>
-      await context.call(
-        { kind: 'pipeline', name, input: parameters },
-        async (signal) =>
-          await recorded(
-            { kind: 'pipeline', name, parameters },
-            signal,
-            async () => await runChild(name, parameters, signal),
-          ),
-      ),
+    ...workCalls(deps, make),
+    ...modelCalls(deps, make),
     sleep: async (ms) =>
-      await context.call(
+      await make(
         { kind: 'sleep', name: '', input: ms },
-        async (signal) =>
-          await recorded(
-            { kind: 'sleep', name: 'sleep' },
-            signal,
-            async () => await clock.wait(Math.max(1, ms), signal),
-          ),
+        { kind: 'sleep', name: 'sleep' },
+        async (_call, signal) => await world.clock.wait(Math.max(1, ms), signal),
       ),
-    now: () => context.callNow({ kind: 'now', name: '' }, () => clock.nowMs()),
+    now: () => context.callNow({ kind: 'now', name: '' }, () => world.clock.nowMs()),
     random: () => context.callNow({ kind: 'random', name: '' }, world.random),
     approval: async (gate, options) =>
-      await context.call(
+      await make(
         { kind: 'approval', name: gate, input: options.subject.digest },
-        async (signal) =>
-          await recorded(
-            { kind: 'approval', name: gate, inputs: { subject: options.subject } },
-            signal,
-            async () =>
-              await world.decisions.wait(
-                gate,
-                options,
-                async (ms) =>
-                  await (ms === undefined ? new Promise<never>(() => undefined) : clock.wait(ms, signal)),
-              ),
-          ),
-      ),
-    registerModel: async (options) =>
-      await model(`register ${options.name}`, options.model.digest, () => registry.register(options)),
-    promote: async (name, version, alias) =>
-      await model(`promote ${name}@${alias}`, version, () => registry.promote(name, Number(version), alias)),
-    champion: async (name, alias) =>
-      await context.call(
-        { kind: 'model', name: `champion ${name}@${alias}` },
-        async () => await Promise.resolve(registry.champion(name, alias)),
+        { kind: 'approval', name: gate, inputs: { subject: options.subject } },
+        async (_call, signal) =>
+          await world.decisions.wait(gate, options, async (ms) => {
+            await (ms === undefined ? new Promise<never>(() => undefined) : world.clock.wait(ms, signal));
+          }),
       ),
     notify: async ({ to, subject, text }) =>
       await context.call({ kind: 'notify', name: subject, input: text }, async () => {
         world.notifications.push(await Promise.resolve({ event: 'message', to, subject, text } as const));
       }),
     cleanup: async (fn) => await context.shielded(fn),
-    log: (message, fields) => void world.logs.push({ message, fields }),
+    log: (message, fields) => context.once(() => world.logs.push({ message, fields })),
   };
 }
 
-type Recorded = <T>(
-  call: Omit<NewCall, 'pipeline'>,
-  signal: AbortSignal,
-  work: (call: { -readonly [k in keyof RecordedCall]: RecordedCall[k] }) => Promise<T>,
+type OpenCall = { -readonly [k in keyof RecordedCall]: RecordedCall[k] };
+
+/** Makes a call through the journal, and records it for the test while it goes on. */
+type MakeCall = <T>(
+  identity: TestCallIdentity,
+  recorded: Omit<NewCall, 'pipeline'>,
+  work: (call: OpenCall, signal: AbortSignal) => Promise<T>,
 ) => Promise<T>;
 
-function createStepRunner({ world, context }: TestRuntimeDeps, recorded: Recorded): PipelineRuntime['step'] {
-  const calls = new Map<string, number>();
-  return async (request: StepRequest) => {
-    checkPool(world, request);
-    const { definition, options, parameters, inputs } = request;
-    const name = options.name ?? definition.name;
-    return await context.call({ kind: 'step', name, input: stepInput(request) }, async (signal) => {
-      const index = calls.get(definition.name) ?? 0;
-      calls.set(definition.name, index + 1);
-      return await recorded(
-        { kind: 'step', name, step: definition.name, parameters, inputs },
-        signal,
-        async (call) => {
-          const progress = {
-            onAttempt: (attempts: number, resources: RecordedCall['resources']) =>
-              void Object.assign(call, { attempts, resources }),
-            onFailure: (code: RecordedCall['failures'][number]) =>
-              void (call.failures = [...call.failures, code]),
-          };
-          return await runFakeStep(world, { request, index, progress }, signal);
-        },
+function createCallMaker({ world, context, pipeline }: TestRuntimeDeps): MakeCall {
+  return async (identity, recorded, work) =>
+    await context.call(
+      identity,
+      async (signal) =>
+        await world.recorder.during(
+          { ...recorded, pipeline },
+          async (call) => await work(call, signal),
+          (error) => endOf(error, signal),
+        ),
+    );
+}
+
+/** Steps, tasks and sub-pipelines. */
+function workCalls(
+  deps: TestRuntimeDeps,
+  make: MakeCall,
+): Pick<PipelineRuntime, 'step' | 'task' | 'pipeline'> {
+  const { world, runChild } = deps;
+  const indexes = new Map<string, number>();
+  const nextIndex = (step: string) => {
+    const index = indexes.get(step) ?? 0;
+    indexes.set(step, index + 1);
+    return index;
+  };
+  return {
+    step: async (request) => {
+      checkPool(world, request);
+      const { definition, options, parameters, inputs } = request;
+      const { name: step } = definition;
+      const name = options.name ?? step;
+      return await make(
+        { kind: 'step', name, input: stepInput(request) },
+        { kind: 'step', name, step, parameters, inputs },
+        async (call, signal) =>
+          await runFakeStep(world, { request, index: nextIndex(step), progress: progressOf(call) }, signal),
       );
-    });
+    },
+    task: async (name, input, options) =>
+      await make(
+        { kind: 'task', name, input },
+        { kind: 'task', name, parameters: parametersOf(input) },
+        async (call, signal) => {
+          const onTry = (attempts: number) => void (call.attempts = attempts);
+          return await runTask(deps, { name, input, options, onTry }, signal);
+        },
+      ),
+    pipeline: async (name, parameters) =>
+      await make(
+        { kind: 'pipeline', name, input: parameters },
+        { kind: 'pipeline', name, parameters },
+        async (_call, signal) => await runChild(name, parameters, signal),
+      ),
+  };
+}
+
+function progressOf(call: OpenCall): StepProgress {
+  return {
+    onAttempt: (attempts, resources) => void Object.assign(call, { attempts, resources }),
+    onFailure: (code) => void (call.failures = [...call.failures, code]),
+  };
+}
+
+function modelCalls(
+  { world, context }: TestRuntimeDeps,
+  make: MakeCall,
+): Pick<PipelineRuntime, 'registerModel' | 'promote' | 'champion'> {
+  const { registry } = world;
+  const operation = async <T>(name: string, input: string, work: () => T): Promise<T> =>
+    await make(
+      { kind: 'model', name, input },
+      { kind: 'model', name },
+      async () => await Promise.resolve(work()),
+    );
+  return {
+    registerModel: async (options) =>
+      await operation(`register ${options.name}`, options.model.digest, () => registry.register(options)),
+    promote: async (name, version, alias) =>
+      await operation(`promote ${name}@${alias}`, version, () =>
+        registry.promote(name, Number(version), alias),
+      ),
+    champion: async (name, alias) =>
+      await context.call(
+        { kind: 'model', name: `champion ${name}@${alias}` },
+        async () => await Promise.resolve(registry.champion(name, alias)),
+      ),
   };
 }
 

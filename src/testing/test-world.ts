@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Json } from '../core/json.js';
 import type { Pool } from '../core/pools.js';
 import { DecisionBook, type Decisions } from './decisions.js';
@@ -64,6 +65,8 @@ export function createTestWorld(options: WorldOptions): TestWorld {
     throw new TypeError(`startsAt is "${options.startsAt}"; write a time such as "2026-01-01T00:00:00Z".`);
   const clock = new VirtualClock(startMs);
   let misused: Error | undefined;
+  const cancellation = new AbortController();
+  setMaxListeners(0, cancellation.signal);
   return {
     clock,
     fakes: createFakeSet(options.fakes ?? []),
@@ -73,7 +76,7 @@ export function createTestWorld(options: WorldOptions): TestWorld {
     notifications: [],
     logs: [],
     pools: options.pools,
-    cancellation: new AbortController(),
+    cancellation,
     random: createRandom(),
     misuse: (error) => {
       misused ??= error;

@@ -22,16 +22,19 @@ export class VirtualClock {
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
-      const timer: Timer = { atMs: this.atMs + Math.max(0, ms), fire: resolve };
-      this.insert(timer);
-      signal.addEventListener(
-        'abort',
-        () => {
-          this.timers = this.timers.filter((other) => other !== timer);
-          reject(signal.reason as Error);
+      const onAbort = () => {
+        this.timers = this.timers.filter((other) => other !== timer);
+        reject(signal.reason as Error);
+      };
+      const timer: Timer = {
+        atMs: this.atMs + Math.max(0, ms),
+        fire: () => {
+          signal.removeEventListener('abort', onAbort);
+          resolve();
         },
-        { once: true },
-      );
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.insert(timer);
     });
   }
 

@@ -4,17 +4,14 @@ import { POOLS, runContract } from './contract.js';
 
 describe('the testing kit keeps the contract of a run', () => {
   runContract(async ({ pipeline, parameters, fakes = [], decision, champion, cancelled }) => {
-    const run = await runPipeline(
-      pipeline as never,
-      {
-        parameters: parameters ?? {},
-        fakes,
-        pools: POOLS,
-        ...(decision === undefined ? {} : { decisions: { 'go-live': decision } }),
-        ...(champion === undefined ? {} : { models: { churn: champion } }),
-        ...(cancelled ? { cancelAfter: '1m' } : {}),
-      } as never,
-    );
+    const run = await runPipeline(pipeline as never, {
+      parameters: parameters ?? {},
+      fakes,
+      pools: POOLS,
+      ...(decision === undefined ? {} : { decisions: { 'go-live': decision } }),
+      ...(champion === undefined ? {} : { models: { churn: champion } }),
+      ...(cancelled ? { cancelAfter: '1m' } : {}),
+    });
     const steps = run.calls.filter((call) => call.kind === 'step' && call.pipeline === pipeline.pipelineName);
     return {
       state: run.state,
