@@ -12,6 +12,8 @@ const STEP = 'train-model';
 /** 200 trees take 20 s: long enough to be killed twice, short enough to watch. */
 const SECONDS_PER_TREE = 0.1;
 const TREES = 200;
+/** Trees between two checkpoints. */
+const BLOCK = 20;
 const PATIENCE_MS = 120_000;
 const POLL_MS = 100;
 
@@ -73,16 +75,28 @@ async function tellStory(demo) {
   const first = await startWorker();
   const client = await project.client();
   const started = await client.startRun(PIPELINE, { parameters: { secondsPerTree: SECONDS_PER_TREE } });
-  const run = openRun({ ...demo, client, ...started });
-  tell(`Temporal, MLflow and worker ${first.pid} are up; run ${started.runId}`);
+  try {
+    return await killTwice({ ...demo, client, services, startWorker, ...started }, first);
+  } catch (error) {
+    // Nobody waits for it any more, and the next demonstration needs its slot.
+    const { state } = await client.status(started.runId);
+    if (state === 'running') await client.terminate(started.runId, 'the demonstration was stopped');
+    throw error;
+  }
+}
+
+async function killTwice(demo, first) {
+  const { project, tell, signal, client, services, startWorker, runId } = demo;
+  const run = openRun(demo);
+  tell(`Temporal, MLflow and worker ${first.pid} are up; run ${runId}`);
   const links = await project.links();
   if (links.temporalUiUrl !== undefined)
-    tell(`  ${links.temporalUiUrl}/namespaces/${links.namespace}/workflows/${started.runId}`);
+    tell(`  ${links.temporalUiUrl}/namespaces/${links.namespace}/workflows/${runId}`);
   tell('Steps before the training: ingest, validate-data, compute-features');
 
   const trainer = await run.waitFor('the training starts', () => run.command(1));
   tell(`${STEP} runs as process ${trainer.pid}: ${TREES} trees, slowed down to ${SECONDS_PER_TREE} s each`);
-  await run.waitFor('the training has a checkpoint', () => run.trees(1) >= 20);
+  await run.waitFor('the training has a checkpoint', () => run.trees(1) >= BLOCK);
   tell(`${run.trees(1)} of ${TREES} trees`);
 
   await run.kill([first]);
@@ -95,10 +109,10 @@ async function tellStory(demo) {
   tell(`Adopted: the same process ${trainer.pid}, ${run.trees(1)} trees, nothing was started again`);
 
   const supervisor = run.supervisor(1);
-  const lostAt = run.trees(1);
+  const grown = run.trees(1);
   await run.kill([second, supervisor, trainer]);
   tell(
-    `SIGKILL for worker ${second.pid}, supervisor ${supervisor.pid} and training ${trainer.pid}, at ${lostAt} trees`,
+    `SIGKILL for worker ${second.pid}, supervisor ${supervisor.pid} and training ${trainer.pid}, after ${grown} trees or a few more`,
   );
   const third = await startWorker();
   tell(`Worker ${third.pid} is up`);
@@ -106,9 +120,9 @@ async function tellStory(demo) {
   const again = run.command(2);
   tell(`Attempt 2 is process ${again?.pid}: resumed from the checkpoint at ${resumedAt} trees`);
 
-  const report = await client.wait(started.runId, { signal });
-  const versions = await countVersions(services.mlflow.trackingUri, { ...demo, ...started });
-  return conclude({ ...demo, report, versions, redone: lostAt - resumedAt });
+  const report = await client.wait(runId, { signal });
+  const versions = await countVersions(services.mlflow.trackingUri, demo);
+  return conclude({ ...demo, report, versions, resumedAt });
 }
 
 /** What the files of the attempts and Temporal say of the run. */
@@ -138,7 +152,9 @@ function openRun(demo) {
     isAlive: demo.isSameProcess,
     isAdopted: async () => await isAdopted(await project.temporal(), runId),
     kill: async (processes) => {
-      for (const one of processes) if (await demo.isSameProcess(one)) process.kill(one.pid, 'SIGKILL');
+      for (const { pid } of processes) process.kill(pid, 'SIGKILL');
+      for (const one of processes)
+        while (await demo.isSameProcess(one)) await delay(POLL_MS, undefined, { signal });
     },
     waitFor: async (what, check) => {
       for (const deadline = performance.now() + PATIENCE_MS; ; await delay(POLL_MS, undefined, { signal })) {
@@ -170,7 +186,7 @@ async function countVersions(trackingUri, { executionId, TAGS }) {
   return versions.map(({ version }) => version);
 }
 
-function conclude({ tell, report, versions, redone }) {
+function conclude({ tell, report, versions, resumedAt }) {
   const training = report.calls.find(({ name }) => name === STEP);
   tell(
     `The run is ${report.state}: F1 ${Number(report.result?.f1).toFixed(3)}, ${MODEL} version ${versions.join(', ')}`,
@@ -179,7 +195,7 @@ function conclude({ tell, report, versions, redone }) {
     [
       '',
       `  attempts of ${STEP}    ${training?.attempt}; its own retries are untouched, Anneal pays for lost machines`,
-      `  trees grown twice       ${redone} of ${TREES}: those since the last checkpoint`,
+      `  trees grown twice       none of the first ${resumedAt}, at most ${BLOCK - 1} after them`,
       `  other steps             once each`,
       `  model versions          ${versions.length}`,
     ].join('\n'),
