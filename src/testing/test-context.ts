@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setMaxListeners } from 'node:events';
 import { CancelledFailure } from '@temporalio/common';
 import type { CallKey, CallKind, Journal, JournalEntry } from '../core/journal.js';
 import { fromJournalFailure, toJournalFailure } from '../workflows/failures.js';
@@ -63,7 +64,9 @@ export class RecordingContext implements TestContext {
   }
 
   async shielded<T>(fn: () => Promise<T>): Promise<T> {
-    return await this.shield.run(new AbortController().signal, fn);
+    const { signal } = new AbortController();
+    setMaxListeners(0, signal);
+    return await this.shield.run(signal, fn);
   }
 
   /** Ends the recording: nothing more is delivered. */
