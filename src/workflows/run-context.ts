@@ -39,6 +39,7 @@ export class RunContext {
   private resolveContinuing: (signal: 'continue') => void = () => undefined;
   private readonly rootScope = CancellationScope.current();
   private readonly dispatched = new Map<string, number>();
+  private readonly begun = Promise.resolve();
   private inFlight = 0;
   private continued = false;
 
@@ -56,14 +57,12 @@ export class RunContext {
   }
 
   /** Makes a call, or answers it from the journal in its turn. */
-  async call<T>(identity: CallIdentity, work: (call: LiveCall) => Promise<T>): Promise<T> {
+  call<T>(identity: CallIdentity, work: (call: LiveCall) => Promise<T>): Promise<T> {
     const key = this.player.keyOf(identity.kind, identity.name, identity.input);
     const recorded = this.player.recordedEntry(key);
-    if (recorded) return answerOf<T>(await this.player.replay(recorded));
-    await this.player.live();
-    if (CancellationScope.current().consideredCancelled)
-      throw new CancelledFailure(`${identity.kind} "${identity.name}" was not started: the run is cancelled`);
-    return await this.settleInTurn(key, work);
+    if (recorded) return this.answerInTurn<T>(recorded);
+    const make = () => this.callLive({ ...identity, key }, work);
+    return this.player.isLive() ? make() : this.player.live().then(make);
   }
 
   /** Answers at once, from the journal or by `produce`. */
@@ -86,16 +85,31 @@ export class RunContext {
     return index;
   }
 
-  private async settleInTurn<T>(key: CallKey, work: (call: LiveCall) => Promise<T>): Promise<T> {
+  private async answerInTurn<T>(recorded: JournalEntry): Promise<T> {
+    return answerOf<T>(await this.player.replay(recorded));
+  }
+
+  // What every call passes through has no async function that it can do without: the sandbox takes a stack trace for each promise.
+  private callLive<T>(
+    { kind, name, key }: CallIdentity & { readonly key: CallKey },
+    work: (call: LiveCall) => Promise<T>,
+  ): Promise<T> {
+    if (CancellationScope.current().consideredCancelled)
+      return Promise.reject(new CancelledFailure(`${kind} "${name}" was not started: the run is cancelled`));
     let begun = false;
     const call: LiveCall = {
       key,
       callId: digestOfText(`${workflowInfo().firstExecutionRunId}/${key}`).slice(0, 32),
       pending: this.player.pendingOf(key),
       setPending: (pending) => this.player.setPending(key, pending),
-      begin: async () => {
-        await this.leaveToStart();
-        begun = true;
+      begin: () => {
+        const start = () => {
+          begun = true;
+          this.inFlight++;
+        };
+        if (this.mustWait()) return CancellationScope.current().cancelRequested.then(start);
+        start();
+        return this.begun;
       },
       end: () => {
         begun = false;
@@ -103,7 +117,7 @@ export class RunContext {
         this.continueIfQuiet(wantsToContinue(this.snapshot));
       },
     };
-    return await new Promise<T>((resolve, reject) => {
+    return new Promise<T>((resolve, reject) => {
       const settle = (entry: JournalEntry, deliver: () => void) => {
         if (begun) this.inFlight--;
         this.player.settle(entry, deliver);
@@ -118,15 +132,11 @@ export class RunContext {
     });
   }
 
-  private async leaveToStart(): Promise<void> {
-    if (
-      this.continued ||
-      this.continueIfQuiet(mustContinue(this.snapshot)) ||
-      (mustContinue(this.snapshot) && !this.cancelRequested())
-    ) {
-      await CancellationScope.current().cancelRequested;
-    }
-    this.inFlight++;
+  /** Whether nothing new may start: only the run's cancellation ends that. */
+  private mustWait(): boolean {
+    if (this.continued) return true;
+    const must = mustContinue(this.snapshot);
+    return this.continueIfQuiet(must) || (must && !this.cancelRequested());
   }
 
   /** Decides to continue as new when that is wanted and nothing is in flight. A cancelled run never continues: its clean-up is short. */

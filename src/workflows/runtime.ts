@@ -22,7 +22,7 @@ import { runStep } from './step-call.js';
 /** The runtime behind the authoring API: every answer passes through the run's journal. */
 export function createRuntime(context: RunContext, approvals: Approvals, lane: LaneClient): PipelineRuntime {
   return {
-    step: async (request) => await runStep(context, request),
+    step: (request) => runStep(context, request),
     task: async (name, input, options) => await runTask(context, name, { input, options }),
     pipeline: async (name, parameters) => await runChild(context, name, parameters),
     sleep: async (ms) => await durableSleep(context, ms),

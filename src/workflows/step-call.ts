@@ -36,13 +36,10 @@ interface StepPlan {
 }
 
 /** Runs a step, or answers from the journal or the cache. @throws a failure whose type is a code of the failure table. */
-export async function runStep(context: RunContext, request: StepRequest): Promise<StepOutputs> {
+export function runStep(context: RunContext, request: StepRequest): Promise<StepOutputs> {
   const plan = planStep(context, request);
   const input = { parameters: request.parameters, inputs: inputDigests(request) };
-  return await context.call(
-    { kind: 'step', name: plan.name, input },
-    async (call) => await executeStep(context, call, plan),
-  );
+  return context.call({ kind: 'step', name: plan.name, input }, (call) => executeStep(context, call, plan));
 }
 
 function planStep(context: RunContext, request: StepRequest): StepPlan {
@@ -127,7 +124,7 @@ async function runAttempts(
   const index = context.nextIndex(plan.request.definition.name);
   let { retry: state = FIRST_ATTEMPT, notBeforeMs } = call.pending ?? {};
   for (;;) {
-    await waitUntil(notBeforeMs, plan.name);
+    if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, plan.name);
     const outcome = await runAttempt(context, call, { plan, base, state, index });
     const { attemptName } = outcome;
     const ended = { ...base, attempt: state.attempt, attemptName, endedAtMs: Date.now() };
@@ -151,8 +148,8 @@ async function runAttempts(
   }
 }
 
-async function waitUntil(atMs: number | undefined, name: string): Promise<void> {
-  const left = (atMs ?? 0) - Date.now();
+async function waitUntil(atMs: number, name: string): Promise<void> {
+  const left = atMs - Date.now();
   if (left > 0) await sleep(left, { summary: `retry delay of ${name}` });
 }
 
