@@ -61,6 +61,10 @@ export interface LocalStack {
     readonly signal: AbortSignal;
   }): Promise<void>;
   stopWorker(): Promise<boolean>;
+  /** One sentence when the worker of `anneal up` ended without being told to. */
+  workerProblem(): Promise<string | undefined>;
+  /** Ends the attempts of this machine that a closed run left, and verifies that they are gone. */
+  endAttemptsOf(runId: string): Promise<readonly string[]>;
   /** Ends the attempts of this machine after a checkpoint. Their runs stay open. */
   endAttempts(): Promise<readonly string[]>;
   workerLogEnd(): Promise<string>;
@@ -105,7 +109,7 @@ export async function openProject({ cwd, env, path }: OpenProjectOptions): Promi
     },
     watch: async (options) => await (await import('./watch-code.js')).watchCode({ config, paths }, options),
     currentBuild: async () => await findCurrentBuild(config, paths),
-    stack: createStack({ config, paths, env, addresses }),
+    stack: createStack({ config, paths, env, addresses, temporal: connection.temporal }),
   };
 }
 
@@ -201,7 +205,8 @@ function createStack({
   paths,
   env,
   addresses,
-}: ConnectionParts & Pick<OpenProjectOptions, 'env'>): LocalStack {
+  temporal,
+}: ConnectionParts & Pick<OpenProjectOptions, 'env'> & Pick<Project, 'temporal'>): LocalStack {
   const { stateDir } = paths;
   return {
     running: async () => {
@@ -233,6 +238,17 @@ function createStack({
     workerReady: async (options) =>
       await (await import('../local/worker-process.js')).waitForWorker(stateDir, options),
     stopWorker: async () => await (await import('../local/worker-process.js')).stopWorkerProcess(stateDir),
+    workerProblem: async () => {
+      const { readDeadWorker, workerLogFile } = await import('../local/worker-process.js');
+      const dead = await readDeadWorker(stateDir);
+      return dead === undefined
+        ? undefined
+        : `The worker (process ${dead.process.pid}) has ended, so open runs wait; its log is ${workerLogFile(stateDir)}. Start it again with: anneal up`;
+    },
+    endAttemptsOf: async (runId) => {
+      const { endOrphans } = await import('../workers/end-orphans.js');
+      return await endOrphans({ client: (await temporal()).client, paths, runId });
+    },
     endAttempts: async () => {
       const { endLocalAttempts } = await import('../workers/end-local-attempts.js');
       return await endLocalAttempts(paths, { graceMs: STOP_GRACE_MS });

@@ -1,7 +1,7 @@
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import { checkParameters, type ParameterSchema } from '../core/schema.js';
-import { nearestName } from '../config/nearest-name.js';
+import { nearestName } from '../core/nearest-name.js';
 
 /** Parameters by name. */
 export type Parameters = { readonly [name: string]: Json };

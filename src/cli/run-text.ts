@@ -1,5 +1,6 @@
 import { formatDuration } from '../core/duration.js';
 import type { CallState, CallStatus, RunState, RunStatus } from '../core/run.js';
+import { shellWord } from '../client/run-id.js';
 import type { Colors } from './terminal.js';
 
 /** How a run is drawn. */
@@ -39,7 +40,7 @@ export function renderRunTree(status: RunStatus, options: RunTextOptions): strin
   }
   for (const { gate, digest } of status.approvals) {
     lines.push(
-      `  ${colors.yellow(`Waiting for a decision on "${gate}"`)} (digest ${digest.slice(0, 12)}): anneal approve ${status.runId} ${gate}`,
+      `  ${colors.yellow(`Waiting for a decision on "${gate}"`)} (digest ${digest.slice(0, 12)}): anneal approve ${shellWord(status.runId)} ${shellWord(gate)}`,
     );
   }
   return lines;

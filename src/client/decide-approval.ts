@@ -1,7 +1,9 @@
 import { AnnealError } from '../core/failures.js';
 import { digestOf } from '../core/digest.js';
+import { didYouMean } from '../core/nearest-name.js';
 import { DECIDE_APPROVAL, type ApprovalDecision, type PendingApproval } from '../core/run.js';
 import { CALL_TIMEOUT_MS, type ClientDeps } from './client-deps.js';
+import { shellWord } from './run-id.js';
 import { readStatus } from './read-status.js';
 import { isOpen } from './run-state.js';
 import { classifyTemporalError, translateTemporalError } from './temporal-errors.js';
@@ -47,10 +49,10 @@ async function openGate(deps: ClientDeps, { runId, gate }: DecideOptions): Promi
   const open = report.approvals.find((approval) => approval.gate === gate);
   if (open) return open;
   if (report.notice !== undefined) throw unconfirmed(deps, runId);
-  const gates = report.approvals.map((approval) => `"${approval.gate}"`).join(', ');
+  const gates = report.approvals.map((approval) => approval.gate);
   throw new AnnealError(
     'InvalidInput',
-    `No gate "${gate}" of run "${runId}" waits for a decision; ${gates === '' ? 'none does now' : `open: ${gates}`}. See: anneal describe ${runId}`,
+    `No gate "${gate}" of run "${runId}" waits for a decision; ${gates.length === 0 ? 'none does now' : `open: ${gates.map((name) => `"${name}"`).join(', ')}`}.${didYouMean(gate, gates)} See: anneal describe ${shellWord(runId)}`,
   );
 }
 

@@ -1,4 +1,5 @@
 import type { ClientDeps } from './client-deps.js';
+import { describeRun } from './describe-run.js';
 import { readStatus, type RunReport } from './read-status.js';
 import { isOpen } from './run-state.js';
 import { callTemporal, classifyTemporalError } from './temporal-errors.js';
@@ -33,7 +34,7 @@ export async function terminateRun(deps: ClientDeps, runId: string, reason: stri
 /** The server says "not found" for a run that has ended as for one that never was: look before and after. */
 async function unlessEnded(deps: ClientDeps, runId: string, act: () => Promise<void>): Promise<void> {
   const about = `run "${runId}"`;
-  const before = await callTemporal(deps, about, () => deps.temporal.workflow.getHandle(runId).describe());
+  const before = await describeRun(deps, runId);
   if (before.closeTime !== undefined) return;
   try {
     await callTemporal(deps, about, act);

@@ -5,6 +5,7 @@ export type { DecideOptions } from './decide-approval.js';
 export type { ListRunsOptions, RunSummary } from './list-runs.js';
 export type { RunReport } from './read-status.js';
 export type { LogChunk, LogsOptions } from './run-logs.js';
+export { shellWord } from './run-id.js';
 export { isOpen } from './run-state.js';
 export type { ScheduleChanges, ScheduleInfo, Schedules } from './schedules.js';
 export type { StartedRun, StartRunOptions } from './start-run.js';

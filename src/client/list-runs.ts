@@ -1,6 +1,6 @@
 import { STATUS_ATTRIBUTE, pipelinesTaskQueue, type RunState } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
-import { isStuck, readRunState } from './run-state.js';
+import { readRunState, readStuck } from './run-state.js';
 import { callTemporal } from './temporal-errors.js';
 
 /** Which runs are listed. */
@@ -16,8 +16,8 @@ export interface RunSummary {
   readonly runId: string;
   readonly pipeline: string;
   readonly state: RunState;
-  /** The server reports that no worker can take up the run's history. */
-  readonly stuck: boolean;
+  /** Why the run cannot go on, and what mends it, when the server reports that workers fail on its history. */
+  readonly stuck?: string;
   readonly startedAtMs: number;
   readonly endedAtMs?: number;
 }
@@ -31,11 +31,12 @@ export async function listRuns(deps: ClientDeps, options: ListRunsOptions = {}):
     if (limit <= 0) return runs;
     for await (const found of deps.temporal.workflow.list({ query, pageSize: Math.min(limit, 200) })) {
       const { closeTime } = found;
+      const stuck = closeTime === undefined ? readStuck(found) : undefined;
       runs.push({
         runId: found.workflowId,
         pipeline: found.type,
         state: readRunState(found),
-        stuck: closeTime === undefined && isStuck(found),
+        ...(stuck === undefined ? {} : { stuck }),
         startedAtMs: found.startTime.getTime(),
         ...(closeTime === undefined ? {} : { endedAtMs: closeTime.getTime() }),
       });

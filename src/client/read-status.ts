@@ -2,13 +2,14 @@ import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { storeKeys } from '../core/artifact-store.js';
 import { STATUS_QUERY, type RunStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
-import { isStuck, readRunState } from './run-state.js';
+import { readRunState, readStuck } from './run-state.js';
+import { describeRun } from './describe-run.js';
+import { findUnservedPool } from './find-unserved-pool.js';
 import { rebuildStatus } from './rebuild-status.js';
-import { callTemporal } from './temporal-errors.js';
 
 /** A run's status, and what stands in the way of a better one. */
 export interface RunReport extends RunStatus {
-  /** One sentence when the run itself could not be asked. */
+  /** One sentence when the run itself could not be asked, or cannot go on as it is. */
   readonly notice?: string;
 }
 
@@ -21,9 +22,7 @@ const QUERY_TIMEOUT_MS = 5_000;
  * @throws AnnealError RunNotFound, ServerUnreachable.
  */
 export async function readStatus(deps: ClientDeps, runId: string): Promise<RunReport> {
-  const description = await callTemporal(deps, `run "${runId}"`, () =>
-    deps.temporal.workflow.getHandle(runId).describe(),
-  );
+  const description = await describeRun(deps, runId);
   const known = statusOfDescription(deps, description);
   if (description.closeTime === undefined) return await askLiveRun(deps, { description, known });
   const record = await readRecord(deps, known.executionId);
@@ -63,22 +62,20 @@ interface LiveRun {
 
 async function askLiveRun(deps: ClientDeps, { description, known }: LiveRun): Promise<RunReport> {
   const { temporal, clock } = deps;
+  const stuck = readStuck(description);
   try {
     const handle = temporal.workflow.getHandle(known.runId);
-    return await temporal.withDeadline(clock.nowMs() + QUERY_TIMEOUT_MS, () =>
+    const status = await temporal.withDeadline(clock.nowMs() + QUERY_TIMEOUT_MS, () =>
       handle.query<RunStatus>(STATUS_QUERY),
     );
+    const notice = stuck ?? (await findUnservedPool(deps, description));
+    return notice === undefined ? status : { ...status, notice };
   } catch {
     // No worker, one that is just being started, or one that throws: whatever the reason, history has an answer.
     const rebuilt = await rebuildStatus(deps, known).catch(() => known);
-    return { ...rebuilt, notice: noticeOf(deps, description) };
+    const silent = `No worker of project "${deps.project}" answers for the run, so this is what its history says. Start one with: anneal up`;
+    return { ...rebuilt, notice: stuck ?? silent };
   }
-}
-
-function noticeOf(deps: ClientDeps, description: WorkflowExecutionDescription): string {
-  return isStuck(description)
-    ? `The run is stuck: a worker throws when it takes up its history. The worker's log says why; a build without the fault lets it go on.`
-    : `No worker of project "${deps.project}" answers for the run, so this is what its history says. Start one with: anneal up`;
 }
 
 async function readRecord(deps: ClientDeps, executionId: string): Promise<RunStatus | undefined> {

@@ -9,6 +9,11 @@ export function createRunId(pipeline: string, nowMs: number): string {
   return `${pipeline}-${time}-${randomLetters(4)}`;
 }
 
+/** A run id as one word of a command line, quoted where a shell needs it. */
+export function shellWord(text: string): string {
+  return /^[\w.@:+/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 function randomLetters(count: number): string {
   return [...randomBytes(count)].map((byte) => LETTERS.charAt(byte % LETTERS.length)).join('');
 }

@@ -1,6 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
+import { didYouMean } from '../core/nearest-name.js';
 import type { CallStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
 import { attemptsUpTo, findLiveAttempt, liveLogFile } from './live-attempts.js';
@@ -58,10 +59,10 @@ function selectCalls(report: RunReport, { step, follow }: LogsOptions): readonly
   if (step === undefined) return withLogs;
   const chosen = withLogs.filter((call) => call.name === step || call.id === step);
   if (chosen.length > 0 || follow === true) return chosen;
-  const names = [...new Set(withLogs.map((call) => call.name))].join(', ');
+  const names = [...new Set(withLogs.map((call) => call.name))];
   throw new AnnealError(
     'InvalidInput',
-    `Run "${report.runId}" has no step "${step}"; it has ${names === '' ? 'not called any yet' : names}.`,
+    `Run "${report.runId}" has no step "${step}"; it has ${names.length === 0 ? 'not called any yet' : names.join(', ')}.${didYouMean(step, names)}`,
   );
 }
 

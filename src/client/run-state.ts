@@ -34,9 +34,26 @@ export function readRunState({ status, searchAttributes }: ExecutionInfo): RunSt
   }
 }
 
-/** Whether the server reports that a run cannot go on: a worker throws on its history. */
-export function isStuck({ searchAttributes }: ExecutionInfo): boolean {
-  return (searchAttributes['TemporalReportedProblems'] ?? []).length > 0;
+/**
+ * Why a run cannot go on, in one sentence with the mend, when the server reports that workers fail on it again and again; else
+ * `undefined`. The server says so in its own search attribute, after five failures in a row, and takes it back by itself.
+ */
+export function readStuck({ searchAttributes }: ExecutionInfo): string | undefined {
+  const problems = (searchAttributes['TemporalReportedProblems'] ?? []).map(String);
+  if (problems.length === 0) return undefined;
+  const cause = problems
+    .flatMap((problem) => /^cause=WorkflowTask(?:FailedCause|TimedOutCause)?(.+)$/.exec(problem)?.[1] ?? [])
+    .join(', ');
+  const what = cause === '' ? problems.join(', ') : words(cause);
+  return `The run is stuck: a worker fails on its history every time (${what}). The worker's log says why; a build without the fault lets it go on, or end the run with: anneal terminate`;
+}
+
+/** `NonDeterministicError` as `non-deterministic error`. */
+function words(name: string): string {
+  return name
+    .replace(/NonDeterministic/g, 'Non-deterministic')
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .toLowerCase();
 }
 
 function attributeText(attributes: ExecutionInfo['searchAttributes'], name: string): string | undefined {

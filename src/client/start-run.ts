@@ -3,7 +3,7 @@ import type { Json } from '../core/json.js';
 import { NO_CACHE_MEMO, pipelinesTaskQueue } from '../core/run.js';
 import { PARAMETERS_LIMIT } from '../core/schema.js';
 import type { ClientDeps } from './client-deps.js';
-import { createRunId, RUN_ID_LIMIT } from './run-id.js';
+import { createRunId, RUN_ID_LIMIT, shellWord } from './run-id.js';
 import { readRunState } from './run-state.js';
 import { callTemporal, classifyTemporalError } from './temporal-errors.js';
 
@@ -80,7 +80,7 @@ async function runExists(deps: ClientDeps, runId: string, cause: unknown): Promi
   const what = found.closeTime === undefined ? `it has been ${state} since ${since}` : `${state} at ${since}`;
   return new AnnealError(
     'RunExists',
-    `Run "${runId}" exists already: pipeline "${found.type}", ${what}. Choose another --id, or look at it with: anneal describe ${runId}`,
+    `Run "${runId}" exists already: pipeline "${found.type}", ${what}. Choose another --id, or look at it with: anneal describe ${shellWord(runId)}`,
     { cause },
   );
 }

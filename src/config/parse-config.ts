@@ -5,7 +5,7 @@ import { AnnealError } from '../core/failures.js';
 import { describeValue } from '../core/schema.js';
 import { configSchema, keysAt } from './config-schema.js';
 import type { ConfigFile } from './config-schema.js';
-import { nearestName } from './nearest-name.js';
+import { nearestName } from '../core/nearest-name.js';
 
 /**
  * The settings of an anneal.yaml, checked.

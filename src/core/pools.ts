@@ -1,3 +1,4 @@
+import { didYouMean } from './nearest-name.js';
 import { formatBytes, parseBytes } from './quantity.js';
 import type { Resources } from './step.js';
 
@@ -40,7 +41,10 @@ export function choosePool(
     if (!named)
       return {
         ok: false,
-        message: `Step "${step}" names pool "${asked.pool}"; the project has ${pools.map((pool) => `"${pool.name}"`).join(', ')}.`,
+        message: `Step "${step}" names pool "${asked.pool}"; the project has ${pools.map((pool) => `"${pool.name}"`).join(', ')}.${didYouMean(
+          asked.pool,
+          pools.map((pool) => pool.name),
+        )} Correct the step's pool, or add one to anneal.yaml.`,
       };
     const lacks = lacking(named, asked.resources);
     return lacks.length === 0

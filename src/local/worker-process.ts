@@ -55,6 +55,12 @@ export async function readWorkerProcess(stateDir: string): Promise<WorkerRecord 
   return found !== undefined && (await isSameProcess(found.process)) ? found : undefined;
 }
 
+/** A worker that ended without being told to: it is remembered, and its process is gone. */
+export async function readDeadWorker(stateDir: string): Promise<WorkerRecord | undefined> {
+  const found = await readRecord(stateDir);
+  return found !== undefined && !(await isSameProcess(found.process)) ? found : undefined;
+}
+
 /** Stops the worker and waits until it is gone; true when one was alive. What it watched goes on without it. */
 export async function stopWorkerProcess(stateDir: string): Promise<boolean> {
   return await withProcessLock({ directory: lockDirectory(stateDir) }, async () => {

@@ -20,6 +20,7 @@ import { BUILD_FILES, type Build } from './build/build-manifest.js';
 import { listBuilds, loadBuild } from './build/load-build.js';
 import { followCurrent } from './current-build.js';
 import { hasOpenRuns, makeVersionCurrent } from './deployment.js';
+import { keepEndingOrphans } from './end-orphans.js';
 import { composeActivities, hostCores, hostName, type WorkerSetting } from './compose-activities.js';
 
 /** What {@link runProjectWorkers} takes. */
@@ -55,6 +56,7 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
     for (const pool of poolNames(options)) await group.add(await create.pool(pool, activities));
     await Promise.race([
       group.failed,
+      keepEndingOrphans({ client: options.client, paths: projectPaths(options.config) }, options),
       hostBuilds(options, group, async (build) => await create.pipelines(build, activities)),
     ]);
   } finally {

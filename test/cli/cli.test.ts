@@ -215,14 +215,13 @@ describe('other commands', () => {
           runId: 'a',
           pipeline: 'churn-training',
           state: 'running' as const,
-          stuck: true,
+          stuck: 'The run is stuck: a worker fails on its history.',
           startedAtMs: STARTED_MS,
         },
         {
           runId: 'b',
           pipeline: 'churn-training',
           state: 'completed' as const,
-          stuck: false,
           startedAtMs: STARTED_MS,
           endedAtMs: STARTED_MS + 5_000,
         },
@@ -234,6 +233,7 @@ describe('other commands', () => {
         ['RUN', 'PIPELINE', 'STATE', 'STARTED', 'TOOK'],
         ['a', 'churn-training', 'STUCK', '2026-11-23 11:00:00', '9.0s'],
         ['b', 'churn-training', 'completed', '2026-11-23 11:00:00', '5.0s'],
+        ['a: The run is stuck: a worker fails on its history.'],
         [''],
       ],
     );

@@ -165,6 +165,8 @@ function fakeProject({ client = {}, stack = {} }: FakeSetting): Project {
       workerReady: refuse,
       stopWorker: refuse,
       endAttempts: refuse,
+      workerProblem: async () => await Promise.resolve(undefined),
+      endAttemptsOf: refuse,
       workerLogEnd: refuse,
       workerLog: refuse,
       ...stack,

@@ -1,3 +1,4 @@
+import { shellWord } from '../../client/run-id.js';
 import type { Command } from '../command.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { paintState } from '../run-text.js';
@@ -17,7 +18,7 @@ export const cancel: Command = async (context, [runId = '']) => {
       return EXIT.ok;
     } catch (error) {
       if (!signal.aborted) throw error;
-      terminal.error(`${runId} is being cancelled; see: anneal describe ${runId}`);
+      terminal.error(`${runId} is being cancelled; see: anneal describe ${shellWord(runId)}`);
       return EXIT_INTERRUPTED;
     }
   });

@@ -4,12 +4,14 @@ import { EXIT } from '../report-error.js';
 import { buildRunLinks, type RunLinks } from '../run-links.js';
 import { renderLinks, stepTimes } from '../run-summary.js';
 import { renderRunTree, visible } from '../run-text.js';
+import { warnOfWorker } from '../warn-of-worker.js';
 
 /** `anneal describe RUN`: everything known of a run. */
 export const describe: Command = async (context, [runId = '']) => {
   const project = await context.openProject();
   const report = await (await project.client()).status(runId);
   const links = buildRunLinks(report, await project.links());
+  await warnOfWorker(project, context.terminal);
   context.terminal.show({ ...report, links, steps: stepTimes(report) }, () =>
     renderReport(report, { context, links }),
   );

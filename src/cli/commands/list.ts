@@ -1,5 +1,5 @@
 import Table from 'cli-table3';
-import { nearestName } from '../../config/nearest-name.js';
+import { didYouMean } from '../../core/nearest-name.js';
 import { formatDuration } from '../../core/duration.js';
 import { AnnealError } from '../../core/failures.js';
 import type { RunState } from '../../core/run.js';
@@ -7,6 +7,7 @@ import type { RunSummary } from '../../client/index.js';
 import type { Command, CommandContext } from '../command.js';
 import { EXIT } from '../report-error.js';
 import { paintState } from '../run-text.js';
+import { warnOfWorker } from '../warn-of-worker.js';
 
 const STATES: readonly RunState[] = [
   'queued',
@@ -27,8 +28,10 @@ export const list: Command = async (context, _args, { pipeline, state, limit }) 
     ...(pipeline === undefined ? {} : { pipeline }),
     ...(state === undefined ? {} : { state: readState(state) }),
   };
-  const client = await (await context.openProject()).client();
+  const project = await context.openProject();
+  const client = await project.client();
   const runs = await client.list(query);
+  await warnOfWorker(project, context.terminal);
   context.terminal.show(runs, () =>
     runs.length === 0 ? 'No runs. Start one with: anneal run PIPELINE' : renderRuns(runs, context),
   );
@@ -44,11 +47,9 @@ function readLimit(text = '20'): number {
 function readState(text: string): RunState {
   const found = STATES.find((state) => state === text);
   if (found) return found;
-  const near = nearestName(text, STATES);
-  const hint = near === undefined ? '' : ` Did you mean "${near}"?`;
   throw new AnnealError(
     'InvalidCommand',
-    `--state is "${text}"; it must be one of ${STATES.join(', ')}.${hint}`,
+    `--state is "${text}"; it must be one of ${STATES.join(', ')}.${didYouMean(text, STATES)}`,
   );
 }
 
@@ -60,7 +61,7 @@ function renderRuns(runs: readonly RunSummary[], { terminal, nowMs }: CommandCon
     style: STYLE,
   });
   for (const run of runs) {
-    const state = run.stuck ? colors.red('STUCK') : paintState(run.state, colors);
+    const state = run.stuck !== undefined ? colors.red('STUCK') : paintState(run.state, colors);
     const started = new Date(run.startedAtMs).toISOString().slice(0, 19).replace('T', ' ');
     table.push([
       run.runId,
@@ -70,11 +71,12 @@ function renderRuns(runs: readonly RunSummary[], { terminal, nowMs }: CommandCon
       formatDuration((run.endedAtMs ?? nowMs()) - run.startedAtMs),
     ]);
   }
-  return table
+  const lines = table
     .toString()
     .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n');
+    .map((line) => line.trimEnd());
+  for (const { runId, stuck } of runs) if (stuck !== undefined) lines.push(colors.red(`${runId}: ${stuck}`));
+  return lines.join('\n');
 }
 
 const NO_LINES = Object.fromEntries(

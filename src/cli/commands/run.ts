@@ -1,12 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { nearestName } from '../../config/nearest-name.js';
+import { shellWord } from '../../client/run-id.js';
+import { didYouMean } from '../../core/nearest-name.js';
 import { AnnealError } from '../../core/failures.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
 import { followRun, showOutcome } from '../follow-run.js';
 import { parseParameters, refuseWrongParameters, type Parameters } from '../parse-parameters.js';
 import { EXIT } from '../report-error.js';
+import { warnOfWorker } from '../warn-of-worker.js';
 
 /** `anneal run PIPELINE`: starts a run; with `--wait` it is followed, and Ctrl-C only stops following. */
 export const run: Command = async (context, [name = ''], options) => {
@@ -22,6 +24,7 @@ export const run: Command = async (context, [name = ''], options) => {
   });
   const { runId } = started;
   const { terminal, nowMs } = context;
+  await warnOfWorker(project, terminal);
   if (options.wait !== true) {
     terminal.show(started, () => `${terminal.colors.green('Started')} ${runId}\n${howToGoOn(runId)}`);
     return EXIT.ok;
@@ -39,7 +42,7 @@ export const run: Command = async (context, [name = ''], options) => {
 };
 
 function howToGoOn(runId: string): string {
-  const id = /^[\w.@:+-]+$/.test(runId) ? runId : `'${runId.replaceAll("'", "'\\''")}'`;
+  const id = shellWord(runId);
   return `  follow it  anneal logs ${id} --follow\n  look       anneal describe ${id}\n  stop it    anneal cancel ${id}`;
 }
 
@@ -48,11 +51,9 @@ export function findPipeline(pipelines: readonly PipelineDefinition[], name: str
   const found = pipelines.find((pipeline) => pipeline.name === name);
   if (found) return found;
   const names = pipelines.map((pipeline) => pipeline.name);
-  const near = nearestName(name, names);
-  const hint = near === undefined ? '' : ` Did you mean "${near}"?`;
   throw new AnnealError(
     'UnknownPipeline',
-    `The build has no pipeline "${name}"; it has ${names.join(', ') || 'none'}.${hint}`,
+    `The build has no pipeline "${name}"; it has ${names.join(', ') || 'none'}.${didYouMean(name, names)}`,
   );
 }
 

@@ -1,4 +1,5 @@
 import type { AnnealClient, RunReport } from '../../client/index.js';
+import { shellWord } from '../../client/run-id.js';
 import { AnnealError } from '../../core/failures.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
 import type { Project } from '../context.js';
@@ -121,8 +122,8 @@ function showWhatNext({ context, stack }: Started, report: RunReport): void {
       '',
       '  Try next, in another terminal:',
       `    npx anneal run ${report.pipeline}${param} --wait`,
-      `    npx anneal describe ${report.runId}`,
-      `    npx anneal logs ${report.runId}`,
+      `    npx anneal describe ${shellWord(report.runId)}`,
+      `    npx anneal logs ${shellWord(report.runId)}`,
     ].join('\n'),
   );
 }

@@ -28,3 +28,9 @@ function editDistance(a: string, b: string): number {
   }
   return last[b.length] ?? 0;
 }
+
+/** ` Did you mean "gpu"?` for the end of a message, or nothing when no candidate is close. */
+export function didYouMean(typed: string, candidates: readonly string[]): string {
+  const near = nearestName(typed, candidates);
+  return near === undefined ? '' : ` Did you mean "${near}"?`;
+}

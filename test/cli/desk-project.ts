@@ -1,0 +1,88 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+/** Name of the project, and of its two pools. */
+export const DESK = { project: 'desk', pools: ['cpu', 'gpu'] } as const;
+
+/** Writes a project whose steps are shell commands and that imports nothing but Anneal: quick, and without Python. */
+export async function writeDeskProject(root: string): Promise<void> {
+  const files = {
+    'anneal.yaml': `project: ${DESK.project}\npools:\n  cpu: { slots: 4 }\n  gpu: { gpu: 1, slots: 1 }\n`,
+    'pipelines/index.ts': PIPELINES,
+  };
+  for (const [file, contents] of Object.entries(files)) {
+    await mkdir(path.dirname(path.join(root, file)), { recursive: true });
+    await writeFile(path.join(root, file), contents);
+  }
+}
+
+/** What a step of `talks` prints before it waits, in lines. */
+export const TALKS_LINES = 40;
+
+const PIPELINES = `import { approval, dataset, definePipeline, defineStep, integer, string } from 'anneal';
+
+const write = defineStep({
+  name: 'write',
+  inputs: { n: integer(), text: string({ default: '' }) },
+  outputs: { data: dataset() },
+  command: ({ inputs, outputs }) => ['sh', '-c', 'echo "writes $1"; printf %s "$2" | wc -c > "$3"', 'sh', inputs.n, inputs.text, outputs.data.path],
+});
+
+const fail = defineStep({
+  name: 'fail',
+  inputs: {},
+  outputs: {},
+  command: () => ['sh', '-c', 'echo "no such table" >&2; exit 3'],
+});
+
+/** Says where it runs, prints, and goes on until it is told to finish. */
+const talk = defineStep({
+  name: 'talk',
+  inputs: { control: string() },
+  outputs: {},
+  stopGrace: '2s',
+  command: ({ inputs }) => ['sh', '-c', 'echo $$ > "$1/pid"; i=0; until [ -e "$1/finish" ]; do i=$((i+1)); [ $i -gt ${TALKS_LINES} ] || echo "line $i é"; [ $i -lt 1200 ] || exit 70; sleep 0.1; done; echo "last line"', 'sh', inputs.control],
+});
+
+const onGpu = defineStep({ name: 'on-gpu', inputs: {}, outputs: {}, pool: 'gpu', command: () => ['true'] });
+const onTpu = defineStep({ name: 'on-tpu', inputs: {}, outputs: {}, pool: 'tpu', command: () => ['true'] });
+
+export const quick = definePipeline(
+  {
+    name: 'quick',
+    params: { n: integer({ min: 0, max: 9, default: 1 }), color: string({ oneOf: ['red', 'green'], default: 'red' }), text: string({ default: '' }) },
+  },
+  async ({ n, text }) => {
+    await write({ n, text });
+    return { n };
+  },
+);
+
+export const breaks = definePipeline({ name: 'breaks' }, async () => {
+  await fail({});
+});
+
+export const talks = definePipeline({ name: 'talks', params: { control: string() } }, async ({ control }) => {
+  await talk({ control });
+});
+
+export const asks = definePipeline({ name: 'asks', params: { n: integer({ default: 1 }) } }, async ({ n }) => {
+  const { data } = await write({ n });
+  return await approval('go-live', { subject: data, approvers: ['ana', 'bo'] });
+});
+
+export const needsGpu = definePipeline({ name: 'needs-gpu' }, async () => {
+  await onGpu({});
+});
+
+export const needsTpu = definePipeline({ name: 'needs-tpu' }, async () => {
+  await onTpu({});
+});
+
+export const nightly = definePipeline(
+  { name: 'nightly', schedule: { cron: '0 2 * * *', params: { n: 2 } }, params: { n: integer({ default: 1 }) } },
+  async ({ n }) => {
+    await write({ n });
+  },
+);
+`;
