@@ -15,8 +15,14 @@ const MARKS: { readonly [state in CallStatus['state']]: string } = {
   cancelled: '◼',
 };
 
+/** Rows that were written before: a call's status is replaced, never changed. */
+export type RowCache = WeakMap<CallStatus, string>;
+
 /** A run as Markdown for Temporal's Web UI: one row per call, newest {@link ROWS}, links and what failed. */
-export function renderDetails(status: RunStatus, snapshot: RunSnapshot | undefined): string {
+export function renderDetails(
+  status: RunStatus,
+  { snapshot, rows }: { readonly snapshot: RunSnapshot | undefined; readonly rows: RowCache },
+): string {
   const lines = [`**${status.pipeline}** · ${status.state}${countsText(status)}`];
   if (status.tracking && snapshot?.trackingUiUrl !== undefined)
     lines.push(
@@ -24,7 +30,7 @@ export function renderDetails(status: RunStatus, snapshot: RunSnapshot | undefin
       `[MLflow run](${snapshot.trackingUiUrl}/#/experiments/${status.tracking.experimentId}/runs/${status.tracking.runId})`,
     );
   lines.push('', '| | step | attempt | time | |', '|---|---|---|---|---|');
-  for (const call of status.calls.slice(-ROWS)) lines.push(row(call));
+  for (const call of status.calls.slice(-ROWS)) lines.push(rowOf(call, rows));
   if (status.calls.length > ROWS) lines.push('', `(the newest ${ROWS} calls are shown)`);
   for (const approval of status.approvals)
     lines.push(
@@ -33,6 +39,12 @@ export function renderDetails(status: RunStatus, snapshot: RunSnapshot | undefin
     );
   if (status.failure) lines.push('', `**${status.failure.code}** ${cell(status.failure.message)}`);
   return lines.join('\n');
+}
+
+function rowOf(call: CallStatus, rows: RowCache): string {
+  const text = rows.get(call) ?? row(call);
+  rows.set(call, text);
+  return text;
 }
 
 function row(call: CallStatus): string {

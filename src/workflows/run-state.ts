@@ -15,7 +15,7 @@ import {
 } from '../core/run.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import type { Continuation } from './continuation.js';
-import { renderDetails } from './details.js';
+import { renderDetails, type RowCache } from './details.js';
 
 const statusKey = defineSearchAttributeKey(STATUS_ATTRIBUTE, SearchAttributeType.KEYWORD);
 const tagsKey = defineSearchAttributeKey(TAGS_ATTRIBUTE, SearchAttributeType.KEYWORD_LIST);
@@ -33,6 +33,8 @@ export class RunView {
   private readonly calls = new Map<string, CallStatus>();
   private readonly counts: { [state in CallState]?: number };
   private readonly approvals = new Map<string, PendingApproval>();
+  private readonly tags: Set<string>;
+  private readonly rows: RowCache = new WeakMap();
   private state: RunState = 'running';
   private result: Json | undefined;
   private failure: FailureInfo | undefined;
@@ -48,6 +50,7 @@ export class RunView {
     this.continuations = continuation?.continuations ?? 0;
     this.counts = { ...continuation?.counts };
     for (const call of continuation?.calls ?? []) this.calls.set(call.id, call);
+    this.tags = new Set(continuation?.tags ?? []);
     this.snapshot = continuation?.snapshot;
     this.tracking = continuation?.tracking;
   }
@@ -70,16 +73,19 @@ export class RunView {
     const tags = [`pipeline:${definition.name}`, ...definition.tags.map((tag) => `tag:${tag}`)];
     if (definition.owner !== undefined) tags.push(`owner:${definition.owner}`);
     if (this.identity.parent !== undefined) tags.push(`root:${this.identity.parent}`);
-    upsertSearchAttributes([
-      { key: statusKey, value: this.state },
-      { key: tagsKey, value: tags },
-    ]);
+    for (const tag of tags) this.tags.add(tag);
+    this.publish();
+  }
+
+  /** Adds a tag; it is published with the next change of state, never on its own. */
+  addTag(tag: string): void {
+    this.tags.add(tag);
   }
 
   setState(state: RunState): void {
     if (state === this.state) return;
     this.state = state;
-    upsertSearchAttributes([{ key: statusKey, value: state }]);
+    this.publish();
     this.draw();
   }
 
@@ -99,6 +105,7 @@ export class RunView {
 
   openApproval(approval: PendingApproval): void {
     this.approvals.set(approval.gate, approval);
+    this.addTag(`gate:${approval.gate}`);
     this.setState('waiting-for-approval');
   }
 
@@ -140,12 +147,13 @@ export class RunView {
   }
 
   /** What the next execution starts from. */
-  carried(): Pick<Continuation, 'startedAtMs' | 'continuations' | 'calls' | 'counts'> {
+  carried(): Pick<Continuation, 'startedAtMs' | 'continuations' | 'calls' | 'counts' | 'tags'> {
     return {
       startedAtMs: this.startedAtMs,
       continuations: this.continuations + 1,
       calls: [...this.calls.values()],
       counts: this.counts,
+      tags: [...this.tags],
     };
   }
 
@@ -157,7 +165,14 @@ export class RunView {
     }
   }
 
+  private publish(): void {
+    upsertSearchAttributes([
+      { key: statusKey, value: this.state },
+      { key: tagsKey, value: [...this.tags] },
+    ]);
+  }
+
   private draw(): void {
-    setCurrentDetails(renderDetails(this.status(), this.snapshot));
+    setCurrentDetails(renderDetails(this.status(), { snapshot: this.snapshot, rows: this.rows }));
   }
 }

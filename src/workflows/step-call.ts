@@ -190,7 +190,7 @@ async function runAttempt(
 ): Promise<AttemptOutcome> {
   await call.begin();
   const request = attemptRequest(context, call, { plan, base, state, index });
-  context.view.put({ ...base, attempt: state.attempt, state: 'running' });
+  if (state.attempt !== base.attempt) context.view.put({ ...base, attempt: state.attempt, state: 'running' });
   const pool = proxyActivities<PoolActivities>({
     taskQueue: plan.pool.taskQueue,
     startToCloseTimeout:
