@@ -2,7 +2,7 @@ import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { storeKeys } from '../core/artifact-store.js';
 import { STATUS_QUERY, type RunStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
-import { readRunState, readStuck } from './run-state.js';
+import { isOpen, readRunState, readStuck } from './run-state.js';
 import { describeRun } from './describe-run.js';
 import { findUnservedPool } from './find-unserved-pool.js';
 import { rebuildStatus } from './rebuild-status.js';
@@ -65,9 +65,11 @@ async function askLiveRun(deps: ClientDeps, { description, known }: LiveRun): Pr
   const stuck = readStuck(description);
   try {
     const handle = temporal.workflow.getHandle(known.runId);
-    const status = await temporal.withDeadline(clock.nowMs() + QUERY_TIMEOUT_MS, () =>
+    const said = await temporal.withDeadline(clock.nowMs() + QUERY_TIMEOUT_MS, () =>
       handle.query<RunStatus>(STATUS_QUERY),
     );
+    // A run that knows how it ends still has its record and its MLflow run to close: whoever stopped the workers now would leave it open.
+    const status: RunStatus = isOpen(said.state) ? said : { ...said, state: 'running' };
     const notice = stuck ?? (await findUnservedPool(deps, description));
     return notice === undefined ? status : { ...status, notice };
   } catch {
