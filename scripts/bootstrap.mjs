@@ -1,7 +1,16 @@
 // Makes a fresh clone runnable with Node alone: the locked packages, then the build. Repeating it when nothing changed is cheap.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -187,8 +196,17 @@ async function compile(build) {
     say(message);
     return;
   }
+  linkCommand();
   writeFileSync(BUILD_STAMP, `${stamp}\n`);
   say(`Build: done (${secondsSince(startedAt)})`);
+}
+
+/** `npx anneal` also below this folder: npm links the commands of dependencies only, not that of the package itself. */
+function linkCommand() {
+  const link = path.join(root, 'node_modules', '.bin', 'anneal');
+  chmodSync(path.join(root, 'dist', 'cli', 'main.js'), 0o755);
+  rmSync(link, { force: true });
+  symlinkSync(path.join('..', '..', 'dist', 'cli', 'main.js'), link);
 }
 
 async function capture(file, args) {

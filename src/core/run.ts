@@ -4,7 +4,7 @@ import type { Json } from './json.js';
 
 /** Search attribute (Keyword) with the state of a run. */
 export const STATUS_ATTRIBUTE = 'AnnealStatus';
-/** Search attribute (KeywordList): `pipeline:<name>`, `owner:<name>`, `tag:<tag>`, `model:<name>`, `gate:<name>`, `root:<run id>`. */
+/** Search attribute (KeywordList): `pipeline:<name>`, `owner:<name>`, `tag:<tag>`, `model:<name>` once registered, `gate:<name>` once opened, `root:<run id>` of a sub-pipeline. */
 export const TAGS_ATTRIBUTE = 'AnnealTags';
 /** Query that answers a run's {@link RunStatus}. */
 export const STATUS_QUERY = 'status';

@@ -132,10 +132,10 @@ export function artifact(): ArtifactSlot<'Artifact', object> {
 }
 
 /** Metrics: one flat JSON file; the named values must be in it and reach the pipeline as `values`. */
-export function metrics<const M extends { readonly [name: string]: 'number' | 'string' }>(
-  values: M,
-): ArtifactSlot<'Metrics', { readonly [k in keyof M]: M[k] extends 'number' ? number : string }> {
-  return { slot: 'artifact', schema: { type: 'artifact', kind: 'Metrics', metrics: values } };
+export function metrics<
+  const M extends { readonly [name: string]: 'number' | 'string' } = Record<never, never>,
+>(values?: M): ArtifactSlot<'Metrics', { readonly [k in keyof M]: M[k] extends 'number' ? number : string }> {
+  return { slot: 'artifact', schema: { type: 'artifact', kind: 'Metrics', metrics: values ?? {} } };
 }
 
 function parameter<T, Optional extends boolean>(schema: ParameterSchema): Parameter<T, Optional> {

@@ -1,4 +1,4 @@
-import { condition } from '@temporalio/workflow';
+import { condition, isCancellation } from '@temporalio/workflow';
 import { parseDuration } from '../core/duration.js';
 import type { ApprovalDecision } from '../core/run.js';
 import type { ApprovalOptions, Approved } from '../pipeline/runtime.js';
@@ -85,6 +85,15 @@ export class Approvals {
         detail: `${decision.decision} by ${decision.by}`,
       });
       return outcomeOf(decision);
+    } catch (error) {
+      const shown = context.view.call(call.callId);
+      if (shown?.state === 'waiting')
+        context.view.put({
+          ...shown,
+          state: isCancellation(error) ? 'cancelled' : 'failed',
+          endedAtMs: Date.now(),
+        });
+      throw error;
     } finally {
       this.open.delete(gate);
       context.view.closeApproval(gate);

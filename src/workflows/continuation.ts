@@ -16,6 +16,7 @@ export interface Continuation {
   readonly calls: readonly CallStatus[];
   readonly counts: RunStatus['counts'];
   readonly decisions: readonly ApprovalDecision[];
+  readonly tags: readonly string[];
 }
 
 /** Whether the run should continue as new at the next moment with no attempt in flight. */

@@ -182,6 +182,7 @@ async function registerModel(context: RunContext, lane: LaneClient, options: Reg
       operation,
       summary: call.name,
     });
+    context.view.addTag(`model:${options.name}`);
     return { value, detail: `${options.name} version ${value.version}` };
   });
 }

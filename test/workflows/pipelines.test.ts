@@ -222,8 +222,10 @@ describe(
       };
       const handle = await h.start('gated');
       await until(() => h.attempts.length > 0);
-      const digest = (succeeded(h.attempts[0] as never) as { outputs: { data: { digest: string } } }).outputs
-        .data.digest;
+      const [first] = h.attempts;
+      assert.ok(first);
+      const made = succeeded(first);
+      const digest = made.kind === 'succeeded' ? made.outputs['data']?.digest : undefined;
       await handle.signal('decide', { gate: 'go-live', digest, decision: 'approve', by: 'bo' });
       go.now?.();
       assert.equal(await handle.result(), 'bo');

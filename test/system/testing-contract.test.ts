@@ -11,7 +11,7 @@ import { MadeUpRegistry } from '../../src/testing/made-up-registry.js';
 import { fakeAttempt } from '../../src/testing/test-step.js';
 import { VirtualClock } from '../../src/testing/virtual-clock.js';
 import { startHarness, type Harness } from '../workflows/harness.js';
-import { runContract, type Observed, type Scenario } from './contract.js';
+import { runContract, type Observed, type Scenario } from '../testing/contract.js';
 
 const cli = process.env['ANNEAL_TEST_TEMPORAL'];
 const skip = cli === undefined ? 'ANNEAL_TEST_TEMPORAL is not set' : false;
@@ -19,7 +19,7 @@ const skip = cli === undefined ? 'ANNEAL_TEST_TEMPORAL is not set' : false;
 let h: Harness;
 before(async () => {
   if (cli === undefined) return;
-  const workflowsPath = fileURLToPath(new URL('contract-workflows.ts', import.meta.url));
+  const workflowsPath = fileURLToPath(new URL('../testing/contract-workflows.ts', import.meta.url));
   h = await startHarness(cli, { workflowsPath });
 });
 after(async () => {
