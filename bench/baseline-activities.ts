@@ -11,8 +11,14 @@ export const baselineActivities = {
     Promise.resolve(referenceTo('work', item)),
 };
 
+/** A look-up that finds nothing and reads nothing. */
+export const baselineLocalActivities = {
+  lookUp: (_item: number): Promise<FileReference | null> => Promise.resolve(null),
+};
+
 /** Their types, for the workflow. */
 export type BaselineActivities = typeof baselineActivities;
+export type BaselineLocalActivities = typeof baselineLocalActivities;
 
 function referenceTo(name: string, item: number): FileReference {
   return { uri: `noop:///${name}/${item}`, digest: String(item).padStart(64, '0') };

@@ -1,5 +1,5 @@
-import { proxyActivities } from '@temporalio/workflow';
-import type { BaselineActivities } from './baseline-activities.js';
+import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import type { BaselineActivities, BaselineLocalActivities } from './baseline-activities.js';
 
 // T0: what somebody writes by hand with Temporal alone. The activities are on a queue of their own, as a pool's are.
 const { ingest, work } = proxyActivities<BaselineActivities>({
@@ -12,6 +12,18 @@ const { ingest, work } = proxyActivities<BaselineActivities>({
 export async function baselineChain(steps: number): Promise<string> {
   let data = await ingest(0);
   for (let item = 1; item < steps; item++) data = await work({ item, data });
+  return data.digest;
+}
+
+const { lookUp } = proxyLocalActivities<BaselineLocalActivities>({ startToCloseTimeout: '2s' });
+
+/** The same with a local activity before each: the least that a look-up costs. */
+export async function baselineLookUpChain(steps: number): Promise<string> {
+  let data = await ingest(0);
+  for (let item = 1; item < steps; item++) {
+    if ((await lookUp(item)) !== null) throw new Error('There is nothing to find.');
+    data = await work({ item, data });
+  }
   return data.digest;
 }
 

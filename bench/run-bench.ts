@@ -65,7 +65,7 @@ async function measure(stack: BenchStack): Promise<{ figures: Figure[]; temporal
 }
 
 function stepFigures(times: StepTimes): Figure[] {
-  const { t0, uncached, cacheable, t0FanOut, fanOut, long } = times;
+  const { t0, t0LookUp, uncached, cacheable, t0FanOut, fanOut, long } = times;
   const longSample: Sample = { min: long.ms, median: long.ms, values: [long.ms] };
   const name = `${long.steps.toLocaleString('en')} steps in ${long.executions} executions`;
   return [
@@ -74,6 +74,8 @@ function stepFigures(times: StepTimes): Figure[] {
     against('uncached against T0', { of: uncached, to: t0 }, { target: 1.2, aim: 1.1 }),
     timed('cacheable step of 100, each look-up a miss', cacheable, { unit: 'ms' }),
     against('cacheable against T0', { of: cacheable, to: t0 }, { target: 1.35 }),
+    timed('T0 with a local activity before each step', t0LookUp, { unit: 'ms' }),
+    counted('that against T0: the floor of a look-up', t0LookUp.min / t0.min, { unit: 'x' }),
     timed('T0, an item of a fan-out of 100', t0FanOut, { unit: 'ms' }),
     timed('item of a fan-out of 100', fanOut, { unit: 'ms' }),
     against('fan-out against T0', { of: fanOut, to: t0FanOut }, { target: 1.3 }),

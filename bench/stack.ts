@@ -12,7 +12,7 @@ import type { ProjectConfig } from '../dist/config/project-config.js';
 import { buildProject, type ProjectBuild } from '../dist/workers/build/build-project.js';
 import { makeCurrent } from '../dist/workers/current-build.js';
 import { runProjectWorkers } from '../dist/workers/project-workers.js';
-import { baselineActivities } from './baseline-activities.js';
+import { baselineActivities, baselineLocalActivities } from './baseline-activities.js';
 import { startTemporalServer } from './temporal-server.js';
 
 /** Everything that is measured, running. */
@@ -120,6 +120,7 @@ async function startBaseline(connection: NativeConnection, signal: AbortSignal):
       connection,
       taskQueue: 'baseline/flows',
       workflowBundle,
+      activities: baselineLocalActivities,
       maxCachedWorkflows: 200,
       maxEagerActivityReservationsPerWorkflowTask: 0,
     }),

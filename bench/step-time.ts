@@ -12,6 +12,8 @@ export interface StepTimeOptions {
 /** Milliseconds a step by kind of run; `t0` is the hand-written loop. */
 export interface StepTimes {
   readonly t0: Sample;
+  /** T0 with a local activity before each step. */
+  readonly t0LookUp: Sample;
   readonly uncached: Sample;
   readonly cacheable: Sample;
   readonly t0FanOut: Sample;
@@ -36,6 +38,7 @@ export async function measureStepTimes(stack: BenchStack, options: StepTimeOptio
   const contender = (name: string, run: () => Promise<void>): Contender => ({ name, steps: STEPS, run });
   const chains = [
     contender('t0', baseline('baselineChain')),
+    contender('t0LookUp', baseline('baselineLookUpChain')),
     contender('uncached', anneal('chain', { steps: STEPS })),
     contender('cacheable', anneal('chain', { steps: STEPS, cached: true })),
   ];
@@ -51,6 +54,7 @@ export async function measureStepTimes(stack: BenchStack, options: StepTimeOptio
   const sample = (name: string): Sample => times.get(name) ?? { min: NaN, median: NaN, values: [] };
   return {
     t0: sample('t0'),
+    t0LookUp: sample('t0LookUp'),
     uncached: sample('uncached'),
     cacheable: sample('cacheable'),
     t0FanOut: sample('t0FanOut'),

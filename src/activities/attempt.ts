@@ -65,7 +65,7 @@ async function executeAttempt(
       onProgress: (next) => void (progress = next),
     });
     if (outcome.kind === 'succeeded' && cacheKey !== undefined)
-      await rememberQuietly(deps, cacheKey, { outcome, runId: context.workflowId });
+      void rememberQuietly(deps, cacheKey, { outcome, runId: context.workflowId });
     return outcome;
   } catch (error) {
     if (context.signal.aborted) throw error;
@@ -76,7 +76,7 @@ async function executeAttempt(
   }
 }
 
-/** The step has succeeded; an index that cannot be written costs a later hit, nothing else. */
+/** The step has succeeded; an index that cannot be written costs a later hit, nothing else. So nobody waits for it either. */
 async function rememberQuietly(
   deps: PoolActivityDeps,
   key: string,

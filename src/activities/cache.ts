@@ -12,10 +12,12 @@ export interface CacheIndex {
   store(key: string, made: { readonly outcome: AttemptSucceeded; readonly runId: string }): Promise<void>;
 }
 
-/** A cache index in the artifact store. */
+/** A cache index in the artifact store. A look-up waits for an entry that this process is writing. */
 export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs'>): CacheIndex {
+  const writing = new Map<string, Promise<unknown>>();
   return {
     lookUp: async (key, ttlMs) => {
+      await writing.get(key)?.catch(() => undefined);
       const entry = await readEntry(store, key);
       if (!entry || (ttlMs !== undefined && clock.nowMs() - entry.storedAtMs > ttlMs)) return null;
       const whole = await Promise.all(
@@ -26,9 +28,14 @@ export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs
     store: async (key, { outcome, runId }) => {
       const { attemptName, outputs, parameters } = outcome;
       const entry: CacheEntry = { key, runId, attemptName, storedAtMs: clock.nowMs(), outputs, parameters };
-      await store.putBytes(storeKeys.cache(key), new TextEncoder().encode(JSON.stringify(entry)), {
-        remakeable: true,
-      });
+      const bytes = new TextEncoder().encode(JSON.stringify(entry));
+      const write = store.putBytes(storeKeys.cache(key), bytes, { remakeable: true });
+      writing.set(key, write);
+      try {
+        await write;
+      } finally {
+        if (writing.get(key) === write) writing.delete(key);
+      }
     },
   };
 }
