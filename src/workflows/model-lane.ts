@@ -47,7 +47,7 @@ async function carryOut({ modelName, operation }: LaneRequest): Promise<LaneAnsw
   const { runLaneOperation } = proxyActivities<SystemActivities>({
     startToCloseTimeout: '1h',
     scheduleToCloseTimeout: '24h',
-    heartbeatTimeout: '1m',
+    heartbeatTimeout: '20s',
     retry: { maximumInterval: '30s' },
     summary: `${operation.kind} ${modelName}`,
   });

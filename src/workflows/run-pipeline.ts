@@ -56,12 +56,12 @@ export async function runPipeline(
   if (!continuation) view.publishStart();
   const snapshot = continuation?.snapshot ?? (await takeSnapshot(definition.name));
   view.snapshot = snapshot;
-  view.tracking = continuation?.tracking ?? (await openTracking(view, { pipeline, snapshot, parameters }));
 
   const context = new RunContext(view, snapshot, continuation);
   setRuntime(createRuntime(context, approvals, lane));
   const work = async () => {
     await admission.enter(view, snapshot.project);
+    view.tracking ??= await openTracking(view, { pipeline, snapshot, parameters });
     return await pipeline.run(parameters);
   };
   const ended = work().then(
@@ -106,7 +106,8 @@ async function takeSnapshot(pipeline: string): Promise<RunSnapshot> {
     startToCloseTimeout: '10s',
     summary: 'pools and code of this run',
   });
-  const snapshot = await local.snapshotRun({ pipeline });
+  // Also for a run that was cancelled before it began: its end is written like every other.
+  const snapshot = await CancellationScope.nonCancellable(async () => await local.snapshotRun({ pipeline }));
   return workflowInfo().memo?.[NO_CACHE_MEMO] === true ? { ...snapshot, noCache: true } : snapshot;
 }
 
@@ -123,7 +124,7 @@ async function openTracking(
   const activities = proxyActivities<SystemActivities>({
     taskQueue: systemTaskQueue(run.snapshot.project),
     startToCloseTimeout: '15m',
-    heartbeatTimeout: '1m',
+    heartbeatTimeout: '20s',
     retry: { maximumInterval: '30s' },
     summary: 'open the MLflow run',
   });
@@ -144,7 +145,9 @@ async function divergence(
   continuation: Continuation | undefined,
 ): Promise<{ readonly error: Error }> {
   if (continuation && !context.player.isLive()) {
-    await sleep(1, { summary: 'all recorded answers are given' });
+    await CancellationScope.nonCancellable(
+      async () => await sleep(1, { summary: 'all recorded answers are given' }),
+    );
     const missing = context.player.nextUnasked();
     if (context.player.isStuck() && missing) {
       const message = `The pipeline took another way when it was run again from its journal: it did not ask for "${missing.k.split('|')[0]}". Its code depends on something that is not recorded; use now() and random() of anneal.`;
@@ -218,7 +221,7 @@ async function closeRun(snapshot: RunSnapshot, status: RunStatus): Promise<void>
   const activities = proxyActivities<SystemActivities>({
     taskQueue: systemTaskQueue(snapshot.project),
     startToCloseTimeout: '15m',
-    heartbeatTimeout: '1m',
+    heartbeatTimeout: '20s',
     retry: { maximumInterval: '1m' },
     summary: 'write the record of the run',
   });

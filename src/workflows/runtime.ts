@@ -65,7 +65,7 @@ function system(context: RunContext, summary: string) {
   return proxyActivities<SystemActivities>({
     taskQueue: systemTaskQueue(context.snapshot.project),
     startToCloseTimeout: '15m',
-    heartbeatTimeout: '1m',
+    heartbeatTimeout: '20s',
     retry: { maximumInterval: '30s' },
     summary,
   });

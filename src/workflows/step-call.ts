@@ -195,7 +195,7 @@ async function runAttempt(
     taskQueue: plan.pool.taskQueue,
     startToCloseTimeout:
       request.timeoutMs === undefined ? NO_LIMIT_MS : request.timeoutMs + request.stopGraceMs + OVERHEAD_MS,
-    heartbeatTimeout: '10s',
+    heartbeatTimeout: '6s',
     retry: { initialInterval: '500ms', backoffCoefficient: 1.5, maximumInterval: '10s' },
     summary: state.attempt === 1 ? plan.name : `${plan.name}, attempt ${state.attempt}`,
   });
@@ -212,6 +212,7 @@ async function endAttempt(request: AttemptRequest, plan: StepPlan): Promise<void
   const pool = proxyActivities<PoolActivities>({
     taskQueue: plan.pool.taskQueue,
     startToCloseTimeout: request.stopGraceMs + 120_000,
+    heartbeatTimeout: '10s',
     retry: { initialInterval: '1s', maximumInterval: '30s' },
     summary: `end what is left of ${plan.name}`,
   });

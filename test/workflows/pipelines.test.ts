@@ -239,6 +239,47 @@ describe(
       );
     });
 
+    test('an approval and a sleep stay open while the run continues as new around them', async () => {
+      reset({ continueAfterEvents: 30 });
+      const handle = await h.start('busy-gate');
+      const started = Date.now();
+      const status = await until(async () => {
+        const found = await handle.query<RunStatus>('status');
+        return found.continuations >= 2 && found.approvals.length > 0 ? found : undefined;
+      });
+      const [open] = status.approvals;
+      const decision = { gate: 'go-live', digest: open?.digest, decision: 'approve', by: 'ana' };
+      await h.client.workflow.getHandle(handle.workflowId).executeUpdate('decide', { args: [decision] });
+      const { by, woke } = (await handle.result()) as { by: string; woke: number };
+      assert.equal(by, 'ana');
+      assert.ok(
+        woke - started >= 3_500 && woke - started < 12_000,
+        `slept ${woke - started} ms over continuations`,
+      );
+      assert.equal(h.attempts.length, 21);
+    });
+
+    test('a cancel at any moment of a run that continues as new ends it and what runs', async () => {
+      reset({ continueAfterEvents: 16 });
+      h.script = async (request, signal) =>
+        await new Promise((resolve, reject) => {
+          const timer = setTimeout(() => resolve(succeeded(request)), 20);
+          signal.addEventListener('abort', () => (clearTimeout(timer), reject(signal.reason as Error)), {
+            once: true,
+          });
+        });
+      for (const after of [1, 2, 3, 5, 8]) {
+        h.attempts.length = 0;
+        const handle = await h.start('chain', { n: 50 });
+        await until(() => h.attempts.length >= after || undefined);
+        await h.client.workflow.getHandle(handle.workflowId).cancel();
+        await assert.rejects(handle.result());
+        const described = await h.client.workflow.getHandle(handle.workflowId).describe();
+        assert.equal(described.status.name, 'CANCELLED', `cancelled after ${after} attempts`);
+        assert.deepEqual(described.searchAttributes['AnnealStatus'], ['cancelled']);
+      }
+    });
+
     test('registers and promotes through the lane, in order, and closes it', async () => {
       reset();
       h.laneOperations.length = 0;

@@ -160,12 +160,26 @@ const wandering = definePipeline({ name: 'wandering' }, async () => {
   await make({ n: Math.floor(Date.now() / 1) % 2_000_000_000 });
 });
 
+/** A person decides while another branch makes the history long, and a nap goes on all the while. */
+const busyGate = definePipeline(
+  { name: 'busy-gate', params: { n: integer({ default: 20 }) } },
+  async ({ n }) => {
+    const { data } = await make({ n: 1 });
+    const decision = approval('go-live', { subject: data, expires: '1h' });
+    const nap = sleep('4s').then(() => now().getTime());
+    for (let i = 0; i < n; i++) await make({ n: 100 + i });
+    const { by } = await decision;
+    return { by, woke: await nap };
+  },
+);
+
 const oneAtATime = definePipeline({ name: 'one-at-a-time', maxActiveRuns: 1 }, async () => {
   await make({});
 });
 
 export default createDispatcher({
   oneAtATime,
+  busyGate,
   plain,
   unfit,
   broken,
