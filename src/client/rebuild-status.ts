@@ -1,5 +1,10 @@
 import type { LoadedDataConverter } from '@temporalio/common';
-import type { AttemptOutcome, AttemptRequest } from '../core/attempt.js';
+import {
+  attemptName,
+  type AttemptIdentity,
+  type AttemptOutcome,
+  type AttemptRequest,
+} from '../core/attempt.js';
 import { isFailureCode, type FailureInfo } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import type { CallState, CallStatus, RunStatus } from '../core/run.js';
@@ -14,10 +19,16 @@ type Payloads = NonNullable<HistoryEvent['workflowExecutionStartedEventAttribute
 
 /** What the newest execution's history tells of a run that left no record: parameters, steps and how each ended, the failure. */
 export async function rebuildStatus(deps: ClientDeps, known: RunStatus): Promise<RunStatus> {
-  const history = await callTemporal(deps, `run "${known.runId}"`, () =>
-    deps.temporal.workflow.getHandle(known.runId).fetchHistory(),
-  );
-  const reader = new HistoryReader(deps.temporal.options.loadedDataConverter);
+  const { workflow, options } = deps.temporal;
+  const { epoch, history } = await callTemporal(deps, `run "${known.runId}"`, async () => {
+    const newest = await workflow.getHandle(known.runId).describe();
+    return {
+      epoch: newest.runId,
+      history: await workflow.getHandle(known.runId, newest.runId).fetchHistory(),
+    };
+  });
+  const execution = { namespace: options.namespace, workflowId: known.runId, epoch };
+  const reader = new HistoryReader(options.loadedDataConverter, execution);
   for (const event of history.events ?? []) await reader.read(event);
   const calls = [...reader.calls.values()].map((call) =>
     known.endedAtMs === undefined ? call : ended(call, known),
@@ -41,6 +52,8 @@ function ended(call: CallStatus, { endedAtMs }: RunStatus): CallStatus {
     : call;
 }
 
+type Execution = Pick<AttemptIdentity, 'namespace' | 'workflowId' | 'epoch'>;
+
 /** Walks over events in order. */
 class HistoryReader {
   parameters: RunStatus['parameters'] = {};
@@ -51,8 +64,11 @@ class HistoryReader {
   private readonly requests = new Map<string, AttemptRequest>();
   private readonly converter: LoadedDataConverter;
 
-  constructor(converter: LoadedDataConverter) {
+  private readonly execution: Execution;
+
+  constructor(converter: LoadedDataConverter, execution: Execution) {
     this.converter = converter;
+    this.execution = execution;
   }
 
   async read(event: HistoryEvent): Promise<void> {
@@ -113,7 +129,8 @@ class HistoryReader {
       pool,
       startedAtMs,
       ...(state === 'running' ? {} : { endedAtMs: atMs }),
-      ...(outcome === undefined ? {} : { attemptName: outcome.attemptName }),
+      // Also that of an attempt that gave no outcome: its log is found by it.
+      attemptName: attemptName({ ...this.execution, step, index: request.index, attempt }),
       ...(outcome?.kind === 'failed'
         ? { failure: { code: outcome.code, message: outcome.message, logTail: outcome.logTail } }
         : {}),

@@ -5,6 +5,7 @@ import { didYouMean } from '../core/nearest-name.js';
 import type { CallStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
 import { attemptsUpTo, findLiveAttempt, liveLogFile } from './live-attempts.js';
+import { rebuildStatus } from './rebuild-status.js';
 import { readStatus, type RunReport } from './read-status.js';
 import { isOpen } from './run-state.js';
 
@@ -42,7 +43,7 @@ export async function* readLogs(
   try {
     for (;;) {
       options.signal?.throwIfAborted();
-      const report = await readStatus(deps, runId);
+      const report = await withAttemptNames(deps, await readStatus(deps, runId));
       const goesOn = options.follow === true && isOpen(report.state);
       for (const call of selectCalls(report, { ...options, follow: goesOn }))
         yield* readCall(deps, call, { report, tails });
@@ -52,6 +53,21 @@ export async function* readLogs(
   } finally {
     await Promise.all([...tails.values()].map(async (tail) => await tail.close()));
   }
+}
+
+/** A call that was cancelled got no outcome, and so no attempt's name; the history of an ended run tells it. */
+async function withAttemptNames(deps: ClientDeps, report: RunReport): Promise<RunReport> {
+  const nameless = (call: CallStatus) => call.kind === 'step' && !call.attemptName;
+  if (isOpen(report.state) || !report.calls.some(nameless)) return report;
+  const rebuilt = new Map((await rebuildStatus(deps, report)).calls.map((call) => [call.id, call]));
+  const calls = report.calls.map((call) =>
+    nameless(call) ? { ...call, ...nameOf(rebuilt.get(call.id)) } : call,
+  );
+  return { ...report, calls };
+}
+
+function nameOf(call: CallStatus | undefined): Pick<CallStatus, 'attemptName'> {
+  return call?.attemptName === undefined ? {} : { attemptName: call.attemptName };
 }
 
 function selectCalls(report: RunReport, { step, follow }: LogsOptions): readonly CallStatus[] {

@@ -12,6 +12,8 @@ export interface ScheduleChanges {
   readonly updated: readonly string[];
   readonly removed: readonly string[];
   readonly unchanged: readonly string[];
+  /** What differs in each updated one, such as `cron: "0 2 * * *" → "0 3 * * *"`. */
+  readonly differences: { readonly [pipeline: string]: readonly string[] };
 }
 
 /** One schedule of the project. */
@@ -20,6 +22,8 @@ export interface ScheduleInfo {
   readonly scheduleId: string;
   readonly paused: boolean;
   readonly note?: string;
+  /** As it was applied; absent for one that was not made by this version. */
+  readonly definition?: ScheduleDefinition;
   readonly nextAtMs: readonly number[];
   readonly lastRunId?: string;
 }
@@ -43,6 +47,8 @@ export interface Schedules {
 const OWNER_MEMO = 'anneal.project';
 /** Memo of the runs that a schedule starts; tells whether it is as the code says (a schedule's own memo cannot be changed). */
 const DIGEST_MEMO = 'anneal.schedule';
+/** Memo of the same runs with the schedule as the code had it. */
+const DEFINITION_MEMO = 'anneal.definition';
 const OVERLAP = { skip: 'SKIP', 'buffer-one': 'BUFFER_ONE', 'allow-all': 'ALLOW_ALL' } as const;
 
 /** Schedules over Temporal's own. */
@@ -63,7 +69,7 @@ export function createSchedules(deps: ClientDeps): Schedules {
   };
   return {
     apply: async (pipelines, options) => await applySchedules(deps, pipelines, options?.dryRun === true),
-    list: async () => await listOwned(deps),
+    list: async () => await listWithDefinitions(deps),
     pause: async (pipeline, note) => await on(pipeline, (id) => schedule.getHandle(id).pause(note)),
     resume: async (pipeline, note) => await on(pipeline, (id) => schedule.getHandle(id).unpause(note)),
     trigger: async (pipeline) => await on(pipeline, (id) => schedule.getHandle(id).trigger()),
@@ -86,6 +92,7 @@ async function applySchedules(
     updated: [] as string[],
     removed: [] as string[],
     unchanged: [] as string[],
+    differences: {} as { [pipeline: string]: readonly string[] },
   };
   const owned = new Map((await listOwned(deps)).map((info) => [info.pipeline, info]));
   for (const { name, schedule: wanted } of pipelines) {
@@ -109,6 +116,7 @@ async function applySchedules(
           }));
         });
       changes[same ? 'unchanged' : 'updated'].push(name);
+      if (!same) changes.differences[name] = differences(readDefinition(found.action.memo), wanted);
     }
   }
   for (const info of owned.values()) {
@@ -121,6 +129,32 @@ async function applySchedules(
     changes.removed.push(info.pipeline);
   }
   return changes;
+}
+
+/** `cron: "0 2 * * *" → "0 3 * * *"`, one line per key that differs. */
+function differences(before: ScheduleDefinition | undefined, after: ScheduleDefinition): string[] {
+  const text = (value: unknown) => (value === undefined ? 'default' : JSON.stringify(value));
+  return (['cron', 'timezone', 'overlap', 'params'] as const).flatMap((key) => {
+    const [old, now] = [text(before?.[key]), text(after[key])];
+    return before === undefined || old === now ? [] : [`${key}: ${old} → ${now}`];
+  });
+}
+
+function readDefinition(memo: { readonly [name: string]: unknown } | undefined) {
+  return memo?.[DEFINITION_MEMO] as ScheduleDefinition | undefined;
+}
+
+/** The list of schedules has no memos of actions: each is asked for. */
+async function listWithDefinitions(deps: ClientDeps): Promise<ScheduleInfo[]> {
+  return await Promise.all(
+    (await listOwned(deps)).map(async (info) => {
+      const about = `schedule "${info.scheduleId}"`;
+      const handle = deps.temporal.schedule.getHandle(info.scheduleId);
+      const { action } = await callTemporal(deps, about, async () => await handle.describe());
+      const definition = readDefinition(action.memo);
+      return definition === undefined ? info : { ...info, definition };
+    }),
+  );
 }
 
 async function listOwned(deps: ClientDeps): Promise<ScheduleInfo[]> {
@@ -156,7 +190,7 @@ function buildSchedule(project: string, pipeline: string, wanted: ScheduleDefini
       workflowId: pipeline,
       taskQueue: pipelinesTaskQueue(project),
       args: [wanted.params ?? {}],
-      memo: { [DIGEST_MEMO]: digest },
+      memo: { [DIGEST_MEMO]: digest, [DEFINITION_MEMO]: wanted },
     },
     // Temporal would catch up a whole year of missed times.
     policies: { overlap: OVERLAP[wanted.overlap ?? 'skip'], catchupWindow: '1h' },

@@ -9,6 +9,8 @@ export interface WatchOptions {
   readonly signal?: AbortSignal;
   /** Time between two looks. Default 500. */
   readonly intervalMs?: number;
+  /** Told why the run does not go on, once per reason. */
+  readonly onNotice?: (notice: string) => void;
 }
 
 /** Outages that watching outlives before it gives up: Temporal may be restarted under a run. */
@@ -45,7 +47,12 @@ export async function waitForRun(
   runId: string,
   options: WatchOptions = {},
 ): Promise<RunReport> {
-  for await (const report of watchRun(deps, runId, options)) if (!isOpen(report.state)) return report;
+  let notice: string | undefined;
+  for await (const report of watchRun(deps, runId, options)) {
+    if (!isOpen(report.state)) return report;
+    if (report.notice !== undefined && report.notice !== notice) options.onNotice?.(report.notice);
+    ({ notice } = report);
+  }
   throw new Error(`Watching run "${runId}" ended before the run did.`);
 }
 

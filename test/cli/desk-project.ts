@@ -25,7 +25,7 @@ const write = defineStep({
   name: 'write',
   inputs: { n: integer(), text: string({ default: '' }) },
   outputs: { data: dataset() },
-  command: ({ inputs, outputs }) => ['sh', '-c', 'echo "writes $1"; printf %s "$2" | wc -c > "$3"', 'sh', inputs.n, inputs.text, outputs.data.path],
+  command: ({ inputs, outputs }) => ['sh', '-c', 'echo "writes $1"; wc -c < "$ANNEAL_PARAMETERS_DIR/text.json" > "$2"', 'sh', inputs.n, outputs.data.path],
 });
 
 const fail = defineStep({
@@ -45,7 +45,7 @@ const talk = defineStep({
 });
 
 const onGpu = defineStep({ name: 'on-gpu', inputs: {}, outputs: {}, pool: 'gpu', command: () => ['true'] });
-const onTpu = defineStep({ name: 'on-tpu', inputs: {}, outputs: {}, pool: 'tpu', command: () => ['true'] });
+const onGpus = defineStep({ name: 'on-gpus', inputs: {}, outputs: {}, pool: 'gpus', command: () => ['true'] });
 
 export const quick = definePipeline(
   {
@@ -75,8 +75,8 @@ export const needsGpu = definePipeline({ name: 'needs-gpu' }, async () => {
   await onGpu({});
 });
 
-export const needsTpu = definePipeline({ name: 'needs-tpu' }, async () => {
-  await onTpu({});
+export const needsGpus = definePipeline({ name: 'needs-gpus' }, async () => {
+  await onGpus({});
 });
 
 export const nightly = definePipeline(

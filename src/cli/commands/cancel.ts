@@ -10,7 +10,10 @@ export const cancel: Command = async (context, [runId = '']) => {
   return await context.interruptible(async (signal) => {
     try {
       terminal.line(terminal.colors.dim(`Cancelling ${runId}; its steps get time to stop.`));
-      const report = await client.cancel(runId, { signal });
+      const report = await client.cancel(runId, {
+        signal,
+        onNotice: (notice) => terminal.error(terminal.colors.yellow(notice)),
+      });
       terminal.show(
         { runId, state: report.state },
         () => `${runId}: ${paintState(report.state, terminal.colors)}`,

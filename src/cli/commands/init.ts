@@ -26,11 +26,10 @@ export const init: Command = async (context, [given = ''], { from }) => {
       `Made ${shown} with ${Object.keys(files).join(', ')}.`,
       'Next:',
       `  cd ${shown}`,
-      ...('requirements.in' in files
-        ? ['  uv pip compile --generate-hashes requirements.in -o requirements.txt']
-        : []),
+      '  npm install',
       '  npx anneal up',
       '  npx anneal run training --wait',
+      '  npm test',
     ].join('\n'),
   );
   return EXIT.ok;

@@ -1,7 +1,8 @@
 import { Cron } from 'croner';
 import cronstrue from 'cronstrue';
 import { AnnealError } from '../../core/failures.js';
-import type { PipelineDefinition } from '../../core/pipeline-definition.js';
+import { formatDuration } from '../../core/duration.js';
+import type { PipelineDefinition, ScheduleDefinition } from '../../core/pipeline-definition.js';
 import type { Schedules } from '../../client/index.js';
 import type { Command } from '../command.js';
 import { refuseWrongParameters } from '../parse-parameters.js';
@@ -18,9 +19,11 @@ export const apply: Command = async (context, _args, { dryRun }) => {
   ).schedules.apply(manifest.pipelines, { dryRun: dryRun === true });
   terminal.show(changes, () => {
     const lines = (['created', 'updated', 'removed', 'unchanged'] as const).flatMap((kind) =>
-      changes[kind].map(
-        (name) =>
-          `${dryRun === true && kind !== 'unchanged' ? 'would be ' : ''}${kind}  ${name}${describeSchedule(manifest.pipelines, name)}`,
+      changes[kind].map((name) =>
+        [
+          `${dryRun === true && kind !== 'unchanged' ? 'would be ' : ''}${kind}  ${name}${kind === 'removed' ? '' : describeSchedule(manifest.pipelines, name, context.nowMs())}`,
+          ...(changes.differences[name] ?? []).map((line) => `  ${line}`),
+        ].join('\n'),
       ),
     );
     return lines.length === 0 ? 'No pipeline declares a schedule.' : lines.join('\n');
@@ -35,9 +38,11 @@ export const list: Command = async (context) => {
     schedules.length === 0
       ? 'No schedules on the server. Make those of the code with: anneal schedule apply'
       : schedules
-          .map(({ pipeline, paused, note, nextAtMs }) => {
-            const next = nextAtMs[0] === undefined ? '' : `  next ${new Date(nextAtMs[0]).toISOString()}`;
-            return `${pipeline}  ${paused ? `paused${note === undefined ? '' : ` (${note})`}` : 'active'}${paused ? '' : next}`;
+          .map(({ pipeline, paused, note, definition, nextAtMs: [nextAtMs] }) => {
+            const words = definition === undefined ? '' : `  ${inWords(definition)}`;
+            const next =
+              nextAtMs === undefined || paused ? '' : `, next ${inTime(nextAtMs, context.nowMs())}`;
+            return `${pipeline}  ${paused ? `paused${note === undefined ? '' : ` (${note})`}` : 'active'}${words}${next}`;
           })
           .join('\n'),
   );
@@ -84,8 +89,22 @@ function refuseWrongSchedule({ name, params, schedule }: PipelineDefinition): vo
   refuseWrongParameters(name, params, schedule.params ?? {});
 }
 
-function describeSchedule(pipelines: readonly PipelineDefinition[], name: string): string {
+function describeSchedule(pipelines: readonly PipelineDefinition[], name: string, nowMs: number): string {
   const schedule = pipelines.find((pipeline) => pipeline.name === name)?.schedule;
   if (!schedule) return '';
-  return `  ${cronstrue.toString(schedule.cron, { use24HourTimeFormat: true })}, ${schedule.timezone ?? 'UTC'}`;
+  const next = new Cron(schedule.cron, { paused: true, timezone: schedule.timezone ?? 'UTC' }).nextRun(
+    new Date(nowMs),
+  );
+  return `  ${inWords(schedule)}${next === null ? '' : `, next ${inTime(next.getTime(), nowMs)}`}`;
+}
+
+/** `At 02:00, UTC`. */
+function inWords({ cron, timezone }: ScheduleDefinition): string {
+  return `${cronstrue.toString(cron, { use24HourTimeFormat: true })}, ${timezone ?? 'UTC'}`;
+}
+
+/** `2026-11-24 02:00 UTC (in 13h 20m)`. */
+function inTime(atMs: number, nowMs: number): string {
+  const at = new Date(atMs).toISOString().slice(0, 16).replace('T', ' ');
+  return `${at} UTC (in ${formatDuration(Math.max(0, atMs - nowMs))})`;
 }

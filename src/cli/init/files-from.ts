@@ -19,7 +19,7 @@ export async function filesFrom(source: string): Promise<ProjectFiles> {
     case '.py':
       return await filesFromScript(source, text);
     case '.ipynb':
-      return filesFromNotebook(source, text);
+      return await filesFromNotebook(source, text);
     default:
       throw new AnnealError(
         'InvalidCommand',

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AnnealError } from '../../core/failures.js';
 import type { ProjectFiles } from './new-project.js';
@@ -7,15 +8,23 @@ import { identifierOf, schemaCode, stepNameOf, type FoundParameter } from './pyt
 type NotebookParameter = FoundParameter & { readonly python: string };
 
 /** A pipeline around a notebook: the assignments of its cell tagged `parameters` are parameters; papermill runs it, and the executed notebook is a Report. */
-export function filesFromNotebook(source: string, text: string): ProjectFiles {
+export async function filesFromNotebook(source: string, text: string): Promise<ProjectFiles> {
   const file = path.basename(source);
   const parameters = readParameters(source, text);
+  const shipped = async (name: string) =>
+    await readFile(new URL(`../../../python/${name}`, import.meta.url), 'utf8');
+  const [wanted, locked] = await Promise.all([shipped('papermill.in'), shipped('papermill.txt')]);
+  const packages = wanted.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return {
     'pipelines/index.ts': pipelineCode(file, parameters),
     [`steps/${file}`]: text,
-    'requirements.in': 'papermill\nipykernel\n# what the notebook imports\n',
+    'requirements.in': `${LOCKING}\n${packages.join('\n')}\n# What the notebook imports:\n`,
+    'requirements.txt': locked,
   };
 }
+
+const LOCKING =
+  '# After a change: uv pip compile --universal --generate-hashes requirements.in -o requirements.txt';
 
 function readParameters(source: string, text: string): NotebookParameter[] {
   const refuse = (what: string) =>
@@ -73,7 +82,7 @@ function pipelineCode(file: string, parameters: readonly NotebookParameter[]): s
 export const ${call} = defineStep({
   name: '${step}',
   code: ${JSON.stringify(`steps/${file}`)},
-  // papermill and what the notebook imports, pinned: uv pip compile --generate-hashes requirements.in -o requirements.txt
+  // papermill and what the notebook imports, pinned; requirements.in says how to lock more.
   python: { requirements: 'requirements.txt' },
   inputs: { ${schemas} },
   outputs: { notebook: report() },
@@ -81,7 +90,9 @@ export const ${call} = defineStep({
     'papermill',
     ${JSON.stringify(file)},
     outputs.notebook.path,
-    '--log-output',
+    '--log-output', '--no-progress-bar',
+    // The environment's own kernel, whatever the notebook was saved with.
+    '--kernel', 'python3', '--language', 'python',
 ${flags.join('\n')}
   ],
 });

@@ -22,7 +22,13 @@ export function commonFiles({ project, version }: NewProject): ProjectFiles {
     name: project,
     private: true,
     type: 'module',
-    scripts: { start: 'anneal start', test: 'node --import tsx --test test/*.test.ts' },
+    scripts: {
+      start: 'anneal start',
+      dev: 'anneal dev',
+      down: 'anneal down',
+      test: 'node --import tsx --test test/*.test.ts',
+      check: 'tsc',
+    },
     dependencies: { anneal: `^${version}` },
     devDependencies: { '@types/node': '^20.19.43', tsx: '^4.23.15', typescript: '^6.0.3' },
   };

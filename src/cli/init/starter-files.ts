@@ -32,6 +32,24 @@ export const training = definePipeline(
   },
 );
 `,
+  'test/training.test.ts': `import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fakeStep, runPipeline } from 'anneal/testing';
+import { train, training } from '../pipelines/index.js';
+
+test('a model whose loss is below the limit is promoted', async () => {
+  const run = await runPipeline(training, { fakes: [fakeStep(train, { metrics: { loss: 0.02 } })] });
+  assert.deepEqual(run.result, { promoted: true, loss: 0.02 });
+});
+
+test('a model whose loss is above the limit is not', async () => {
+  const run = await runPipeline(training, {
+    parameters: { limit: 0.01 },
+    fakes: [fakeStep(train, { metrics: { loss: 0.02 } })],
+  });
+  assert.deepEqual(run.result, { promoted: false, reason: 'loss 0.020 > 0.01' });
+});
+`,
   'steps/train.py': `"""Fits y = 3 x + 2 by gradient descent. An ordinary script: it knows paths, not Anneal."""
 import argparse
 import json
