@@ -1,4 +1,4 @@
-import { processPoolTaskQueue } from '../core/run.js';
+import { controlTaskQueue, processPoolTaskQueue } from '../core/run.js';
 import type { Pool } from '../core/pools.js';
 import type { ProjectConfig } from './project-config.js';
 
@@ -18,6 +18,7 @@ export function poolsForHost(
     name,
     executor: pool.executor,
     taskQueue: processPoolTaskQueue(config.project, name, host.name),
+    controlQueue: controlTaskQueue(config.project, host.name),
     ...(pool.cpu === undefined ? {} : { cpu: pool.cpu }),
     ...(pool.memory === undefined ? {} : { memory: pool.memory }),
     gpu: pool.gpu,

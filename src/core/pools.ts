@@ -8,6 +8,8 @@ export interface Pool {
   readonly executor: 'process' | 'noop';
   /** Task queue of its workers; for process pools it names the host. */
   readonly taskQueue: string;
+  /** Task queue where its attempts are ended; never full. */
+  readonly controlQueue: string;
   /** Largest that one attempt may ask. Absent: not limited by the pool. */
   readonly cpu?: number;
   readonly memory?: string;

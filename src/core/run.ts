@@ -94,7 +94,7 @@ const ID_LIMIT = 200;
 
 /**
  * A run id as one path segment or URL-safe name: percent-escaped, and where that is longer than 200 characters its first 150
- * and a hash.
+ * and a hash, with a `~` between them that no escaped id has.
  */
 export function toPathSegment(runId: string): string {
   const escaped = encodeURIComponent(runId).replace(
@@ -103,7 +103,7 @@ export function toPathSegment(runId: string): string {
   );
   return escaped.length <= ID_LIMIT
     ? escaped
-    : `${escaped.slice(0, 150)}-${digestOfText(runId).slice(0, 32)}`;
+    : `${escaped.slice(0, 150)}~${digestOfText(runId).slice(0, 32)}`;
 }
 
 /** Task queue of the workers that run a project's pipelines and tasks. */
@@ -114,6 +114,11 @@ export function pipelinesTaskQueue(project: string): string {
 /** Task queue of Anneal's own workflows and of the activities that talk to MLflow, the store and people. */
 export function systemTaskQueue(project: string): string {
   return `${project}/anneal`;
+}
+
+/** Task queue of a host for what must never wait for a slot of a pool: ending attempts. */
+export function controlTaskQueue(project: string, host: string): string {
+  return `${project}/control@${host}`;
 }
 
 /** Task queue of a process pool: its capacity, and its orphans, are its host's. */

@@ -15,7 +15,7 @@ import { createPayloadCodec } from '../adapters/payload-codec.js';
 import { poolsForHost, poolSlots } from '../config/host-pools.js';
 import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
-import { pipelinesTaskQueue, processPoolTaskQueue, systemTaskQueue } from '../core/run.js';
+import { controlTaskQueue, pipelinesTaskQueue, processPoolTaskQueue, systemTaskQueue } from '../core/run.js';
 import { BUILD_FILES, type Build } from './build/build-manifest.js';
 import { listBuilds, loadBuild } from './build/load-build.js';
 import { followCurrent } from './current-build.js';
@@ -53,6 +53,7 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
     const activities = composeActivities(options);
     const create = createFactory(options, connection, createPayloadCodec(activities.store));
     await group.add(await create.system(activities));
+    await group.add(await create.control(activities));
     for (const pool of poolNames(options)) await group.add(await create.pool(pool, activities));
     await Promise.race([
       group.failed,
@@ -171,11 +172,17 @@ function createFactory(
         activities: asActivities(system),
         maxCachedWorkflows: CACHED_WORKFLOWS,
       }),
-    pool: async (name: string, { pool }: Activities) =>
+    control: async ({ pool: { endAttempt } }: Activities) =>
+      await Worker.create({
+        ...common,
+        taskQueue: controlTaskQueue(config.project, hostName()),
+        activities: asActivities({ endAttempt }),
+      }),
+    pool: async (name: string, { pool: { executeAttempt } }: Activities) =>
       await Worker.create({
         ...common,
         taskQueue: processPoolTaskQueue(config.project, name, hostName()),
-        activities: asActivities(pool),
+        activities: asActivities({ executeAttempt }),
         maxConcurrentActivityTaskExecutions: poolSlots(config, name, { cores: hostCores() }),
       }),
     pipelines: async (build: Build, { cache }: Activities) =>

@@ -210,7 +210,7 @@ async function runAttempt(
 
 async function endAttempt(request: AttemptRequest, plan: StepPlan): Promise<void> {
   const pool = proxyActivities<PoolActivities>({
-    taskQueue: plan.pool.taskQueue,
+    taskQueue: plan.pool.controlQueue,
     startToCloseTimeout: request.stopGraceMs + 120_000,
     heartbeatTimeout: '10s',
     retry: { initialInterval: '1s', maximumInterval: '30s' },

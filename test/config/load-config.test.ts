@@ -173,11 +173,19 @@ describe('pools of a host', () => {
           name: 'big',
           executor: 'process',
           taskQueue: 'churn/big@box',
+          controlQueue: 'churn/control@box',
           memory: '8Gi',
           gpu: 0,
           gpuOptional: true,
         },
-        { name: 'small', executor: 'process', taskQueue: 'churn/small@box', gpu: 0, gpuOptional: true },
+        {
+          name: 'small',
+          executor: 'process',
+          taskQueue: 'churn/small@box',
+          controlQueue: 'churn/control@box',
+          gpu: 0,
+          gpuOptional: true,
+        },
       ]);
       assert.deepEqual(
         [poolSlots(config, 'big', { cores: 8 }), poolSlots(config, 'small', { cores: 8 })],

@@ -66,6 +66,7 @@ export const POOLS: readonly Pool[] = [
     name: 'cpu',
     executor: 'process',
     taskQueue: 'test/cpu@here',
+    controlQueue: 'test/cpu@here',
     cpu: 4,
     memory: '8Gi',
     gpu: 0,

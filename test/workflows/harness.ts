@@ -195,6 +195,7 @@ function pipelineActivities(state: State): PipelineActivities {
             name: 'cpu',
             executor: 'process',
             taskQueue: POOL_QUEUE,
+            controlQueue: POOL_QUEUE,
             cpu: 4,
             memory: '8Gi',
             gpu: 0,

@@ -88,7 +88,7 @@ describe(
     test('fails at once on an unknown pipeline and lists the known ones', async () => {
       const failure = await failureOf((await h.start('nope')).result());
       assert.equal(failure.type, 'UnknownPipeline');
-      assert.match(failure.message, /"nope"; it has broken, caught/);
+      assert.match(failure.message, /"nope"; it has broken, busy-gate, caught/);
     });
 
     test('refuses a step that fits no pool and names the nearest', async () => {

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { choosePool, gpuCount, type Pool } from '../../src/core/pools.js';
+import type { Resources } from '../../src/core/step.js';
+
+const pool = (name: string, rest: Partial<Pool> = {}): Pool => ({
+  name,
+  executor: 'process',
+  taskQueue: `p/${name}@h`,
+  controlQueue: 'churn/control@box',
+  gpu: 0,
+  gpuOptional: false,
+  ...rest,
+});
+
+const pools = [
+  pool('gpu', { gpu: 4, gpuType: 'a100', cpu: 32, memory: '256Gi' }),
+  pool('cpu', { cpu: 4, memory: '8Gi' }),
+  pool('cpu-large', { cpu: 32, memory: '128Gi' }),
+];
+
+const chosen = (resources: Resources, name?: string, from: readonly Pool[] = pools) =>
+  choosePool('train', { resources, ...(name === undefined ? {} : { pool: name }) }, from);
+
+describe('the pool of a step', () => {
+  for (const [resources, name] of [
+    [{}, 'cpu'],
+    [{ cpu: 4, memory: '8Gi' }, 'cpu'],
+    [{ cpu: 4.5 }, 'cpu-large'],
+    [{ memory: '8193Mi' }, 'cpu-large'],
+    [{ memory: '200Gi' }, 'gpu'],
+    [{ gpu: 1 }, 'gpu'],
+    [{ gpu: 0 }, 'cpu'],
+    [{ gpu: { type: 'a100', count: 4 } }, 'gpu'],
+  ] as const)
+    test(`that asks ${JSON.stringify(resources)} is "${name}"`, () => {
+      const choice = chosen(resources);
+      assert.equal(choice.ok && choice.pool.name, name);
+    });
+
+  test('is the one that it names, where that fits', () => {
+    const choice = chosen({}, 'gpu');
+    assert.equal(choice.ok && choice.pool.name, 'gpu');
+  });
+
+  test('may have fewer GPUs where they are optional, as on a laptop', () => {
+    const choice = chosen({ gpu: { type: 'h100', count: 8 } }, undefined, [
+      pool('cpu', { gpuOptional: true }),
+    ]);
+    assert.equal(choice.ok && choice.pool.name, 'cpu');
+  });
+
+  for (const [what, resources, name, from, message] of [
+    [
+      'of a project without pools',
+      {},
+      undefined,
+      [],
+      'Step "train" cannot run: the project has no pool. Add one under pools: in anneal.yaml.',
+    ],
+    [
+      'that does not exist',
+      {},
+      'cpu-larg',
+      pools,
+      'Step "train" names pool "cpu-larg"; the project has "gpu", "cpu", "cpu-large". Did you mean "cpu-large"? Correct the step\'s pool, or add one to anneal.yaml.',
+    ],
+    [
+      'that is named and too small',
+      { cpu: 8, memory: '16Gi' },
+      'cpu',
+      pools,
+      'Step "train" fits no pool; the nearest is "cpu" (8 cores asked, 4 offered; 16Gi of memory asked, 8Gi offered). Ask for less, or raise the pool in anneal.yaml.',
+    ],
+    [
+      'that nobody offers',
+      { gpu: 8 },
+      undefined,
+      pools,
+      'Step "train" fits no pool; the nearest is "gpu" (8 GPUs asked, 4 offered). Ask for less, or raise the pool in anneal.yaml.',
+    ],
+    [
+      'with GPUs of another type',
+      { gpu: { type: 'h100', count: 1 } },
+      undefined,
+      pools,
+      'Step "train" fits no pool; the nearest is "gpu" (GPU type h100 asked, a100 offered). Ask for less, or raise the pool in anneal.yaml.',
+    ],
+  ] as const)
+    test(`${what} is refused in one sentence`, () =>
+      assert.deepEqual(chosen(resources, name, from), { ok: false, message }));
+
+  test('always offers what was asked', () => {
+    const amount = fc.option(fc.integer({ min: 1, max: 64 }), { nil: undefined });
+    const asked = fc.record({ cpu: amount, gib: amount, gpu: fc.option(fc.nat(4), { nil: undefined }) });
+    const offered = fc.array(
+      fc.record({ cpu: amount, gib: amount, gpu: fc.nat(4), gpuOptional: fc.boolean() }),
+      { maxLength: 5 },
+    );
+    fc.assert(
+      fc.property(asked, offered, ({ cpu, gib, gpu }, pools) => {
+        const resources: Resources = {
+          ...(cpu === undefined ? {} : { cpu }),
+          ...(gib === undefined ? {} : { memory: `${gib}Gi` }),
+          ...(gpu === undefined ? {} : { gpu }),
+        };
+        const from = pools.map((of, i) =>
+          pool(`p${i}`, {
+            ...(of.cpu === undefined ? {} : { cpu: of.cpu }),
+            ...(of.gib === undefined ? {} : { memory: `${of.gib}Gi` }),
+            gpu: of.gpu,
+            gpuOptional: of.gpuOptional,
+          }),
+        );
+        const fits = (of: (typeof pools)[number]) =>
+          (cpu ?? 0) <= (of.cpu ?? Infinity) &&
+          (gib ?? 0) <= (of.gib ?? Infinity) &&
+          (of.gpuOptional || (gpu ?? 0) <= of.gpu);
+        const choice = choosePool('s', { resources }, from);
+        assert.equal(choice.ok, pools.some(fits));
+        if (choice.ok) assert.ok(pools.some((of, i) => `p${i}` === choice.pool.name && fits(of)));
+      }),
+    );
+  });
+
+  test('counts GPUs in both forms', () => {
+    assert.deepEqual([{}, { gpu: 2 }, { gpu: { type: 'a100', count: 3 } }].map(gpuCount), [0, 2, 3]);
+  });
+});
