@@ -14,9 +14,11 @@ export function parseDuration(text: string): number {
 
 /** A duration for people: `340ms`, `4.2s`, `3m 05s`, `2h 10m`, `3d 4h`. */
 export function formatDuration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)}ms`;
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)}s`;
+  // The bounds are those from which the rounded figure would belong to the next unit.
+  if (ms < 999.5) return `${Math.round(ms)}ms`;
+  if (ms < 59_950) return `${(ms / 1_000).toFixed(1)}s`;
   const two = (n: number) => String(Math.floor(n)).padStart(2, '0');
+  if (ms < UNIT_MS.m) return '1m 00s';
   if (ms < UNIT_MS.h) return `${Math.floor(ms / UNIT_MS.m)}m ${two((ms % UNIT_MS.m) / 1_000)}s`;
   if (ms < UNIT_MS.d) return `${Math.floor(ms / UNIT_MS.h)}h ${two((ms % UNIT_MS.h) / UNIT_MS.m)}m`;
   return `${Math.floor(ms / UNIT_MS.d)}d ${Math.floor((ms % UNIT_MS.d) / UNIT_MS.h)}h`;

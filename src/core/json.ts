@@ -13,13 +13,28 @@ export function canonicalJson(value: unknown, path = '$'): string {
     return JSON.stringify(value);
   }
   if (Array.isArray(value))
-    return `[${value.map((item, i) => canonicalJson(item, `${path}[${i}]`)).join(',')}]`;
-  if (typeof value === 'object') {
+    return `[${Array.from(value, (item: unknown, i) => canonicalJson(item, `${path}[${i}]`)).join(',')}]`;
+  if (isPlain(value)) {
     const members = Object.entries(value)
       .filter(([, member]) => member !== undefined)
       .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
       .map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member, `${path}.${key}`)}`);
     return `{${members.join(',')}}`;
   }
-  throw new TypeError(`${path} is a ${typeof value}, which JSON cannot carry`);
+  throw new TypeError(`${path} is ${nameOf(value)}, which JSON cannot carry`);
+}
+
+/** An object of members alone: a date or a map would lose what it holds, and two of them would have one text. */
+function isPlain(value: unknown): value is object {
+  return (
+    typeof value === 'object' &&
+    Object.prototype.toString.call(value) === '[object Object]' &&
+    !(value !== null && 'toJSON' in value && typeof value.toJSON === 'function')
+  );
+}
+
+function nameOf(value: unknown): string {
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  const name = Object.prototype.toString.call(value).slice(8, -1);
+  return `a ${name === 'Object' ? 'object with toJSON()' : name}`;
 }

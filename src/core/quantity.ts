@@ -30,3 +30,12 @@ export function formatBytes(bytes: number): string {
   }
   return `${bytes} bytes`;
 }
+
+/** The largest text of whole binary units, of mebibytes at least, that is not more than `bytes`: read again it is no other amount. */
+export function toQuantity(bytes: number): string {
+  for (const unit of ['Ti', 'Gi'] as const) {
+    if (bytes >= UNIT_BYTES[unit] && bytes % UNIT_BYTES[unit] === 0)
+      return `${bytes / UNIT_BYTES[unit]}${unit}`;
+  }
+  return `${Math.floor(bytes / UNIT_BYTES.Mi)}Mi`;
+}

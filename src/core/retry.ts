@@ -1,7 +1,7 @@
 import type { AttemptFailed } from './attempt.js';
 import { parseDuration } from './duration.js';
 import { failureRow } from './failures.js';
-import { formatBytes, parseBytes } from './quantity.js';
+import { parseBytes, toQuantity } from './quantity.js';
 import type { Resources, RetryPolicy } from './step.js';
 
 /** Infrastructure failures in a row that are retried before the step fails. */
@@ -88,6 +88,6 @@ function escalateMemory(
 ): string | undefined {
   if (current === undefined) return undefined;
   const bytes = parseBytes(current);
-  const next = Math.min(bytes * Number(rule.memory.slice(1)), parseBytes(rule.max));
-  return next > bytes ? formatBytes(next) : undefined;
+  const next = toQuantity(Math.min(bytes * Number(rule.memory.slice(1)), parseBytes(rule.max)));
+  return parseBytes(next) > bytes ? next : undefined;
 }

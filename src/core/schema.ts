@@ -64,7 +64,9 @@ export function checkParameters(
       );
   }
   for (const [name, schema] of Object.entries(schemas)) {
-    const value = entries.get(name) ?? schema.default;
+    const found = entries.get(name);
+    // null says "none", but where any JSON value is allowed it is one.
+    const value = found === undefined || (found === null && schema.type !== 'json') ? schema.default : found;
     if (value === undefined)
       problems.push(`Parameter "${name}" of ${owner} is missing; it is ${describeSchema(schema)}.`);
     else {
@@ -128,7 +130,7 @@ export function describeValue(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (value === null) return 'null';
   if (typeof value === 'object') return 'an object';
-  const text = JSON.stringify(value) ?? String(value);
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
