@@ -88,7 +88,7 @@ async function stopAll(paths: ProjectPaths): Promise<void> {
 }
 
 /** The user's own servers stay out of it. */
-function testEnvironment(): NodeJS.ProcessEnv {
+export function testEnvironment(): NodeJS.ProcessEnv {
   const { ANNEAL_TEST_TEMPORAL: temporal, ...rest } = process.env;
   const own = Object.entries(rest).filter(
     ([name]) => !/^(TEMPORAL_|MLFLOW_|CI$|NODE_TEST_CONTEXT$)/.test(name),
@@ -96,7 +96,11 @@ function testEnvironment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(own), ...(temporal === undefined ? {} : { ANNEAL_TEMPORAL_CLI: temporal }) };
 }
 
-async function startTemporal({ stateDir }: ProjectPaths, env: NodeJS.ProcessEnv): Promise<string> {
+/** A server whose data is below `stateDir`; `stopLocalServers` ends it. @returns its address. */
+export async function startTemporal(
+  { stateDir }: Pick<ProjectPaths, 'stateDir'>,
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
   const onProgress = () => undefined;
   const deps = { cacheDirectory: userCacheDirectory(env), env, run: runProgram, onProgress };
   const directory = path.join(stateDir, 'temporal');

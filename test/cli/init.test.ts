@@ -16,6 +16,7 @@ describe('anneal init', () => {
       'package.json',
       'pipelines',
       'steps',
+      'test',
       'tsconfig.json',
     ]);
     assert.match(

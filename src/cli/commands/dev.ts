@@ -51,7 +51,14 @@ async function watchCode(
       terminal.line(
         terminal.colors.green(`Build ${build.digest.slice(0, 12)} is current; open runs stay on theirs.`),
       ),
-    onError: (message) => terminal.error(terminal.colors.red(message)),
+    onError: (message) =>
+      terminal.error(
+        `${terminal.colors.red(message)}\nThe last good build stays current until this is mended.`,
+      ),
+    onMended: (digest) =>
+      terminal.line(
+        terminal.colors.green(`Mended: the code is that of build ${digest.slice(0, 12)}, which is current.`),
+      ),
   });
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AnnealError } from '../../core/failures.js';
 import type { ProjectFiles } from './new-project.js';
-import { identifierOf, schemaCode, stepNameOf, type FoundParameter } from './python-parameters.js';
+import { identifierOf, schemaCode, stepNameOf, testFile, type FoundParameter } from './python-parameters.js';
 
 /** A parameter of a notebook keeps its Python name: papermill sets it by that. */
 type NotebookParameter = FoundParameter & { readonly python: string };
@@ -18,6 +18,7 @@ export async function filesFromNotebook(source: string, text: string): Promise<P
   return {
     'pipelines/index.ts': pipelineCode(file, parameters),
     [`steps/${file}`]: text,
+    'test/training.test.ts': testFile(stepNameOf(file), parameters),
     'requirements.in': `${LOCKING}\n${packages.join('\n')}\n# What the notebook imports:\n`,
     'requirements.txt': locked,
   };

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { AnnealError } from '../../core/failures.js';
 import type { ProjectFiles } from './new-project.js';
-import { identifierOf, schemaCode, stepNameOf, type FoundParameter } from './python-parameters.js';
+import { identifierOf, schemaCode, stepNameOf, testFile, type FoundParameter } from './python-parameters.js';
 
 /** One argument as the reader below prints it. */
 interface FoundArgument {
@@ -21,7 +21,11 @@ export async function filesFromScript(source: string, text: string): Promise<Pro
   const file = path.basename(source);
   const outputs = args.filter(isOutputPath);
   const parameters = args.filter((arg) => !isOutputPath(arg)).map(toParameter);
-  return { 'pipelines/index.ts': pipelineCode({ file, outputs, parameters }), [`steps/${file}`]: text };
+  return {
+    'pipelines/index.ts': pipelineCode({ file, outputs, parameters }),
+    [`steps/${file}`]: text,
+    'test/training.test.ts': testFile(stepNameOf(file), parameters),
+  };
 }
 
 /** Python reads Python: the syntax tree of the file, without importing it. */

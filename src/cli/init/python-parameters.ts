@@ -32,3 +32,26 @@ export function identifierOf(text: string): string {
 export function stepNameOf(file: string): string {
   return slug(file.replace(/\.[^.]+$/, ''), 40);
 }
+
+/** A test of the pipeline `training` around one step, which the testing kit makes up: the wiring is right. */
+export function testFile(step: string, parameters: readonly FoundParameter[]): string {
+  const needed = parameters.filter((one) => one.default === undefined);
+  const values = needed.map((one) => `${one.name}: ${JSON.stringify(exampleOf(one))}`).join(', ');
+  const given = needed.length === 0 ? '' : `, { parameters: { ${values} } }`;
+  return `import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runPipeline } from 'anneal/testing';
+import { training } from '../pipelines/index.js';
+
+test('training runs its step', async () => {
+  const run = await runPipeline(training${given});
+  assert.equal(run.state, 'completed');
+  assert.deepEqual(run.steps, ['${step}']);
+});
+`;
+}
+
+function exampleOf({ type, oneOf }: FoundParameter): string | number | boolean {
+  if (type === 'string') return oneOf?.[0] ?? 'example';
+  return type === 'boolean' ? false : 1;
+}
