@@ -16,7 +16,7 @@ export function createAtRest(): AtRest {
       waiting.shift()?.();
     }
   });
-  return () => new Promise((resolve) => waiting.push(resolve));
+  return (then) => void waiting.push(then);
 }
 
 /** A condition is looked at when it is made, too: in the middle of what is going on. */

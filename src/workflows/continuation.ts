@@ -33,3 +33,11 @@ export function mustContinue(snapshot: RunSnapshot): boolean {
     snapshot.continueAfterEvents === undefined ? HARD_LIMIT_EVENTS : snapshot.continueAfterEvents * 4;
   return workflowInfo().historyLength >= limit;
 }
+
+/**
+ * Time that one workflow task may take: the first of an execution runs the function again from its whole journal, at a millisecond
+ * an answer on a busy machine. Temporal's default is 10 s, its largest 2 minutes; a worker lost meanwhile is noticed that much later.
+ */
+export function replayTimeoutMs(entries: number): number {
+  return Math.min(10_000 + entries * 5, 120_000);
+}

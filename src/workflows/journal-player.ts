@@ -5,8 +5,8 @@ import type { CallKey, CallKind, Journal, JournalEntry, PendingCall } from '../c
 /** Microtask turns before a delivery where nobody can say that the code has come to rest: enough for code that awaits in a few nested functions. */
 const TURNS_BEFORE_DELIVERY = 24;
 
-/** Resolves when everything that could move by itself has moved: the code waits for answers alone. */
-export type AtRest = () => Promise<void>;
+/** Calls back once, when everything that could move by itself has moved: the code waits for answers alone. */
+export type AtRest = (then: () => void) => void;
 
 interface Delivery {
   readonly key: CallKey;
@@ -62,16 +62,18 @@ export class JournalPlayer {
 
   /** Resolves with the recorded entry when its turn has come. */
   async replay(entry: JournalEntry): Promise<JournalEntry> {
-    return await new Promise((resolve) => {
-      this.asked.set(entry.k, () => resolve(entry));
-      this.pump();
-    });
+    return await new Promise((resolve) => this.replayTo(entry, () => resolve(entry)));
+  }
+
+  /** Calls `deliver` when the turn of the recorded entry has come. */
+  replayTo(entry: JournalEntry, deliver: () => void): void {
+    this.asked.set(entry.k, deliver);
+    this.pump();
   }
 
   /** Marks a recorded entry that is answered at once (`now`, `random`). */
   replayNow(entry: JournalEntry): void {
-    this.asked.set(entry.k, () => undefined);
-    this.pump();
+    this.replayTo(entry, () => undefined);
   }
 
   /** Resolves when every recorded answer has been delivered; at once in a run that has not continued. */
@@ -124,17 +126,13 @@ export class JournalPlayer {
   private pump(): void {
     if (this.pumping || !this.hasNext()) return;
     this.pumping = true;
-    void this.deliverInTurn();
-  }
-
-  private async deliverInTurn(): Promise<void> {
-    while (this.hasNext()) {
-      await this.atRest();
+    this.atRest(() => {
+      this.pumping = false;
       const deliver = this.nextDelivery();
-      if (!deliver) break;
+      if (!deliver) return;
       deliver();
-    }
-    this.pumping = false;
+      this.pump();
+    });
   }
 
   private hasNext(): boolean {
@@ -157,6 +155,6 @@ export class JournalPlayer {
   }
 }
 
-async function afterSomeTurns(): Promise<void> {
-  for (let turn = 0; turn < TURNS_BEFORE_DELIVERY; turn++) await Promise.resolve();
+function afterSomeTurns(then: () => void, turns = TURNS_BEFORE_DELIVERY): void {
+  void Promise.resolve().then(() => (turns === 0 ? then() : afterSomeTurns(then, turns - 1)));
 }

@@ -85,8 +85,12 @@ export class RunContext {
     return index;
   }
 
-  private async answerInTurn<T>(recorded: JournalEntry): Promise<T> {
-    return answerOf<T>(await this.player.replay(recorded));
+  private answerInTurn<T>(recorded: JournalEntry): Promise<T> {
+    return new Promise((resolve, reject) =>
+      this.player.replayTo(recorded, () =>
+        recorded.f ? reject(fromJournalFailure(recorded.f)) : resolve(recorded.v as T),
+      ),
+    );
   }
 
   // What every call passes through has no async function that it can do without: the sandbox takes a stack trace for each promise.

@@ -30,7 +30,7 @@ import type { Pipeline } from '../pipeline/define-pipeline.js';
 import { setRuntime } from '../pipeline/runtime.js';
 import { AdmissionClient } from './admission-client.js';
 import { Approvals } from './approvals.js';
-import type { Continuation } from './continuation.js';
+import { replayTimeoutMs, type Continuation } from './continuation.js';
 import { readFailure, toFailure, toRunFailure } from './failures.js';
 import { LaneClient } from './lane-client.js';
 import { RunContext } from './run-context.js';
@@ -170,10 +170,10 @@ async function continueRun(
     tracking: context.view.tracking,
     decisions: approvals.carried(),
   };
-  return await makeContinueAsNewFunc<(parameters: object, continuation: Continuation) => Promise<unknown>>()(
-    parameters,
-    next,
-  );
+  const continueAsNew = makeContinueAsNewFunc<
+    (parameters: object, continuation: Continuation) => Promise<unknown>
+  >({ workflowTaskTimeout: replayTimeoutMs(next.journal.entries.length) });
+  return await continueAsNew(parameters, next);
 }
 
 /** Closes the run everywhere, then gives its result or throws its failure. */
