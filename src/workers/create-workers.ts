@@ -1,0 +1,103 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { bundleWorkflowCode, Worker, type NativeConnection } from '@temporalio/worker';
+import { asActivities } from '../activities/as-activities.js';
+import { createPipelineActivities } from '../activities/pipelines.js';
+import { poolSlots } from '../config/host-pools.js';
+import { controlTaskQueue, pipelinesTaskQueue, processPoolTaskQueue, systemTaskQueue } from '../core/run.js';
+import { BUILD_FILES, type Build } from './build/build-manifest.js';
+import { hostCores, hostName, type composeActivities, type WorkerSetting } from './compose-activities.js';
+import { createDataConverter } from './open-store.js';
+import { createSnapshot } from './run-snapshot.js';
+
+type Activities = ReturnType<typeof composeActivities>;
+
+/** What {@link createWorkerFactory} takes beside the connection. */
+export interface WorkerFactoryOptions extends WorkerSetting {
+  readonly namespace: string;
+  /** Events of history after which runs continue as new; for tests and benchmarks. */
+  readonly continueAfterEvents?: number;
+}
+
+/** Workflows that a worker keeps in memory. */
+const CACHED_WORKFLOWS = 200;
+
+/** Makes the workers of a project: each polls one task queue. */
+export function createWorkerFactory(
+  options: WorkerFactoryOptions,
+  connection: NativeConnection,
+  activities: Activities,
+) {
+  const { config } = options;
+  const common = {
+    connection,
+    namespace: options.namespace,
+    dataConverter: createDataConverter(activities.store),
+    maxHeartbeatThrottleInterval: '2s',
+    defaultHeartbeatThrottleInterval: '1s',
+    shutdownForceTime: '20s',
+  } as const;
+  const { system, cache, pool } = activities;
+  return {
+    /** Anneal's own workflows and activities. */
+    system: async () =>
+      await Worker.create({
+        ...common,
+        taskQueue: systemTaskQueue(config.project),
+        workflowBundle: await systemBundle(),
+        activities: asActivities(system),
+        maxCachedWorkflows: CACHED_WORKFLOWS,
+      }),
+    /** What must never wait for a slot. */
+    control: async () =>
+      await Worker.create({
+        ...common,
+        taskQueue: controlTaskQueue(config.project, hostName()),
+        activities: asActivities({ endAttempt: pool.endAttempt }),
+      }),
+    /** Attempts of one pool. */
+    pool: async (name: string) =>
+      await Worker.create({
+        ...common,
+        taskQueue: processPoolTaskQueue(config.project, name, hostName()),
+        activities: asActivities({ executeAttempt: pool.executeAttempt }),
+        maxConcurrentActivityTaskExecutions: poolSlots(config, name, { cores: hostCores() }),
+      }),
+    /** Pipelines and tasks of one build; runs stay on the build that they started with. */
+    pipelines: async (build: Build) => {
+      const deps = { snapshot: createSnapshot(options, build), cache, tasks: await loadTasks(build) };
+      return await Worker.create({
+        ...common,
+        taskQueue: pipelinesTaskQueue(config.project),
+        workflowBundle: { codePath: path.join(build.dir, BUILD_FILES.workflows) },
+        activities: asActivities(createPipelineActivities(deps)),
+        maxCachedWorkflows: CACHED_WORKFLOWS,
+        workerDeploymentOptions: {
+          useWorkerVersioning: true,
+          version: { deploymentName: config.project, buildId: build.digest },
+          defaultVersioningBehavior: 'PINNED',
+        },
+      });
+    },
+  };
+}
+
+async function loadTasks(build: Build): Promise<{ readonly [name: string]: unknown }> {
+  if (build.manifest.tasks.length === 0) return {};
+  return (await import(pathToFileURL(path.join(build.dir, BUILD_FILES.activities)).href)) as {
+    readonly [name: string]: unknown;
+  };
+}
+
+/** The bundle of Anneal's own workflows: made with the package, else on the spot. */
+async function systemBundle(): Promise<{ readonly code: string }> {
+  const made = fileURLToPath(new URL('../workflows/system-bundle.js', import.meta.url));
+  try {
+    return { code: await readFile(made, 'utf8') };
+  } catch {
+    return await bundleWorkflowCode({
+      workflowsPath: fileURLToPath(new URL('../workflows/system.js', import.meta.url)),
+    });
+  }
+}

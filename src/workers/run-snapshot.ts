@@ -1,0 +1,29 @@
+import { poolsForHost } from '../config/host-pools.js';
+import type { RunSnapshot } from '../core/activities.js';
+import type { Build } from './build/build-manifest.js';
+import { hostName, type WorkerSetting } from './compose-activities.js';
+
+/** What runs of a build on this host will use, fixed at their start. */
+export function createSnapshot(
+  options: Pick<WorkerSetting, 'config' | 'services'> & { readonly continueAfterEvents?: number },
+  build: Build,
+): () => Promise<RunSnapshot> {
+  const { config, services } = options;
+  const { steps } = build.manifest;
+  const snapshot: RunSnapshot = {
+    project: config.project,
+    build: build.digest,
+    pools: poolsForHost(config, { name: hostName() }),
+    codeDigests: Object.fromEntries(steps.map((step) => [step.name, step.codeDigest])),
+    pythonDigests: Object.fromEntries(
+      steps.flatMap((step) => (step.pythonDigest === undefined ? [] : [[step.name, step.pythonDigest]])),
+    ),
+    tracked: services.trackingUri !== undefined,
+    ...(services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl }),
+    ...(services.trackingUri === undefined ? {} : { trackingUiUrl: services.trackingUri }),
+    ...(options.continueAfterEvents === undefined
+      ? {}
+      : { continueAfterEvents: options.continueAfterEvents }),
+  };
+  return async () => await Promise.resolve(snapshot);
+}
