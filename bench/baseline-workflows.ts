@@ -1,4 +1,10 @@
-import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import {
+  condition,
+  defineQuery,
+  proxyActivities,
+  proxyLocalActivities,
+  setHandler,
+} from '@temporalio/workflow';
 import type { BaselineActivities, BaselineLocalActivities } from './baseline-activities.js';
 
 // T0: what somebody writes by hand with Temporal alone. The activities are on a queue of their own, as a pool's are.
@@ -34,4 +40,14 @@ export async function baselineFanOut(steps: number): Promise<number> {
     Array.from({ length: steps }, async (_, item) => await work({ item, data })),
   );
   return made.length;
+}
+
+/** Five activities, then a wait for somebody: what the churn example does until its approval. */
+export async function baselineApproval(): Promise<void> {
+  let state = 'running';
+  setHandler(defineQuery<{ readonly state: string }>('status'), () => ({ state }));
+  let data = await ingest(0);
+  for (let item = 1; item < 5; item++) data = await work({ item, data });
+  state = 'waiting-for-approval';
+  await condition(() => data.digest === '');
 }

@@ -10,28 +10,60 @@ import { STATUS_QUERY, type RunStatus } from '../dist/core/run.js';
 import { hostName } from '../dist/workers/worker-deps.js';
 import { readWorkflowCode, type BenchStack } from './stack.js';
 
-const QUEUE = 'bench/heap';
+/** Bytes of JavaScript heap that one waiting run holds. */
+export interface HeapPerRun {
+  /** A run of the churn example that waits for its approval. */
+  readonly churn: number;
+  /** A hand-written workflow with as many activities that waits as well. */
+  readonly t0: number;
+}
 
 /**
- * Bytes of JavaScript heap that one run of the churn example holds while it waits for its approval. The runs live in this thread
- * (the worker's debug mode), where garbage can be collected and the heap read; a worker keeps them in a thread of its own, with the same code.
+ * The runs live in this thread (the worker's debug mode), where garbage can be collected and the heap read; a worker keeps them in a
+ * thread of its own, with the same code.
  */
-export async function measureHeapPerRun(stack: BenchStack, runs: number): Promise<number> {
+export async function measureHeapPerRun(stack: BenchStack, runs: number): Promise<HeapPerRun> {
+  const activities = { ...pipelineActivities(stack) };
+  const code = await readWorkflowCode(stack.build);
+  const parameters = { threshold: 0, approve: true };
+  return {
+    t0: await measure(stack, {
+      runs,
+      code: stack.baseline.code,
+      activities: {},
+      start: ['baselineApproval'],
+    }),
+    churn: await measure(stack, { runs, code, activities, start: ['churn-training', parameters] }),
+  };
+}
+
+interface Measured {
+  readonly runs: number;
+  readonly code: string;
+  readonly activities: object;
+  /** Workflow type and its arguments. */
+  readonly start: readonly [string, ...unknown[]];
+}
+
+async function measure(stack: BenchStack, { runs, code, activities, start }: Measured): Promise<number> {
   const { client, connection, config } = stack;
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
+  const taskQueue = `bench/heap/${start[0]}`;
   const worker = await Worker.create({
     connection,
-    taskQueue: QUEUE,
-    workflowBundle: { code: await readWorkflowCode(stack.build) },
-    activities: { ...pipelineActivities(stack) },
+    taskQueue,
+    workflowBundle: { code },
+    activities,
     dataConverter: { payloadCodecs: [createPayloadCodec(createFileStore({ root: config.store }))] },
     maxCachedWorkflows: runs * 3,
     debugMode: true,
   });
   const running = worker.run();
   const heapWith = async (count: number) => {
-    await Promise.all(Array.from({ length: count }, async () => await untilApproval(client)));
+    await Promise.all(
+      Array.from({ length: count }, async () => await untilApproval(client, taskQueue, start)),
+    );
     for (let i = 0; i < 4; i++) {
       await new Promise((resolve) => setImmediate(resolve));
       collect();
@@ -44,21 +76,20 @@ export async function measureHeapPerRun(stack: BenchStack, runs: number): Promis
     const after = await heapWith(runs);
     return (after - before) / runs;
   } finally {
-    for await (const { workflowId } of client.workflow.list({
-      query: `TaskQueue = '${QUEUE}' AND ExecutionStatus = 'Running'`,
-    }))
+    const query = `TaskQueue = '${taskQueue}' AND ExecutionStatus = 'Running'`;
+    for await (const { workflowId } of client.workflow.list({ query }))
       await client.workflow.getHandle(workflowId).terminate();
     worker.shutdown();
     await running;
   }
 }
 
-async function untilApproval(client: BenchStack['client']): Promise<void> {
-  const handle = await client.workflow.start('churn-training', {
-    taskQueue: QUEUE,
-    workflowId: `heap-${randomUUID()}`,
-    args: [{ threshold: 0, approve: true }],
-  });
+async function untilApproval(
+  client: BenchStack['client'],
+  taskQueue: string,
+  [type, ...args]: Measured['start'],
+): Promise<void> {
+  const handle = await client.workflow.start(type, { taskQueue, workflowId: `heap-${randomUUID()}`, args });
   for (;;) {
     const { state, failure } = await handle.query<RunStatus>(STATUS_QUERY);
     if (state === 'waiting-for-approval') return;

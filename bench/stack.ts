@@ -22,6 +22,8 @@ export interface BenchStack {
   readonly connection: NativeConnection;
   readonly config: ProjectConfig;
   readonly build: ProjectBuild;
+  /** Workflow code of T0. */
+  readonly baseline: { readonly code: string };
   readonly temporalVersion: string;
 }
 
@@ -47,9 +49,10 @@ export async function withStack<T>(
     });
     const running: Promise<unknown>[] = [];
     try {
-      running.push(...(await startBaseline(connection, stop.signal)));
+      const baseline = await bundleBaseline();
+      running.push(...(await startBaseline(baseline, connection, stop.signal)));
       await startAnneal({ config, client, address: server.address, stop, log }, running);
-      return await use({ client, connection, config, build, temporalVersion: server.version });
+      return await use({ client, connection, config, build, baseline, temporalVersion: server.version });
     } finally {
       stop.abort();
       await Promise.allSettled(running);
@@ -109,11 +112,18 @@ async function startAnneal(
   });
 }
 
-async function startBaseline(connection: NativeConnection, signal: AbortSignal): Promise<Promise<void>[]> {
-  const workflowBundle = await bundleWorkflowCode({
+async function bundleBaseline(): Promise<{ readonly code: string }> {
+  return await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('./baseline-workflows.ts', import.meta.url)),
     logger: new DefaultLogger('ERROR'),
   });
+}
+
+async function startBaseline(
+  workflowBundle: { readonly code: string },
+  connection: NativeConnection,
+  signal: AbortSignal,
+): Promise<Promise<void>[]> {
   // The same room as Anneal's workers have, and no eager activities: a pool's are never eager.
   const workers = [
     await Worker.create({
