@@ -58,7 +58,11 @@ export async function readWorkerProcess(stateDir: string): Promise<WorkerRecord 
 /** A worker that ended without being told to: it is remembered, and its process is gone. */
 export async function readDeadWorker(stateDir: string): Promise<WorkerRecord | undefined> {
   const found = await readRecord(stateDir);
-  return found !== undefined && !(await isSameProcess(found.process)) ? found : undefined;
+  if (found === undefined || (await isSameProcess(found.process))) return undefined;
+  // One that somebody runs by hand serves as well.
+  const [pid] = (await readFile(readyFile(stateDir), 'utf8').catch(() => '')).split(' ');
+  const other = pid !== undefined && pid !== '' && pid !== String(found.process.pid);
+  return other && (await readProcessIdentity(Number(pid))) !== undefined ? undefined : found;
 }
 
 /** Stops the worker and waits until it is gone; true when one was alive. What it watched goes on without it. */

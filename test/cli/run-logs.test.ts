@@ -127,6 +127,6 @@ test('the log of an ended run has every attempt, and an unknown step is named', 
   assert.deepEqual(read, ['try 1\n', 'try 2\n']);
   await assert.rejects(async () => await readLogs(deps, 'churn-1', { step: 'tain' }).next(), {
     code: 'InvalidInput',
-    message: 'Run "churn-1" has no step "tain"; it has train.',
+    message: 'Run "churn-1" has no step "tain"; it has train. Did you mean "train"?',
   });
 });

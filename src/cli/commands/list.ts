@@ -64,7 +64,7 @@ function renderRuns(runs: readonly RunSummary[], { terminal, nowMs }: CommandCon
     const state = run.stuck !== undefined ? colors.red('STUCK') : paintState(run.state, colors);
     const started = new Date(run.startedAtMs).toISOString().slice(0, 19).replace('T', ' ');
     table.push([
-      run.runId,
+      shorten(run.runId),
       run.pipeline,
       state,
       started,
@@ -79,6 +79,12 @@ function renderRuns(runs: readonly RunSummary[], { terminal, nowMs }: CommandCon
   return lines.join('\n');
 }
 
+/** One long id must not push the other columns off the screen; `--json` has it whole. */
+function shorten(runId: string): string {
+  return runId.length <= SHOWN_ID ? runId : `${runId.slice(0, SHOWN_ID - 1)}…`;
+}
+
+const SHOWN_ID = 64;
 const NO_LINES = Object.fromEntries(
   [
     'middle',
