@@ -29,6 +29,8 @@ export interface Answer {
   readonly out: string;
   readonly err: string;
   readonly document: () => Record<string, unknown>;
+  /** The document of a command that answers with a list. */
+  readonly list: () => readonly Record<string, unknown>[];
 }
 
 /** The desk project with a real Temporal server, and a worker in the background as `anneal up` starts it. Runs are not tracked. */
@@ -158,5 +160,10 @@ async function answer(
     openProject,
     interruptible: async (work) => await work(signal ?? new AbortController().signal),
   });
-  return { code, ...written, document: () => JSON.parse(written.out) as Record<string, unknown> };
+  return {
+    code,
+    ...written,
+    document: () => JSON.parse(written.out) as Record<string, unknown>,
+    list: () => JSON.parse(written.out) as Record<string, unknown>[],
+  };
 }

@@ -277,11 +277,10 @@ describe('the command line on a real server', () => {
       assert.equal((await schedule('resume', 'nightly')).code, 0);
       assert.equal((await schedule('trigger', 'nightly')).code, 0);
       const triggered = await until('the triggered run has ended', async () => {
-        const runs = (await world.cli(['list', '--pipeline', 'nightly', '--json'])).document();
-        const [first] = runs as unknown as { runId: string; state: string }[];
-        return first?.state === 'completed' && first;
+        const [first] = (await world.cli(['list', '--pipeline', 'nightly', '--json'])).list();
+        return first?.['state'] === 'completed' && first;
       });
-      const report = (await world.cli(['describe', triggered.runId, '--json'])).document();
+      const report = (await world.cli(['describe', String(triggered['runId']), '--json'])).document();
       assert.deepEqual(report['parameters'], { n: 2 });
       const { code, err } = await schedule('pause', 'nightli');
       assert.equal(code, 2);
