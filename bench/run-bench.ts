@@ -66,7 +66,7 @@ async function measure(stack: BenchStack): Promise<{ figures: Figure[]; temporal
 }
 
 function stepFigures(times: StepTimes): Figure[] {
-  const { t0, t0LookUp, uncached, cacheable, t0FanOut, fanOut, long } = times;
+  const { t0, t0LookUp, uncached, cacheable, t0FanOut, fanOut, t0One, one, long } = times;
   const longSample: Sample = { min: long.ms, median: long.ms, values: [long.ms] };
   const name = `${long.steps.toLocaleString('en')} steps in ${long.executions} executions`;
   return [
@@ -80,6 +80,8 @@ function stepFigures(times: StepTimes): Figure[] {
     timed('T0, an item of a fan-out of 100', t0FanOut, { unit: 'ms' }),
     timed('item of a fan-out of 100', fanOut, { unit: 'ms' }),
     against('fan-out against T0', { of: fanOut, to: t0FanOut }, { target: 1.3 }),
+    timed('T0, a whole run of one step', t0One, { unit: 'ms' }),
+    timed('a whole run of one step', one, { unit: 'ms' }),
     timed(`${name}, a step`, longSample, { unit: 'ms' }),
     // Its one run met whatever the machine did meanwhile, so it is compared with a middling short one.
     counted(`${name}, against a step of 100`, long.ms / uncached.median, { unit: 'x', target: 1.3 }),

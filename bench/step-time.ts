@@ -18,6 +18,9 @@ export interface StepTimes {
   readonly cacheable: Sample;
   readonly t0FanOut: Sample;
   readonly fanOut: Sample;
+  /** A run of one step, from start to result: what a run costs beside its steps. */
+  readonly t0One: Sample;
+  readonly one: Sample;
   /** The long chain, once. */
   readonly long: { readonly steps: number; readonly ms: number; readonly executions: number };
 }
@@ -31,8 +34,8 @@ export async function measureStepTimes(stack: BenchStack, options: StepTimeOptio
     const of = { taskQueue: pipelinesTaskQueue(config.project), args: [parameters] };
     return async () => void (await (await startRun(client, pipeline, of)).result());
   };
-  const baseline = (type: string) => {
-    const of = { taskQueue: 'baseline/flows', args: [STEPS] };
+  const baseline = (type: string, steps = STEPS) => {
+    const of = { taskQueue: 'baseline/flows', args: [steps] };
     return async () => void (await (await startRun(client, type, of)).result());
   };
   const contender = (name: string, run: () => Promise<void>): Contender => ({ name, steps: STEPS, run });
@@ -46,10 +49,15 @@ export async function measureStepTimes(stack: BenchStack, options: StepTimeOptio
     contender('t0FanOut', baseline('baselineFanOut')),
     contender('fanOut', anneal('fan-out', { steps: STEPS })),
   ];
-  await interleave([...chains, ...fanOuts], 1);
+  const single = [
+    { name: 't0One', steps: 1, run: baseline('baselineChain', 1) },
+    { name: 'one', steps: 1, run: anneal('chain', { steps: 1 }) },
+  ];
+  await interleave([...chains, ...fanOuts, ...single], 1);
   const times = new Map([
     ...(await interleave(chains, options.rounds)),
     ...(await interleave(fanOuts, options.rounds * 2)),
+    ...(await interleave(single, options.rounds * 4)),
   ]);
   const sample = (name: string): Sample => times.get(name) ?? { min: NaN, median: NaN, values: [] };
   return {
@@ -59,6 +67,8 @@ export async function measureStepTimes(stack: BenchStack, options: StepTimeOptio
     cacheable: sample('cacheable'),
     t0FanOut: sample('t0FanOut'),
     fanOut: sample('fanOut'),
+    t0One: sample('t0One'),
+    one: sample('one'),
     long: await timeLongChain(stack, options.longSteps),
   };
 }
