@@ -31,7 +31,9 @@ await runScript(async () => {
     ...(await load('adapters/process-identity.js')),
     ...(await load('cli/interruptible.js')),
   };
-  return await modules.interruptible(async (signal) => await demonstrate({ ...modules, signal }));
+  return await modules
+    .createInterrupts()
+    .interruptible(async (signal) => await demonstrate({ ...modules, signal }));
 });
 
 async function demonstrate(modules) {

@@ -1,12 +1,17 @@
 #!/usr/bin/env node
-import { interruptible } from './interruptible.js';
+import { createInterrupts } from './interruptible.js';
 import { runCli } from './run-cli.js';
 
-// A reader that goes away (`anneal list | head`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+const { interruptible, abort } = createInterrupts();
+
+// A reader that goes away (`anneal list | head`, a closed terminal) is no error: nothing more is shown, and what was started is ended in
+// the command's own way.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+    abort('a closed output');
+  });
+}
 
 process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
