@@ -7,7 +7,7 @@ import { createFileStore } from '../dist/adapters/file-store/create-file-store.j
 import { poolsForHost } from '../dist/config/host-pools.js';
 import type { PipelineActivities, RunSnapshot } from '../dist/core/activities.js';
 import { STATUS_QUERY, type RunStatus } from '../dist/core/run.js';
-import { hostName } from '../dist/workers/worker-deps.js';
+import { hostname } from 'node:os';
 import { readWorkflowCode, type BenchStack } from './stack.js';
 
 /** Bytes of JavaScript heap that one waiting run holds. */
@@ -102,7 +102,7 @@ function pipelineActivities({ config, build }: BenchStack): PipelineActivities {
   const snapshot: RunSnapshot = {
     project: config.project,
     build: build.digest,
-    pools: poolsForHost(config, { name: hostName() }),
+    pools: poolsForHost(config, { name: hostname() }),
     codeDigests: Object.fromEntries(steps.map((step) => [step.name, step.codeDigest])),
     pythonDigests: {},
     tracked: false,
