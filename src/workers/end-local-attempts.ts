@@ -2,6 +2,7 @@ import { listAttempts } from '../adapters/process-executor/attempt-directory.js'
 import { endAttempt } from '../adapters/process-executor/end-attempt.js';
 import type { ProjectPaths } from '../config/project-paths.js';
 import { openStore } from './open-store.js';
+import { settleAttempts } from './settle-attempts.js';
 
 /**
  * Ends every attempt that runs on this machine, as on a shutdown: SIGTERM, so that a command can write a checkpoint, SIGKILL after the
@@ -15,6 +16,6 @@ export async function endLocalAttempts(
   const { attemptsDir } = paths;
   const names = await listAttempts(attemptsDir);
   const deps = { store: openStore(paths), attemptsDir, clock: { nowMs: () => Date.now() } };
-  await Promise.all(names.map(async (name) => await endAttempt(deps, name, options)));
+  await settleAttempts(names.map(async (name) => await endAttempt(deps, name, options)));
   return names;
 }

@@ -6,6 +6,7 @@ import { endAttempt } from '../adapters/process-executor/end-attempt.js';
 import type { ProjectPaths } from '../config/project-paths.js';
 import { attemptName } from '../core/attempt.js';
 import { openStore } from './open-store.js';
+import { settleAttempts } from './settle-attempts.js';
 
 /** Where orphans are looked for, and who knows which runs are open. */
 export interface OrphanSearch {
@@ -25,7 +26,7 @@ export async function endOrphans(search: OrphanSearch): Promise<string[]> {
   const { attemptsDir } = search.paths;
   const deps = { store: openStore(search.paths), attemptsDir, clock: { nowMs: () => Date.now() } };
   const open = createEpochs(search.client);
-  const ended = await Promise.all(
+  const ended = await settleAttempts(
     (await listAttempts(attemptsDir)).map(async (name) => {
       const spec = await readJson<AttemptSpec>(attemptPaths(attemptsDir, name).spec);
       if (spec === undefined || (search.runId !== undefined && spec.runId !== search.runId)) return [];

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { placeFile, withTemporaryFile } from '../file-store/place-file.js';
@@ -106,13 +106,14 @@ export async function createAttemptDirectory(
     ])
       await mkdir(folder);
     for (const file of [draft.claimed, draft.log, draft.metricsStream]) await writeFile(file, '');
-    await writeFile(draft.spec, JSON.stringify(spec), { mode: 0o600 });
+    await writeFile(draft.spec, JSON.stringify(spec), { mode: 0o600, flush: true });
     await rename(draft.directory, target);
     return true;
   } catch (error) {
     // Renaming over a directory that is not empty is refused: this is what makes creation exclusive.
-    if (hasErrorCode(error, 'ENOTEMPTY', 'EEXIST')) return false;
-    throw error;
+    if (!hasErrorCode(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+    await removeDamagedDirectory(attemptsDir, name);
+    return false;
   } finally {
     await rm(draft.directory, { recursive: true, force: true });
   }
@@ -130,24 +131,32 @@ export async function removeAttemptDirectory(attemptsDir: string, name: string):
   await rm(trash, { recursive: true, force: true, maxRetries: 3 });
 }
 
-/** Writes a JSON file in one step. With `ifAbsent` the first writer wins. */
+/** Removes a directory that a power cut left without a readable spec: nothing of it runs any more, and nobody can use it. */
+export async function removeDamagedDirectory(attemptsDir: string, name: string): Promise<void> {
+  const paths = attemptPaths(attemptsDir, name);
+  const isThere = await stat(paths.directory).catch(() => undefined);
+  if (isThere !== undefined && (await readJson(paths.spec)) === undefined)
+    await removeAttemptDirectory(attemptsDir, name);
+}
+
+/** Writes a JSON file in one step, whole even after a power cut. With `ifAbsent` the first writer wins. */
 export async function writeJson(
   file: string,
   value: unknown,
   options: { readonly ifAbsent?: boolean } = {},
 ): Promise<'stored' | 'exists'> {
   return await withTemporaryFile(path.dirname(file), async (temporary) => {
-    await writeFile(temporary, JSON.stringify(value), { mode: 0o600 });
+    await writeFile(temporary, JSON.stringify(value), { mode: 0o600, flush: true });
     return await placeFile(temporary, file, options);
   });
 }
 
-/** Reads a JSON file that {@link writeJson} wrote; `undefined` when it is not there. */
+/** Reads a JSON file that {@link writeJson} wrote; `undefined` when it is not there, or is no JSON (a disk that lost it). */
 export async function readJson<T>(file: string): Promise<T | undefined> {
   try {
     return JSON.parse(await readFile(file, 'utf8')) as T;
   } catch (error) {
-    if (hasErrorCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    if (error instanceof SyntaxError || hasErrorCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   }
 }

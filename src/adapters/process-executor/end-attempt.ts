@@ -7,7 +7,13 @@ import type { AttemptOutcome } from '../../core/attempt.js';
 import type { FailureCode } from '../../core/failures.js';
 import { endProcess, isSameProcess, readGroupMembers, readProcessIdentity } from '../process-identity.js';
 import type { AttemptPaths } from './attempt-directory.js';
-import { attemptPaths, readJson, removeAttemptDirectory, writeJson } from './attempt-directory.js';
+import {
+  attemptPaths,
+  readJson,
+  removeAttemptDirectory,
+  removeDamagedDirectory,
+  writeJson,
+} from './attempt-directory.js';
 import type { AttemptSpec, CommandRecord, StopRequest } from './attempt-spec.js';
 import { readAttemptState } from './attempt-state.js';
 import { createCheckpointSync } from './checkpoint-sync.js';
@@ -32,7 +38,7 @@ export async function endAttempt(
 ): Promise<void> {
   const paths = attemptPaths(deps.attemptsDir, name);
   const state = await readAttemptState(paths);
-  if (state.kind === 'absent') return;
+  if (state.kind === 'absent') return await removeDamagedDirectory(deps.attemptsDir, name);
   const request: StopRequest = { graceMs: options.graceMs };
   await writeJson(paths.stop, request);
   if (state.kind === 'unsupervised') {
