@@ -37,7 +37,10 @@ export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
       const context = deps.context();
       const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
       try {
-        await deps.executorOf(request.pool).end(nameOf(context, request), { graceMs: request.stopGraceMs });
+        await deps.executorOf(request.pool).end(nameOf(context, request), {
+          graceMs: request.stopGraceMs,
+          executionId: request.executionId,
+        });
       } finally {
         clearInterval(beat);
       }
@@ -69,6 +72,8 @@ async function executeAttempt(
     return outcome;
   } catch (error) {
     if (context.signal.aborted) throw error;
+    // It may run on: an outcome lets the next attempt start, so this one is ended first. Where that fails, Temporal tries again and adopts.
+    await deps.executorOf(request.pool).end(name, { graceMs: request.stopGraceMs });
     return outcomeOfError(error, { request, name, startedAtMs, endedAtMs: deps.clock.nowMs() });
   } finally {
     clearTimeout(first);
@@ -125,28 +130,41 @@ async function runTracked(
   }
 }
 
+/** Time that an attempt that has ended waits for its last points to arrive. */
+const FLUSH_MS = 30_000;
+
 /** Points of the metrics stream go to MLflow in order, off the path of the attempt; what cannot be sent is sent again with the next. */
 function createCurve(tracking: StepTracking | undefined, runId: string | undefined) {
   let unsent: StreamedMetric[] = [];
-  let sending: Promise<void> = Promise.resolve();
-  const send = async () => {
-    if (!tracking || runId === undefined || unsent.length === 0) return;
-    const points = unsent;
-    unsent = [];
-    try {
-      await tracking.logPoints(runId, points);
-    } catch {
-      unsent = [...points, ...unsent];
+  let sending: Promise<void> | undefined;
+  const sendAll = async () => {
+    while (tracking && runId !== undefined && unsent.length > 0) {
+      const points = unsent;
+      unsent = [];
+      try {
+        await tracking.logPoints(runId, points);
+      } catch {
+        unsent = [...points, ...unsent];
+        return;
+      }
     }
   };
-  const queue = () => (sending = sending.then(send));
+  const send = () =>
+    (sending ??= sendAll().finally(() => {
+      sending = undefined;
+    }));
   return {
     add: (points: readonly StreamedMetric[]) => {
       unsent.push(...points);
-      void queue();
+      void send();
     },
     flush: async () => {
-      await queue();
+      let timer: NodeJS.Timeout | undefined;
+      const enough = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, FLUSH_MS);
+      });
+      await Promise.race([send().then(send), enough]);
+      clearTimeout(timer);
     },
   };
 }

@@ -1,4 +1,6 @@
-import { cpus, hostname } from 'node:os';
+import { mkdirSync } from 'node:fs';
+import { cpus } from 'node:os';
+import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
@@ -60,11 +62,6 @@ const clock: Clock = {
   },
 };
 
-/** The name of this machine in the task queues of its process pools. */
-export function hostName(): string {
-  return hostname();
-}
-
 /** Cores of this machine. */
 export function hostCores(): number {
   return cpus().length;
@@ -73,6 +70,8 @@ export function hostCores(): number {
 /** Puts the activities together: the one place where adapters meet their ports. */
 export function composeActivities(setting: WorkerSetting) {
   const { config, services, client } = setting;
+  const scratchDir = path.join(projectPaths(config).stateDir, 'scratch');
+  mkdirSync(scratchDir, { recursive: true });
   const store = createFileStore({ root: config.store });
   const cache = createCacheIndex(store, clock);
   const mlflow =
@@ -94,7 +93,7 @@ export function composeActivities(setting: WorkerSetting) {
   const system: SystemActivities = {
     ...untracked,
     ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
-    ...(mlflow && createRegistryActivities({ registry: mlflow.registry, store, context })),
+    ...(mlflow && createRegistryActivities({ registry: mlflow.registry, store, context, scratchDir })),
     ...createCloseRun({ store, clock, context, ...(mlflow && { tracking: mlflow.tracking }) }),
     ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config) }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),

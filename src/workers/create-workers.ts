@@ -7,7 +7,7 @@ import { createPipelineActivities } from '../activities/pipelines.js';
 import { poolSlots } from '../config/host-pools.js';
 import { controlTaskQueue, pipelinesTaskQueue, processPoolTaskQueue, systemTaskQueue } from '../core/run.js';
 import { BUILD_FILES, type Build } from './build/build-manifest.js';
-import { hostCores, hostName, type composeActivities, type WorkerSetting } from './compose-activities.js';
+import { hostCores, type composeActivities, type WorkerSetting } from './compose-activities.js';
 import { createDataConverter } from './open-store.js';
 import { createSnapshot } from './run-snapshot.js';
 
@@ -15,6 +15,8 @@ type Activities = ReturnType<typeof composeActivities>;
 
 /** What {@link createWorkerFactory} takes beside the connection. */
 export interface WorkerFactoryOptions extends WorkerSetting {
+  /** Name of this machine in task queues. */
+  readonly host: string;
   readonly namespace: string;
   /** Events of history after which runs continue as new; for tests and benchmarks. */
   readonly continueAfterEvents?: number;
@@ -53,14 +55,14 @@ export function createWorkerFactory(
     control: async () =>
       await Worker.create({
         ...common,
-        taskQueue: controlTaskQueue(config.project, hostName()),
+        taskQueue: controlTaskQueue(config.project, options.host),
         activities: asActivities({ endAttempt: pool.endAttempt }),
       }),
     /** Attempts of one pool. */
     pool: async (name: string) =>
       await Worker.create({
         ...common,
-        taskQueue: processPoolTaskQueue(config.project, name, hostName()),
+        taskQueue: processPoolTaskQueue(config.project, name, options.host),
         activities: asActivities({ executeAttempt: pool.executeAttempt }),
         maxConcurrentActivityTaskExecutions: poolSlots(config, name, { cores: hostCores() }),
       }),

@@ -8,10 +8,11 @@ import { createWorkerFactory, type WorkerFactoryOptions } from './create-workers
 import { followCurrent } from './current-build.js';
 import { hasOpenRuns, makeVersionCurrent } from './deployment.js';
 import { keepEndingOrphans } from './end-orphans.js';
+import { loadHostName } from './host-name.js';
 import { WorkerGroup } from './worker-group.js';
 
 /** What {@link runProjectWorkers} takes. */
-export interface ProjectWorkersOptions extends WorkerFactoryOptions {
+export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host'> {
   readonly connection: NativeConnectionOptions;
   /** Pools whose steps run here; default: all. */
   readonly pools?: readonly string[];
@@ -33,7 +34,8 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
   const group = new WorkerGroup(options.signal);
   try {
     const activities = composeActivities(options);
-    const create = createWorkerFactory(options, connection, activities);
+    const host = await loadHostName(projectPaths(options.config).stateDir, options.env);
+    const create = createWorkerFactory({ ...options, host }, connection, activities);
     await group.add(await create.system());
     await group.add(await create.control());
     for (const pool of poolNames(options)) await group.add(await create.pool(pool));

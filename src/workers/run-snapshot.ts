@@ -1,29 +1,42 @@
 import { poolsForHost } from '../config/host-pools.js';
 import type { RunSnapshot } from '../core/activities.js';
 import type { Build } from './build/build-manifest.js';
-import { hostName, type WorkerSetting } from './compose-activities.js';
+import type { WorkerSetting } from './compose-activities.js';
+
+/** What {@link createSnapshot} takes. */
+export interface SnapshotOptions extends Pick<WorkerSetting, 'config' | 'services'> {
+  readonly host: string;
+  readonly continueAfterEvents?: number;
+}
 
 /** What runs of a build on this host will use, fixed at their start. */
-export function createSnapshot(
-  options: Pick<WorkerSetting, 'config' | 'services'> & { readonly continueAfterEvents?: number },
-  build: Build,
-): () => Promise<RunSnapshot> {
+export function createSnapshot(options: SnapshotOptions, build: Build): () => Promise<RunSnapshot> {
   const { config, services } = options;
   const { steps } = build.manifest;
   const snapshot: RunSnapshot = {
     project: config.project,
     build: build.digest,
-    pools: poolsForHost(config, { name: hostName() }),
+    pools: poolsForHost(config, { name: options.host }),
     codeDigests: Object.fromEntries(steps.map((step) => [step.name, step.codeDigest])),
     pythonDigests: Object.fromEntries(
       steps.flatMap((step) => (step.pythonDigest === undefined ? [] : [[step.name, step.pythonDigest]])),
     ),
     tracked: services.trackingUri !== undefined,
     ...(services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl }),
-    ...(services.trackingUri === undefined ? {} : { trackingUiUrl: services.trackingUri }),
+    ...(services.trackingUri === undefined
+      ? {}
+      : { trackingUiUrl: withoutCredentials(services.trackingUri) }),
     ...(options.continueAfterEvents === undefined
       ? {}
       : { continueAfterEvents: options.continueAfterEvents }),
   };
   return async () => await Promise.resolve(snapshot);
+}
+
+/** An address as people and histories may see it. */
+function withoutCredentials(uri: string): string {
+  const url = new URL(uri);
+  url.username = '';
+  url.password = '';
+  return url.href.replace(/\/$/, '');
 }

@@ -1,4 +1,5 @@
 import {
+  ActivityCancellationType,
   allHandlersFinished,
   CancellationScope,
   condition,
@@ -126,6 +127,7 @@ async function openTracking(
     startToCloseTimeout: '15m',
     heartbeatTimeout: '20s',
     retry: { maximumInterval: '30s' },
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     summary: 'open the MLflow run',
   });
   const { experimentId, parentRunId } = await activities.openTracking({

@@ -1,4 +1,5 @@
 import {
+  ActivityCancellationType,
   CancellationScope,
   executeChild,
   log,
@@ -67,6 +68,7 @@ function system(context: RunContext, summary: string) {
     startToCloseTimeout: '15m',
     heartbeatTimeout: '20s',
     retry: { maximumInterval: '30s' },
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     summary,
   });
 }

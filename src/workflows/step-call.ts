@@ -1,4 +1,5 @@
 import {
+  ActivityCancellationType,
   CancellationScope,
   ActivityFailure,
   isCancellation,
@@ -197,6 +198,7 @@ async function runAttempt(
       request.timeoutMs === undefined ? NO_LIMIT_MS : request.timeoutMs + request.stopGraceMs + OVERHEAD_MS,
     heartbeatTimeout: '6s',
     retry: { initialInterval: '500ms', backoffCoefficient: 1.5, maximumInterval: '10s' },
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     summary: state.attempt === 1 ? plan.name : `${plan.name}, attempt ${state.attempt}`,
   });
   try {

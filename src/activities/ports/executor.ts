@@ -38,12 +38,22 @@ export interface AttemptWatch {
   onMetrics(points: readonly StreamedMetric[]): void;
 }
 
+/** How an attempt is ended, and where its end is recorded. */
+export interface EndOptions {
+  /** Time between SIGTERM and SIGKILL. */
+  readonly graceMs: number;
+  readonly executionId: string;
+}
+
 /**
  * What runs attempts: `process`, later `kubernetes`. One name is launched once: a second `run` with the same name adopts what runs,
  * or answers with the outcome that is already in the store.
  */
 export interface AttemptExecutor {
   run(launch: AttemptLaunch, watch: AttemptWatch): Promise<AttemptOutcome>;
-  /** Ends whatever runs under the name and resolves when it is verified gone. Nothing there is not an error. */
-  end(name: string, options: { readonly graceMs: number }): Promise<void>;
+  /**
+   * Ends whatever runs under the name and resolves when it is verified gone. Nothing there is not an error: nothing starts under the
+   * name from then on.
+   */
+  end(name: string, options: EndOptions): Promise<void>;
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, copyFile, lstat, mkdir, readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { digestOf } from '../../core/digest.js';
+import { AnnealError } from '../../core/failures.js';
 import type { StepDefinition } from '../../core/step.js';
 
 /** One file of a step's code. */
@@ -20,7 +21,8 @@ export interface StepFiles {
   readonly codeDigest: string;
   /** Directories that were listed, so that a new file in one is noticed. */
   readonly directories: readonly string[];
-  readonly python?: { readonly lock: string; readonly digest: string };
+  /** The lock's path, and its text as it was hashed. */
+  readonly python?: { readonly lock: string; readonly text: string; readonly digest: string };
   readonly problems: readonly string[];
 }
 
@@ -69,15 +71,32 @@ export async function readStepFiles(step: StepDefinition, root: string): Promise
   };
 }
 
-/** Copies a step's code below a directory, as it lands in a working directory. */
+/**
+ * Copies a step's code below a directory, as it lands in a working directory.
+ * @throws AnnealError BuildFailed when a file is not what was hashed: the build would hold other code than its digest says.
+ */
 export async function copyStepCode(files: readonly CodeFile[], directory: string): Promise<void> {
   await mkdir(directory, { recursive: true });
-  for (const { source, name, executable } of files) {
+  for (const { source, name, executable, sha256 } of files) {
     const target = path.join(directory, ...name.split('/'));
     await mkdir(path.dirname(target), { recursive: true });
-    await copyFile(source, target);
+    await copyHashed({ source, target, sha256 });
     await chmod(target, executable ? 0o755 : 0o644);
   }
+}
+
+/** Copies a file that was hashed before. @throws AnnealError BuildFailed when it has changed since. */
+async function copyHashed(file: {
+  readonly source: string;
+  readonly target: string;
+  readonly sha256: string;
+}): Promise<void> {
+  await copyFile(file.source, file.target);
+  const found = createHash('sha256')
+    .update(await readFile(file.target))
+    .digest('hex');
+  if (found !== file.sha256)
+    throw new AnnealError('BuildFailed', `${file.source} changed while it was built. Build again.`);
 }
 
 interface WrittenPath {
@@ -171,7 +190,7 @@ async function readLock(
     );
   return text === undefined
     ? undefined
-    : { lock, digest: digestOf({ requirements: text, ...(version === undefined ? {} : { version }) }) };
+    : { lock, text, digest: digestOf({ requirements: text, ...(version === undefined ? {} : { version }) }) };
 }
 
 function show(root: string, file: string): string {

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BUILD_FILES, BUILD_VERSION } from './build-manifest.js';
 import type { Build, BuildManifest } from './build-manifest.js';
@@ -34,7 +34,7 @@ export async function writeBuild(given: {
     for (const [step, files] of parts.files) {
       await copyStepCode(files.code, path.join(draft, BUILD_FILES.code, step));
       if (files.python !== undefined)
-        await copyLock(files.python.lock, path.join(draft, BUILD_FILES.python, `${step}.txt`));
+        await writeLock(files.python.text, path.join(draft, BUILD_FILES.python, `${step}.txt`));
     }
     await writeFile(path.join(draft, BUILD_FILES.manifest), `${JSON.stringify(manifest, null, 2)}\n`);
     await publish(draft, dir);
@@ -44,9 +44,9 @@ export async function writeBuild(given: {
   }
 }
 
-async function copyLock(lock: string, target: string): Promise<void> {
+async function writeLock(text: string, target: string): Promise<void> {
   await mkdir(path.dirname(target), { recursive: true });
-  await copyFile(lock, target);
+  await writeFile(target, text);
 }
 
 /** Another process may have published the same build in between: then its directory is the same and stays. */
