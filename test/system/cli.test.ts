@@ -182,7 +182,7 @@ describe('the command line on a real server', () => {
     const ended = async (id: string) =>
       await until(`${id} has ended`, async () => {
         const report = (await world.cli(['describe', id, '--json'])).document();
-        return report['endedAtMs'] !== undefined && report;
+        return ['completed', 'failed'].includes(String(report['state'])) && report;
       });
 
     test('a wrong gate, a wrong digest and somebody who may not decide are refused; then it is approved', async () => {
@@ -377,17 +377,7 @@ describe('the command line on a real server', () => {
       const { out } = await world.cli(['describe', 'lonely']);
       return /No worker polls pool "gpu" on .*"anneal worker --pools gpu"/.test(out);
     });
-    // Cancelling waits for the pool, whose worker verifies that nothing is left; it says so, and Ctrl-C stops waiting.
-    const ctrlC = new AbortController();
-    const cancelling = world.cli(['cancel', 'lonely'], { signal: ctrlC.signal });
-    await until('the request is there', async () => {
-      const { raw } = await world.temporal.workflow.getHandle('lonely').describe();
-      return raw.pendingActivities?.some((activity) => activity.activityType?.name === 'endAttempt');
-    });
-    ctrlC.abort();
-    assert.equal((await cancelling).code, 130);
-    assert.match((await cancelling).err, /lonely is being cancelled; see: anneal describe lonely\n$/);
-    assert.equal((await world.cli(['terminate', 'lonely'])).code, 0);
+    assert.equal((await world.cli(['cancel', 'lonely'])).code, 0, 'cancelling needs no worker of the pool');
   });
 
   test('leaves nothing behind in the directory of the attempts', async () => {
