@@ -31,7 +31,8 @@ export async function endOrphans(search: OrphanSearch): Promise<string[]> {
       const spec = await readJson<AttemptSpec>(attemptPaths(attemptsDir, name).spec);
       if (spec === undefined || (search.runId !== undefined && spec.runId !== search.runId)) return [];
       if (!isOrphan(spec, search.client.options.namespace, await open(spec.runId))) return [];
-      await endAttempt(deps, name, { graceMs: spec.request.stopGraceMs });
+      const { stopGraceMs: graceMs, executionId } = spec.request;
+      await endAttempt(deps, name, { graceMs, executionId });
       return [name];
     }),
   );

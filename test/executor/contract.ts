@@ -380,9 +380,9 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
       const adopted = run({ ...launch, request: { ...launch.request } }, second.watch);
       await second.until(second.isRunning);
       assert.equal(second.progress.at(-1)?.adopted, true);
-      await under.executor.end(launch.name, { graceMs: 1_000 });
+      await under.executor.end(launch.name, { graceMs: 1_000, executionId: 'execution' });
       failedWith(await adopted, 'AttemptKilled');
-      await under.executor.end(launch.name, { graceMs: 1_000 });
+      await under.executor.end(launch.name, { graceMs: 1_000, executionId: 'execution' });
     });
 
     test('restores the newest whole checkpoint in the next attempt, and not when a fresh start is asked', async () => {

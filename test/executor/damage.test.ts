@@ -53,7 +53,7 @@ describe('process executor: files that a power cut emptied', () => {
   test('ends one with an empty spec, and all on the machine', async () => {
     await damage('one');
     await damage('two');
-    await createExecutor().end('one', { graceMs: 0 });
+    await createExecutor().end('one', { graceMs: 0, executionId: 'execution' });
     assert.deepEqual(await endLocalAttempts({ attemptsDir, storeDir }, { graceMs: 0 }), ['two']);
     assert.deepEqual(await readdir(attemptsDir), []);
   });

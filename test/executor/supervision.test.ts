@@ -52,7 +52,7 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
   after(async () => {
     const left = await readdir(attemptsDir);
     // A test that failed may have left its attempt running.
-    for (const name of left) await createExecutor().end(name, { graceMs: 0 });
+    for (const name of left) await createExecutor().end(name, { graceMs: 0, executionId: 'execution' });
     for (const folder of [root, path.dirname(supervisorPath), path.dirname(workerPath)])
       await rm(folder, { recursive: true, force: true });
     assert.deepEqual(left, []);
@@ -241,7 +241,7 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
   });
 
   test('ends a name that was never launched, and one that was only prepared', async () => {
-    await createExecutor().end('never', { graceMs: 0 });
+    await createExecutor().end('never', { graceMs: 0, executionId: 'execution' });
     const launch = buildLaunch({ command: ['sleep', '60'] });
     // A worker that dies between the preparation and the start of a supervisor leaves this.
     const stuck = createExecutor({ supervisorPath: path.join(root, 'no-such-supervisor.js') });
@@ -251,9 +251,26 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
       'the directory is there',
       async () => (await readJson(pathsOf(launch).spec)) !== undefined,
     );
-    await createExecutor().end(launch.name, { graceMs: 0 });
+    await createExecutor().end(launch.name, { graceMs: 0, executionId: 'execution' });
     const outcome = await running;
     assert.ok(outcome.kind === 'failed' && ['AttemptKilled', 'AttemptLost'].includes(outcome.code));
+  });
+
+  test('starts nothing under a name that was ended while its Python environment was made', async () => {
+    const started = path.join(root, 'started-after-end');
+    const launch = buildLaunch({ command: ['touch', started], python: { requirements: 'r.txt' } });
+    const [asked, made] = [new AbortController(), new AbortController()];
+    const ensurePython = async () => {
+      asked.abort();
+      await once(made.signal, 'abort');
+      return { bin: '/usr/bin' };
+    };
+    const running = createExecutor({ ensurePython }).run(launch, recordWatch().watch);
+    if (!asked.signal.aborted) await once(asked.signal, 'abort');
+    await createExecutor().end(launch.name, { graceMs: 0, executionId: 'execution' });
+    made.abort();
+    assert.match(failedWith(await running, 'AttemptKilled').message, /stopped on request before it began/);
+    await assert.rejects(readFile(started), { code: 'ENOENT' });
   });
 
   test('says so when a supervisor cannot be started', async () => {

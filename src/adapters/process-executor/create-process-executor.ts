@@ -24,7 +24,8 @@ export function createProcessExecutor(deps: ProcessExecutorDeps): AttemptExecuto
         return await runAttempt(deps, launch, watch);
       } catch (error) {
         if (watch.cancelled.aborted) {
-          await endAttempt(deps, launch.name, { graceMs: launch.request.stopGraceMs });
+          const { stopGraceMs: graceMs, executionId } = launch.request;
+          await endAttempt(deps, launch.name, { graceMs, executionId });
           watch.cancelled.throwIfAborted();
         }
         watch.detached.throwIfAborted();

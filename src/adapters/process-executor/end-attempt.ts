@@ -1,6 +1,7 @@
 import { uptime } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import type { EndOptions } from '../../activities/ports/executor.js';
 import type { ArtifactStore } from '../../core/artifact-store.js';
 import { storeKeys } from '../../core/artifact-store.js';
 import type { AttemptOutcome } from '../../core/attempt.js';
@@ -27,17 +28,21 @@ export interface EndDeps {
   readonly clock: { nowMs(): number };
 }
 
+/** An attempt whose directory is there says itself to which execution it belongs. */
+export type EndAttemptOptions = Pick<EndOptions, 'graceMs'> & Partial<EndOptions>;
+
 /**
  * Ends an attempt: asks its supervisor, and takes over from one that does not answer. Resolves when no process of it is left; how it
- * ended is in the store and its directory is gone.
+ * ended is in the store and its directory is gone. One that is still being prepared does not start any more.
  */
-export async function endAttempt(
-  deps: EndDeps,
-  name: string,
-  options: { readonly graceMs: number },
-): Promise<void> {
+export async function endAttempt(deps: EndDeps, name: string, options: EndAttemptOptions): Promise<void> {
   const paths = attemptPaths(deps.attemptsDir, name);
-  const state = await readAttemptState(paths);
+  let state = await readAttemptState(paths);
+  if (state.kind === 'absent') {
+    await refuseStart(deps, name, options);
+    // A directory that was made before the refusal was recorded is seen now; who makes one later reads the record.
+    state = await readAttemptState(paths);
+  }
   if (state.kind === 'absent') return await removeDamagedDirectory(deps.attemptsDir, name);
   const request: StopRequest = { graceMs: options.graceMs };
   await writeJson(paths.stop, request);
@@ -56,6 +61,27 @@ export async function endAttempt(
     { spec: state.spec, paths },
     { code: 'AttemptKilled', message: `Step "${state.spec.request.step}" was stopped on request.` },
   );
+}
+
+/** Records that the attempt was stopped, unless the store knows its end. */
+async function refuseStart(
+  { store, clock }: EndDeps,
+  name: string,
+  { executionId }: EndAttemptOptions,
+): Promise<void> {
+  if (executionId === undefined) return;
+  const place = { executionId, name };
+  if ((await readStoredOutcome(store, place)) !== undefined) return;
+  const now = clock.nowMs();
+  await storeFailure(store, place, {
+    kind: 'failed',
+    attemptName: name,
+    code: 'AttemptKilled',
+    message: `Attempt ${name} was stopped on request before it began.`,
+    logTail: [],
+    startedAtMs: now,
+    endedAtMs: now,
+  });
 }
 
 /**
