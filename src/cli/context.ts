@@ -1,7 +1,9 @@
 import type { AnnealClient, TemporalConnection } from '../client/index.js';
 import type { ProjectConfig } from '../config/project-config.js';
 import type { ProjectPaths } from '../config/project-paths.js';
+import type { ProcessIdentity } from '../adapters/process-identity.js';
 import type { LocalServices } from '../local/local-servers.js';
+import type { OnServer } from '../local/server-process.js';
 import { digestOf } from '../core/digest.js';
 import type { RunningWorker } from '../local/worker-process.js';
 import type { Build } from '../workers/build/build-manifest.js';
@@ -49,18 +51,21 @@ export interface LocalStack {
   startServers(options: {
     readonly onProgress: (line: string) => void;
     readonly signal?: AbortSignal;
+    readonly onServer?: OnServer;
   }): Promise<LocalServices>;
   stopServers(): Promise<readonly string[]>;
   /** Makes a build the one that new runs use; workers of this machine notice. */
   makeCurrent(build: string): Promise<void>;
-  ensureWorker(): Promise<RunningWorker>;
+  /** @param options `replace: false`: a worker that runs with other settings is left as it is. */
+  ensureWorker(options?: { readonly replace?: boolean }): Promise<RunningWorker>;
   /** @throws SetupError when the worker does not take up work. */
   workerReady(options: {
     readonly worker: RunningWorker;
     readonly build: string;
     readonly signal: AbortSignal;
   }): Promise<void>;
-  stopWorker(): Promise<boolean>;
+  /** @param only Stop it if it is still this process. */
+  stopWorker(only?: ProcessIdentity): Promise<boolean>;
   /** One sentence when the worker of `anneal up` ended without being told to. */
   workerProblem(): Promise<string | undefined>;
   /** Ends the attempts of this machine that a closed run left, and verifies that they are gone. */
@@ -227,17 +232,18 @@ function createStack({
     stopServers: async () => await (await import('../local/local-servers.js')).stopLocalServers({ stateDir }),
     makeCurrent: async (build) =>
       await (await import('../workers/current-build.js')).makeCurrent(paths.buildsDir, build),
-    ensureWorker: async () => {
+    ensureWorker: async (options = {}) => {
       const { ensureWorkerProcess } = await import('../local/worker-process.js');
       const main = process.argv[1] ?? '';
       const args = [...process.execArgv, main, 'worker', '--project', config.file];
       const settings = digestOf([config, await addresses()]);
       const command = { file: process.execPath, args, env, cwd: config.root };
-      return await ensureWorkerProcess({ stateDir, settings, command });
+      return await ensureWorkerProcess({ stateDir, settings, command, ...options });
     },
     workerReady: async (options) =>
       await (await import('../local/worker-process.js')).waitForWorker(stateDir, options),
-    stopWorker: async () => await (await import('../local/worker-process.js')).stopWorkerProcess(stateDir),
+    stopWorker: async (only) =>
+      await (await import('../local/worker-process.js')).stopWorkerProcess(stateDir, only),
     workerProblem: async () => {
       const { readDeadWorker, workerLogFile } = await import('../local/worker-process.js');
       const dead = await readDeadWorker(stateDir);

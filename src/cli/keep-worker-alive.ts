@@ -19,8 +19,10 @@ export function keepWorkerAlive(options: {
   readonly stack: Pick<LocalStack, 'ensureWorker' | 'workerLogEnd'>;
   readonly first: RunningWorker;
   readonly say: (text: string) => void;
+  /** A worker that this keeper started. */
+  readonly onStart: (worker: RunningWorker) => void;
 }): WorkerKeeper {
-  const { stack, say } = options;
+  const { stack, say, onStart } = options;
   let stopped = false;
   const keep = async (): Promise<never> => {
     let worker = options.first;
@@ -37,7 +39,9 @@ export function keepWorkerAlive(options: {
           `The worker ended ${quick} times right after its start (${how}). Its log ends with:${await stack.workerLogEnd()}`,
         );
       say(`The worker ended (${how}); starting it again. Running steps go on and are adopted.`);
-      worker = await stack.ensureWorker();
+      // Another start with other settings may have put its own in this place: two must not replace each other for ever.
+      worker = await stack.ensureWorker({ replace: false });
+      onStart(worker);
     }
   };
   const failed = keep();

@@ -1,4 +1,6 @@
+import type { ProcessIdentity } from '../adapters/process-identity.js';
 import type { LocalServices } from '../local/local-servers.js';
+import type { OnServer } from '../local/server-process.js';
 import type { RunningWorker } from '../local/worker-process.js';
 import type { ProjectBuild } from '../workers/build/build-project.js';
 import type { Project } from './context.js';
@@ -11,14 +13,41 @@ export interface StartedStack {
   readonly worker: RunningWorker;
 }
 
+/** What a foreground command has started so far; it tells the truth also when the start then fails. */
+export class StartedParts {
+  readonly #servers = new Map<string, 'found' | 'started'>();
+  #worker: RunningWorker | undefined;
+
+  readonly onServer: OnServer = (name, state) => void this.#servers.set(name, state);
+
+  readonly onWorker = (worker: RunningWorker): void => {
+    if (worker.started || this.#worker === undefined) this.#worker = worker;
+  };
+
+  /** The worker to stop at the end: neither one that was there, nor one that took the place of somebody's. */
+  get worker(): ProcessIdentity | undefined {
+    const worker = this.#worker;
+    return worker?.started === true && worker.replaced !== true ? worker.process : undefined;
+  }
+
+  /** All local servers are ours. They are stopped together. */
+  get servers(): boolean {
+    return this.#servers.size > 0 && ![...this.#servers.values()].includes('found');
+  }
+}
+
 /** Servers and build at once, then the worker with that build. */
 export async function startStack(
   project: Project,
-  { terminal, signal }: { readonly terminal: Terminal; readonly signal: AbortSignal },
+  {
+    terminal,
+    signal,
+    parts = new StartedParts(),
+  }: { readonly terminal: Terminal; readonly signal: AbortSignal; readonly parts?: StartedParts },
 ): Promise<StartedStack> {
   const say = (line: string) => terminal.line(terminal.colors.dim(`  ${line}`));
   const [servers, built] = await Promise.allSettled([
-    project.stack.startServers({ onProgress: say, signal }),
+    project.stack.startServers({ onProgress: say, signal, onServer: parts.onServer }),
     project.build(say),
   ]);
   // A fault in the user's code is what the user can mend: said first.
@@ -29,6 +58,7 @@ export async function startStack(
   const build = built.value;
   await project.stack.makeCurrent(build.digest);
   const worker = await project.stack.ensureWorker();
+  parts.onWorker(worker);
   await project.stack.workerReady({ worker, build: build.digest, signal });
   return { services: servers.value, build, worker };
 }

@@ -1,16 +1,21 @@
-import type { Project, StackState } from './context.js';
+import type { Project } from './context.js';
+import type { StartedParts } from './start-stack.js';
 import type { Terminal } from './terminal.js';
 
-/** Stops what a foreground command started; what ran before it, because of `anneal up`, goes on in the background. */
+/** Stops what a foreground command started; what another one started, `anneal up` or a second `npm start`, goes on. */
 export async function stopStack(
   project: Project,
-  { terminal, before }: { readonly terminal: Terminal; readonly before: StackState },
+  { terminal, parts }: { readonly terminal: Terminal; readonly parts: StartedParts },
 ): Promise<void> {
+  const { stack } = project;
   await project.close();
-  if (before.worker) return;
-  terminal.line(terminal.colors.dim('Stopping the worker; running steps get time for a checkpoint ...'));
-  await project.stack.stopWorker();
-  const ended = await project.stack.endAttempts();
-  if (ended.length > 0) terminal.line(terminal.colors.dim(`  ended ${ended.join(', ')}`));
-  if (!before.servers) await project.stack.stopServers();
+  if (parts.worker !== undefined) {
+    terminal.line(terminal.colors.dim('Stopping the worker; running steps get time for a checkpoint ...'));
+    // Where another worker serves by now, the attempts are its own.
+    if ((await stack.stopWorker(parts.worker)) || !(await stack.running()).worker) {
+      const ended = await stack.endAttempts();
+      if (ended.length > 0) terminal.line(terminal.colors.dim(`  ended ${ended.join(', ')}`));
+    }
+  }
+  if (parts.servers && !(await stack.running()).worker) await stack.stopServers();
 }

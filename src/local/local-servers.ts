@@ -9,7 +9,7 @@ import { runProgram } from '../adapters/run-program.js';
 import { SetupError } from '../adapters/setup-error.js';
 import { defineMlflowServer } from './mlflow-server.js';
 import { endServer, ensureServer } from './server-process.js';
-import type { ServerContext, ServerPorts } from './server-process.js';
+import type { OnServer, ServerContext, ServerPorts } from './server-process.js';
 import { readServerRecord, serverLogFile } from './server-record.js';
 import type { LocalServerName, ServerRecord } from './server-record.js';
 import { findTemporalCli } from './temporal-cli.js';
@@ -26,6 +26,8 @@ export interface StartLocalServersOptions {
   readonly ports?: { readonly temporal: Required<ServerPorts>; readonly mlflow: ServerPorts };
   /** Stops waiting. What was started is recorded: end it with {@link stopLocalServers}. */
   readonly signal?: AbortSignal;
+  /** Hears of each local server as soon as it is there, so that a caller whose start then fails knows what it has started. */
+  readonly onServer?: OnServer;
 }
 
 /** One service that is there to be used. `started`: by this call, so whoever called may stop it. */
@@ -62,6 +64,7 @@ export async function startLocalServers(options: StartLocalServersOptions): Prom
     stateDir,
     onProgress,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.onServer === undefined ? {} : { onServer: options.onServer }),
   };
   const onWait = (pid: number) =>
     onProgress(`Waiting for process ${pid}, which is starting or stopping the local servers`);

@@ -47,7 +47,12 @@ export interface ServerContext {
   readonly stateDir: string;
   readonly onProgress: (line: string) => void;
   readonly signal?: AbortSignal;
+  /** Told of a server once it was found alive, or was started; also where waiting for it then fails. */
+  readonly onServer?: OnServer;
 }
+
+/** Hears whether a server was there, or was started by this call: only then may the caller stop it. */
+export type OnServer = (name: LocalServerName, state: 'found' | 'started') => void;
 
 /**
  * Makes sure that a server of ours runs and answers: the one that is recorded, else a new one on the same data, on the
@@ -64,6 +69,7 @@ export async function ensureServer(
   if (recorded !== undefined && recorded.processes.length > 0) {
     const leader = recorded.processes[0];
     const alive = leader !== undefined && (await isSameProcess(leader));
+    if (alive) context.onServer?.(definition.name, 'found');
     if (
       alive &&
       (await waitUntilHealthy({ definition, ports: recorded, process: leader }, context)) === 'healthy'
@@ -162,6 +168,7 @@ async function startOnce(
   const starting: ServerRecord = { name, ...ports, processes: [leader] };
   // Recorded before it is healthy: whoever comes after a crash of ours finds the process, and starts no second one on its data.
   await writeServerRecord(context.stateDir, starting);
+  context.onServer?.(name, 'started');
   const health = await waitUntilHealthy({ definition, ports, process: leader }, context);
   if (health === 'healthy') {
     const record = { ...starting, processes: [leader, ...(await readGroupMembers(leader.pid))] };

@@ -27,25 +27,28 @@ export interface WorkerCommand {
 /** A worker that runs now. `exited` is there when this process started it; it resolves with what ended the worker. */
 export interface RunningWorker extends WorkerRecord {
   readonly started: boolean;
+  /** It took the place of one that ran with other settings. */
+  readonly replaced?: boolean;
   readonly exited?: Promise<{ readonly code: number | null; readonly signal: string | null }>;
 }
 
 /**
  * Makes sure that a worker with these settings runs in the background; one with other settings is stopped first (its attempts go on and
- * are adopted). Its output goes to {@link workerLogFile}.
+ * are adopted) unless `replace` is false. Its output goes to {@link workerLogFile}.
  */
 export async function ensureWorkerProcess(options: {
   readonly stateDir: string;
   readonly settings: string;
   readonly command: WorkerCommand;
+  readonly replace?: boolean;
 }): Promise<RunningWorker> {
-  const { stateDir, settings, command } = options;
+  const { stateDir, settings, command, replace = true } = options;
   return await withProcessLock({ directory: lockDirectory(stateDir) }, async () => {
     const found = await readRecord(stateDir);
     const alive = found !== undefined && (await isSameProcess(found.process));
-    if (alive && found.settings === settings) return { ...found, started: false };
-    if (alive) await endProcess(found.process, { graceMs: STOP_GRACE_MS });
-    return await startWorker(stateDir, settings, command);
+    if (alive && (found.settings === settings || !replace)) return { ...found, started: false };
+    if (alive) await endWorker(found);
+    return { ...(await startWorker(stateDir, settings, command)), replaced: alive };
   });
 }
 
@@ -65,12 +68,14 @@ export async function readDeadWorker(stateDir: string): Promise<WorkerRecord | u
   return other && (await readProcessIdentity(Number(pid))) !== undefined ? undefined : found;
 }
 
-/** Stops the worker and waits until it is gone; true when one was alive. What it watched goes on without it. */
-export async function stopWorkerProcess(stateDir: string): Promise<boolean> {
+/** Stops the worker (`only`: if it is still this one) and waits until it is gone; true when one was alive. What it watched goes on without it. */
+export async function stopWorkerProcess(stateDir: string, only?: ProcessIdentity): Promise<boolean> {
   return await withProcessLock({ directory: lockDirectory(stateDir) }, async () => {
     const found = await readRecord(stateDir);
     if (found === undefined) return false;
-    const end = await endProcess(found.process, { graceMs: STOP_GRACE_MS });
+    const { pid, startedAt } = found.process;
+    if (only !== undefined && (only.pid !== pid || only.startedAt !== startedAt)) return false;
+    const end = await endWorker(found);
     await rm(recordFile(stateDir), { force: true });
     return end !== 'gone';
   });
@@ -130,6 +135,11 @@ const STOP_GRACE_MS = 20_000;
 const READY_TIMEOUT_MS = 90_000;
 const POLL_MS = 50;
 const MAXIMUM_LOG_BYTES = 20 * 1024 * 1024;
+
+/** With its group: an installer that the worker runs would go on without it. The attempts' supervisors have sessions of their own. */
+async function endWorker(worker: WorkerRecord) {
+  return await endProcess(worker.process, { graceMs: STOP_GRACE_MS, group: true });
+}
 
 async function startWorker(
   stateDir: string,

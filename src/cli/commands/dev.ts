@@ -4,7 +4,7 @@ import type { Command } from '../command.js';
 import type { Project } from '../context.js';
 import { keepWorkerAlive } from '../keep-worker-alive.js';
 import { EXIT } from '../report-error.js';
-import { startStack } from '../start-stack.js';
+import { StartedParts, startStack } from '../start-stack.js';
 import { stopStack } from '../stop-stack.js';
 import type { Terminal } from '../terminal.js';
 
@@ -12,17 +12,17 @@ import type { Terminal } from '../terminal.js';
 export const dev: Command = async (context) => {
   const project = await context.openProject();
   const { terminal } = context;
-  const before = await project.stack.running();
+  const parts = new StartedParts();
   await context.interruptible(async (signal) => {
     try {
-      const { build, worker } = await startStack(project, { terminal, signal });
+      const { build, worker } = await startStack(project, { terminal, signal, parts });
       const names = build.manifest.pipelines.map((pipeline) => pipeline.name).join(', ');
       const { temporalUiUrl, trackingUri } = await project.addresses();
       terminal.line(
         `Ready: ${names || 'no pipelines yet'}. Temporal ${temporalUiUrl ?? ''}, MLflow ${trackingUri ?? ''}. Ctrl-C stops.`,
       );
       const say = (text: string) => terminal.line(text);
-      const keeper = keepWorkerAlive({ stack: project.stack, first: worker, say });
+      const keeper = keepWorkerAlive({ stack: project.stack, first: worker, say, onStart: parts.onWorker });
       const stopWatching = await watchCode(project, terminal, build.inputs);
       try {
         await Promise.race([showLog(await project.stack.workerLog(), { terminal, signal }), keeper.failed]);
@@ -33,7 +33,7 @@ export const dev: Command = async (context) => {
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
-      await stopStack(project, { terminal, before });
+      await stopStack(project, { terminal, parts });
     }
   });
   return EXIT.ok;

@@ -7,7 +7,7 @@ import { exitCodeOf, followRun, showOutcome } from '../follow-run.js';
 import { keepWorkerAlive } from '../keep-worker-alive.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { findRegisteredModel } from '../run-links.js';
-import { startStack, type StartedStack } from '../start-stack.js';
+import { StartedParts, startStack, type StartedStack } from '../start-stack.js';
 import { stopStack } from '../stop-stack.js';
 import { findPipeline } from './run.js';
 
@@ -17,16 +17,16 @@ import { findPipeline } from './run.js';
  */
 export const start: Command = async (context, _args, options) => {
   const project = await context.openProject();
-  const before = await project.stack.running();
+  const parts = new StartedParts();
   return await context.interruptible(async (signal) => {
     try {
-      const stack = await startStack(project, { terminal: context.terminal, signal });
-      return await runAndServe({ context, project, stack, options, signal });
+      const stack = await startStack(project, { terminal: context.terminal, signal, parts });
+      return await runAndServe({ context, project, stack, parts, options, signal });
     } catch (error) {
       if (signal.aborted) return EXIT_INTERRUPTED;
       throw error;
     } finally {
-      await stopStack(project, { terminal: context.terminal, before });
+      await stopStack(project, { terminal: context.terminal, parts });
     }
   });
 };
@@ -35,6 +35,7 @@ interface Started {
   readonly context: CommandContext;
   readonly project: Project;
   readonly stack: StartedStack;
+  readonly parts: StartedParts;
   readonly options: CommandOptions;
   readonly signal: AbortSignal;
 }
@@ -45,7 +46,12 @@ async function runAndServe(started: Started): Promise<number> {
   const client = await project.client();
   const runId = await chooseRun(started, client);
   let say: (text: string) => void = (text) => terminal.line(text);
-  const keeper = keepWorkerAlive({ stack: project.stack, first: stack.worker, say: (text) => say(text) });
+  const keeper = keepWorkerAlive({
+    stack: project.stack,
+    first: stack.worker,
+    say: (text) => say(text),
+    onStart: started.parts.onWorker,
+  });
   try {
     const onTree = (sayAbove: (text: string) => void) => (say = sayAbove);
     const report = await Promise.race([
