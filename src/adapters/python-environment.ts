@@ -112,7 +112,8 @@ async function isComplete(directory: string, python: string, { run, env }: Insta
 }
 
 async function build({ spec, directory, label }: Build, deps: InstallDeps): Promise<'uv' | 'pip'> {
-  await rm(directory, { recursive: true, force: true });
+  // An installer that was killed with its worker may still be writing its last file.
+  await rm(directory, { recursive: true, force: true, maxRetries: 5 });
   const uv = await ensureUv(spec.python, deps);
   if (uv !== undefined) {
     const failure = await buildWithUv(uv, { spec, directory, label }, deps);

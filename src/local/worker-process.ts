@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -63,9 +63,21 @@ export async function readDeadWorker(stateDir: string): Promise<WorkerRecord | u
   const found = await readRecord(stateDir);
   if (found === undefined || (await isSameProcess(found.process))) return undefined;
   // One that somebody runs by hand serves as well.
-  const [pid] = (await readFile(readyFile(stateDir), 'utf8').catch(() => '')).split(' ');
-  const other = pid !== undefined && pid !== '' && pid !== String(found.process.pid);
-  return other && (await readProcessIdentity(Number(pid))) !== undefined ? undefined : found;
+  return (await readReadyWorkers(stateDir)).length > 0 ? undefined : found;
+}
+
+/** The workers of this machine that take work, also those run by hand; what dead ones left is removed. */
+export async function readReadyWorkers(stateDir: string): Promise<ProcessIdentity[]> {
+  const directory = readyDirectory(stateDir);
+  const alive: ProcessIdentity[] = [];
+  for (const name of await readdir(directory).catch(() => [])) {
+    const [pid, startedAt] = name.split('~');
+    if (pid === undefined || startedAt === undefined || startedAt.endsWith('.tmp')) continue;
+    const identity = { pid: Number(pid), startedAt };
+    if (await isSameProcess(identity)) alive.push(identity);
+    else await rm(path.join(directory, name), { force: true });
+  }
+  return alive;
 }
 
 /** Stops the worker (`only`: if it is still this one) and waits until it is gone; true when one was alive. What it watched goes on without it. */
@@ -83,10 +95,12 @@ export async function stopWorkerProcess(stateDir: string, only?: ProcessIdentity
 
 /** Called in the worker: it takes work, and new runs use this build. */
 export async function announceWorkerReady(stateDir: string, build: string): Promise<void> {
-  await mkdir(stateDir, { recursive: true });
-  const temporary = `${readyFile(stateDir)}.${process.pid}.tmp`;
-  await writeFile(temporary, `${process.pid} ${build}\n`);
-  await rename(temporary, readyFile(stateDir));
+  await mkdir(readyDirectory(stateDir), { recursive: true });
+  const identity = await readProcessIdentity(process.pid);
+  if (identity === undefined) return;
+  const file = readyFile(stateDir, identity);
+  await writeFile(`${file}.tmp`, `${build}\n`);
+  await rename(`${file}.tmp`, file);
 }
 
 /**
@@ -99,14 +113,13 @@ export async function waitForWorker(
     worker,
     build,
     signal,
-  }: { readonly worker: WorkerRecord; readonly build: string; readonly signal: AbortSignal },
+  }: { readonly worker: Pick<WorkerRecord, 'process'>; readonly build: string; readonly signal: AbortSignal },
 ): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
-  const wanted = `${worker.process.pid} ${build}`;
   for (;;) {
-    const said = await readFile(readyFile(stateDir), 'utf8').catch(() => '');
-    if (said.trim() === wanted) return;
+    const said = await readFile(readyFile(stateDir, worker.process), 'utf8').catch(() => '');
     const alive = await isSameProcess(worker.process);
+    if (alive && said.trim() === build) return;
     if (!alive || performance.now() > deadline) {
       const what = alive
         ? `did not take up work within ${READY_TIMEOUT_MS / 1_000} s`
@@ -201,8 +214,13 @@ function recordFile(stateDir: string): string {
   return path.join(stateDir, 'worker.json');
 }
 
-function readyFile(stateDir: string): string {
-  return path.join(stateDir, 'worker-ready');
+/** One file for each worker, named after its identity: those that are run by hand do not overwrite each other. */
+function readyFile(stateDir: string, { pid, startedAt }: ProcessIdentity): string {
+  return path.join(readyDirectory(stateDir), `${pid}~${startedAt}`);
+}
+
+function readyDirectory(stateDir: string): string {
+  return path.join(stateDir, 'ready-workers');
 }
 
 function lockDirectory(stateDir: string): string {
