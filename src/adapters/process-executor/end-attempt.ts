@@ -6,6 +6,7 @@ import type { ArtifactStore } from '../../core/artifact-store.js';
 import { storeKeys } from '../../core/artifact-store.js';
 import type { AttemptOutcome } from '../../core/attempt.js';
 import type { FailureCode } from '../../core/failures.js';
+import type { ProcessIdentity } from '../process-identity.js';
 import { endProcess, isSameProcess, readGroupMembers, readProcessIdentity } from '../process-identity.js';
 import type { AttemptPaths } from './attempt-directory.js';
 import {
@@ -28,6 +29,9 @@ export interface EndDeps {
   readonly clock: { nowMs(): number };
 }
 
+/** In the place of a supervisor: no process has this identity, so whoever takes over ends nobody. */
+const NOBODY: ProcessIdentity = { pid: 0, startedAt: 'ended' };
+
 /** An attempt whose directory is there says itself to which execution it belongs. */
 export type EndAttemptOptions = Pick<EndOptions, 'graceMs'> & Partial<EndOptions>;
 
@@ -48,8 +52,7 @@ export async function endAttempt(deps: EndDeps, name: string, options: EndAttemp
   await writeJson(paths.stop, request);
   if (state.kind === 'unsupervised') {
     // A supervisor that is being started now finds the place taken and leaves.
-    const self = await readProcessIdentity(process.pid);
-    if ((await writeJson(paths.supervisor, self, { ifAbsent: true })) === 'exists')
+    if ((await writeJson(paths.supervisor, NOBODY, { ifAbsent: true })) === 'exists')
       return await endAttempt(deps, name, options);
   } else if (
     !(await waitUntil(async () => !(await isSameProcess(state.supervisor)), options.graceMs + SUPERVISOR_MS))
