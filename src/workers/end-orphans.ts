@@ -3,14 +3,25 @@ import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 import { attemptPaths, listAttempts, readJson } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
 import { endAttempt } from '../adapters/process-executor/end-attempt.js';
+import { claimAttempt } from '../adapters/process-executor/watch-attempt.js';
 import type { ProjectPaths } from '../config/project-paths.js';
 import { attemptName } from '../core/attempt.js';
 import { openStore } from './open-store.js';
 import { settleAttempts } from './settle-attempts.js';
 
+/** What is asked of a Temporal client. */
+export interface RunDirectory {
+  readonly options: Pick<Client['options'], 'namespace'>;
+  readonly workflow: {
+    getHandle(workflowId: string): {
+      describe(): Promise<{ readonly runId: string; readonly closeTime?: Date | undefined }>;
+    };
+  };
+}
+
 /** Where orphans are looked for, and who knows which runs are open. */
 export interface OrphanSearch {
-  readonly client: Client;
+  readonly client: RunDirectory;
   readonly paths: Pick<ProjectPaths, 'attemptsDir' | 'storeDir'>;
   /** Only attempts of this run. */
   readonly runId?: string;
@@ -18,7 +29,7 @@ export interface OrphanSearch {
 
 /**
  * Ends the attempts of this machine that no execution waits for: their run was terminated, timed out or was reset, so no activity of
- * it ends them. An attempt whose run the server does not know is left to its supervisor, which ends it when nobody claims it: the
+ * it ends them. Claims those that their open run waits for. An attempt whose run the server does not know is left to its supervisor, which ends it when nobody claims it: the
  * project may be pointed at another server for a while.
  * @returns names of the attempts that were ended; all are verified gone.
  */
@@ -30,7 +41,12 @@ export async function endOrphans(search: OrphanSearch): Promise<string[]> {
     (await listAttempts(attemptsDir)).map(async (name) => {
       const spec = await readJson<AttemptSpec>(attemptPaths(attemptsDir, name).spec);
       if (spec === undefined || (search.runId !== undefined && spec.runId !== search.runId)) return [];
-      if (!isOrphan(spec, search.client.options.namespace, await open(spec.runId))) return [];
+      const epoch = await open(spec.runId);
+      if (!isOrphan(spec, search.client.options.namespace, epoch)) {
+        // Its activity may wait for a slot or for another service, so that nobody watches it: its run does wait for it.
+        if (epoch.kind === 'open') await claimAttempt(attemptPaths(attemptsDir, name), deps.clock.nowMs());
+        return [];
+      }
       const { stopGraceMs: graceMs, executionId } = spec.request;
       await endAttempt(deps, name, { graceMs, executionId });
       return [name];
@@ -63,7 +79,7 @@ const INTERVAL_MS = 60_000;
 type Epoch = { readonly kind: 'open'; readonly id: string } | { readonly kind: 'closed' | 'unknown' };
 
 /** Asks the server once for each run. */
-function createEpochs(client: Client): (runId: string) => Promise<Epoch> {
+function createEpochs(client: RunDirectory): (runId: string) => Promise<Epoch> {
   const asked = new Map<string, Promise<Epoch>>();
   return async (runId) => {
     const known = asked.get(runId) ?? readEpoch(client, runId);
@@ -72,7 +88,7 @@ function createEpochs(client: Client): (runId: string) => Promise<Epoch> {
   };
 }
 
-async function readEpoch(client: Client, runId: string): Promise<Epoch> {
+async function readEpoch(client: RunDirectory, runId: string): Promise<Epoch> {
   try {
     const found = await client.workflow.getHandle(runId).describe();
     return found.closeTime === undefined ? { kind: 'open', id: found.runId } : { kind: 'closed' };

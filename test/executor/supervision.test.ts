@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,6 +24,8 @@ import type { ProcessIdentity } from '../../src/adapters/process-identity.js';
 import { isSameProcess, readProcessIdentity } from '../../src/adapters/process-identity.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import type { AttemptOutcome } from '../../src/core/attempt.js';
+import { attemptName } from '../../src/core/attempt.js';
+import { endOrphans } from '../../src/workers/end-orphans.js';
 import { bundleProgram } from './bundle-program.js';
 import { buildLaunch, dataset, failedWith, output, recordWatch, sh, succeeded } from './contract.js';
 import type { WorkerInput } from './fixtures/worker.js';
@@ -271,6 +273,56 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
     made.abort();
     assert.match(failedWith(await running, 'AttemptKilled').message, /stopped on request before it began/);
     await assert.rejects(readFile(started), { code: 'ENOENT' });
+  });
+
+  test('ends nobody else when the end of an attempt that nobody supervises is tried again', async () => {
+    const launch = buildLaunch({});
+    const watch = recordWatch();
+    const stuck = createExecutor({ supervisorPath: path.join(root, 'no-such-supervisor.js') });
+    const running = stuck.run(launch, watch.watch);
+    await eventually(
+      'the directory is there',
+      async () => (await readJson(pathsOf(launch).spec)) !== undefined,
+    );
+    watch.detach.abort(new Error('gone'));
+    await assert.rejects(running, /gone/);
+    const away = {
+      ...store,
+      putFile: () => Promise.reject(new Error('the store is away')),
+      putBytes: () => Promise.reject(new Error('the store is away')),
+    };
+    const options = { graceMs: 0, executionId: 'execution' };
+    await assert.rejects(createExecutor({ store: away }).end(launch.name, options), /the store is away/);
+    assert.equal(await isSameProcess(await readSupervisor(launch)), false);
+    await createExecutor().end(launch.name, options);
+    failedWith(await createExecutor().run(launch, recordWatch().watch), 'AttemptKilled');
+  });
+
+  test('claims an attempt for as long as its execution is open, and ends it afterwards', async () => {
+    const ids = { namespace: 'default', workflowId: 'run/1', epoch: 'epoch', step: 'step' };
+    const launch = buildLaunch({ command: ['sleep', '60'] }, attemptName({ ...ids, index: 0, attempt: 1 }));
+    const recorded = recordWatch();
+    const own = path.join(root, 'attempts-of-orphans');
+    await mkdir(own);
+    const running = createExecutor({ attemptsDir: own }).run(launch, recorded.watch);
+    await recorded.until(recorded.isRunning);
+    recorded.detach.abort(new Error('gone'));
+    await assert.rejects(running, /gone/);
+    const { claimed } = attemptPaths(own, launch.name);
+    await utimes(claimed, 1, 1);
+    const asked = (closeTime?: Date) => ({
+      runId: 'run/1',
+      paths: { attemptsDir: own, storeDir: path.join(root, 'store') },
+      client: {
+        options: { namespace: 'default' },
+        workflow: {
+          getHandle: () => ({ describe: () => Promise.resolve({ runId: 'epoch', closeTime }) }),
+        },
+      },
+    });
+    assert.deepEqual(await endOrphans(asked()), []);
+    assert.ok((await stat(claimed)).mtimeMs > 1_000_000);
+    assert.deepEqual(await endOrphans(asked(new Date())), [launch.name]);
   });
 
   test('says so when a supervisor cannot be started', async () => {

@@ -48,6 +48,12 @@ export async function watchAttempt(watching: Watching): Promise<AttemptState> {
   }
 }
 
+/** Says that somebody waits for the attempt: its supervisor ends it otherwise. */
+export async function claimAttempt(paths: AttemptPaths, nowMs: number): Promise<void> {
+  // The directory may have been removed by somebody who saw the end first.
+  await utimes(paths.claimed, nowMs / 1_000, nowMs / 1_000).catch(() => undefined);
+}
+
 /** Throws the reason when the attempt is cancelled or the worker leaves. */
 export function throwIfAborted({ cancelled, detached }: AttemptWatch): void {
   cancelled.throwIfAborted();
@@ -100,8 +106,6 @@ function createClaim({ paths, spec, clock }: Watching): () => Promise<void> {
   return async () => {
     if (performance.now() - claimedAt < every) return;
     claimedAt = performance.now();
-    const now = clock.nowMs() / 1_000;
-    // The directory may have been removed by somebody who saw the end first.
-    await utimes(paths.claimed, now, now).catch(() => undefined);
+    await claimAttempt(paths, clock.nowMs());
   };
 }
