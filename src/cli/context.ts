@@ -4,7 +4,6 @@ import type { ProjectPaths } from '../config/project-paths.js';
 import type { ProcessIdentity } from '../adapters/process-identity.js';
 import type { LocalServices } from '../local/local-servers.js';
 import type { OnServer } from '../local/server-process.js';
-import { digestOf } from '../core/digest.js';
 import type { RunningWorker } from '../local/worker-process.js';
 import type { Build } from '../workers/build/build-manifest.js';
 import type { ProjectBuild } from '../workers/build/build-project.js';
@@ -56,11 +55,15 @@ export interface LocalStack {
   stopServers(): Promise<readonly string[]>;
   /** Makes a build the one that new runs use; workers of this machine notice. */
   makeCurrent(build: string): Promise<void>;
+  /** The build that new runs use, before the first undefined. */
+  readCurrent(): Promise<string | undefined>;
+  /** A worker of this machine that takes work: that of `anneal up`, else one run by hand. */
+  worker(): Promise<Pick<RunningWorker, 'process'> | undefined>;
   /** @param options `replace: false`: a worker that runs with other settings is left as it is. */
   ensureWorker(options?: { readonly replace?: boolean }): Promise<RunningWorker>;
   /** @throws SetupError when the worker does not take up work. */
   workerReady(options: {
-    readonly worker: RunningWorker;
+    readonly worker: Pick<RunningWorker, 'process'>;
     readonly build: string;
     readonly signal: AbortSignal;
   }): Promise<void>;
@@ -232,11 +235,18 @@ function createStack({
     stopServers: async () => await (await import('../local/local-servers.js')).stopLocalServers({ stateDir }),
     makeCurrent: async (build) =>
       await (await import('../workers/current-build.js')).makeCurrent(paths.buildsDir, build),
+    readCurrent: async () => await (await import('../workers/current-build.js')).readCurrent(paths.buildsDir),
+    worker: async () => {
+      const { readReadyWorkers, readWorkerProcess } = await import('../local/worker-process.js');
+      const [other] = await readReadyWorkers(stateDir);
+      return (await readWorkerProcess(stateDir)) ?? (other && { process: other });
+    },
     ensureWorker: async (options = {}) => {
       const { ensureWorkerProcess } = await import('../local/worker-process.js');
       const main = process.argv[1] ?? '';
       const args = [...process.execArgv, main, 'worker', '--project', config.file];
-      const settings = digestOf([config, await addresses()]);
+      const { workerSettings } = await import('./worker-settings.js');
+      const settings = await workerSettings([config, await addresses()], env);
       const command = { file: process.execPath, args, env, cwd: config.root };
       return await ensureWorkerProcess({ stateDir, settings, command, ...options });
     },

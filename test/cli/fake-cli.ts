@@ -161,6 +161,8 @@ function fakeProject({ client = {}, stack = {} }: FakeSetting): Project {
       startServers: refuse,
       stopServers: refuse,
       makeCurrent: refuse,
+      readCurrent: async () => await Promise.resolve(undefined),
+      worker: async () => await Promise.resolve(undefined),
       ensureWorker: refuse,
       workerReady: refuse,
       stopWorker: refuse,

@@ -5,15 +5,24 @@ import { didYouMean } from '../../core/nearest-name.js';
 import { AnnealError } from '../../core/failures.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
+import { freshBuild } from '../fresh-build.js';
 import { followRun, showOutcome } from '../follow-run.js';
 import { parseParameters, refuseWrongParameters, type Parameters } from '../parse-parameters.js';
-import { EXIT } from '../report-error.js';
+import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { warnOfWorker } from '../warn-of-worker.js';
 
 /** `anneal run PIPELINE`: starts a run; with `--wait` it is followed, and Ctrl-C only stops following. */
 export const run: Command = async (context, [name = ''], options) => {
   const project = await context.openProject();
-  const { manifest } = await project.currentBuild();
+  const manifest = await context.interruptible(async (signal) => {
+    try {
+      return (await freshBuild(project, { terminal: context.terminal, signal })).manifest;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    }
+  });
+  if (manifest === undefined) return EXIT_INTERRUPTED;
   const pipeline = findPipeline(manifest.pipelines, name);
   const parameters = await readParameters(context, pipeline, options);
   const client = await project.client();

@@ -1,14 +1,24 @@
 import type { Command } from '../command.js';
-import { EXIT } from '../report-error.js';
+import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { startStack } from '../start-stack.js';
 
 /** `anneal up`: local servers and the worker in the background. Repeating it is harmless, and makes changed code current. */
 export const up: Command = async (context) => {
   const project = await context.openProject();
   const { terminal } = context;
-  const { services, build, worker } = await context.interruptible(
-    async (signal) => await startStack(project, { terminal, signal }),
-  );
+  const stack = await context.interruptible(async (signal) => {
+    try {
+      return await startStack(project, { terminal, signal });
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    }
+  });
+  if (stack === undefined) {
+    terminal.error('Interrupted. What has been started goes on; stop it with: anneal down');
+    return EXIT_INTERRUPTED;
+  }
+  const { services, build, worker } = stack;
   const links = await project.links();
   const document = {
     temporal: {

@@ -34,6 +34,11 @@ export const worker: Command = async (context, _args, { pools }) => {
     ?.split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '');
+  if ((await project.stack.readCurrent()) === undefined) {
+    const { digest, warnings } = await project.build((line) => logger.info(line));
+    for (const warning of warnings) logger.warn(warning);
+    await project.stack.makeCurrent(digest);
+  }
   await context.interruptible(async (signal) => {
     await runProjectWorkers({
       config,
