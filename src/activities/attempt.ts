@@ -73,7 +73,12 @@ async function executeAttempt(
   } catch (error) {
     if (context.signal.aborted) throw error;
     // It may run on: an outcome lets the next attempt start, so this one is ended first. Where that fails, Temporal tries again and adopts.
-    await deps.executorOf(request.pool).end(name, { graceMs: request.stopGraceMs });
+    await deps.executorOf(request.pool).end(name, {
+      graceMs: request.stopGraceMs,
+      executionId: request.executionId,
+    });
+    const found = await findQuietly(deps, request, name);
+    if (typeof found === 'object' && found.kind === 'succeeded') return found;
     return outcomeOfError(error, { request, name, startedAtMs, endedAtMs: deps.clock.nowMs() });
   } finally {
     clearTimeout(first);
@@ -101,20 +106,25 @@ interface TrackedAttempt {
   readonly onProgress: (progress: AttemptProgress) => void;
 }
 
-/** Runs the attempt between opening and closing its MLflow run. */
-async function runTracked(
-  deps: PoolActivityDeps,
-  { context, request, name, onProgress }: TrackedAttempt,
-): Promise<AttemptOutcome> {
+/**
+ * Runs the attempt between opening and closing its MLflow run. One that was launched before is never held up by MLflow, and never
+ * fails by it: its command has its environment already.
+ */
+async function runTracked(deps: PoolActivityDeps, attempt: TrackedAttempt): Promise<AttemptOutcome> {
+  const { context, request, name, onProgress } = attempt;
   const { workflowId, epoch } = context;
-  const opened = await deps.tracking?.openStepRun({ request, name, runId: workflowId });
+  const executor = deps.executorOf(request.pool);
+  const found = await executor.find({ name, executionId: request.executionId });
+  if (typeof found === 'object') return await trackFound(deps, attempt, found);
+  const opening = { request, name, runId: workflowId };
+  const opened = await (found === 'running'
+    ? openQuietly(deps, { ...opening, signal: shortPatience(context) })
+    : deps.tracking?.openStepRun(opening));
   const curve = createCurve(deps.tracking, opened?.runId);
   const signals = sortCancellation(context.signal, { workflowId, runId: epoch }, deps.executions);
   const launch = { request, name, runId: workflowId, environment: opened?.environment ?? {} };
   try {
-    const outcome = await deps
-      .executorOf(request.pool)
-      .run(launch, { ...signals, onProgress, onMetrics: curve.add });
+    const outcome = await executor.run(launch, { ...signals, onProgress, onMetrics: curve.add });
     await curve.flush();
     if (!opened) return outcome;
     await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome });
@@ -127,6 +137,50 @@ async function runTracked(
         outcome: { kind: 'cancelled', endedAtMs: deps.clock.nowMs() },
       });
     throw error;
+  }
+}
+
+/** An attempt that had ended before this call of the activity: its MLflow run is brought up to date where MLflow answers. */
+async function trackFound(
+  deps: PoolActivityDeps,
+  { context, request, name }: TrackedAttempt,
+  outcome: AttemptOutcome,
+): Promise<AttemptOutcome> {
+  const signal = shortPatience(context);
+  const opened = await openQuietly(deps, { request, name, runId: context.workflowId, signal });
+  if (!opened) return outcome;
+  await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome, signal });
+  return outcome.kind === 'succeeded' ? { ...outcome, trackingRunId: opened.runId } : outcome;
+}
+
+/** Time that an attempt which was launched before waits for MLflow. */
+const SHORT_PATIENCE_MS = 30_000;
+
+function shortPatience({ signal }: ActivityContext): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(SHORT_PATIENCE_MS)]);
+}
+
+async function openQuietly(
+  deps: PoolActivityDeps,
+  opening: Parameters<StepTracking['openStepRun']>[0],
+): ReturnType<StepTracking['openStepRun']> {
+  try {
+    return await deps.tracking?.openStepRun(opening);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the store knows; a store that does not answer knows nothing. */
+async function findQuietly(
+  deps: PoolActivityDeps,
+  { pool, executionId }: AttemptRequest,
+  name: string,
+): Promise<'running' | AttemptOutcome | undefined> {
+  try {
+    return await deps.executorOf(pool).find({ name, executionId });
+  } catch {
+    return undefined;
   }
 }
 

@@ -24,6 +24,8 @@ export interface StepRunOpening {
   readonly name: string;
   /** Human run id (workflow id). */
   readonly runId: string;
+  /** How long the call may wait; default: as long as the activity. */
+  readonly signal?: AbortSignal;
 }
 
 /** An attempt that ended. */
@@ -32,6 +34,8 @@ export interface StepRunClosing {
   /** The tracked run. */
   readonly trackingRunId: string;
   readonly outcome: TrackedOutcome;
+  /** How long the call may wait; default: as long as the activity. */
+  readonly signal?: AbortSignal;
 }
 
 /** Tracking of steps, for the worker of a pool. Each call waits for a tracking server that is away; see {@link Tracking}. */
@@ -80,11 +84,11 @@ export function createStepTracking(deps: StepTrackingDeps): StepTracking {
 
 async function openStepRun(
   { tracking, clock, context, temporalUiUrl }: StepTrackingDeps,
-  { request, name, runId }: StepRunOpening,
+  { request, name, runId, signal: patience }: StepRunOpening,
   { experimentId, parentRunId }: NonNullable<AttemptRequest['tracking']>,
 ): Promise<{ run: TrackedRun; curve: CurveStart }> {
   const execution = context();
-  const { signal } = execution;
+  const signal = patience ?? execution.signal;
   const url = temporalUiUrl === undefined ? undefined : workflowUrl(temporalUiUrl, execution);
   const run = await tracking.ensureRun(
     {
@@ -127,9 +131,9 @@ async function openStepRun(
 
 async function closeStepRun(
   { tracking, context }: StepTrackingDeps,
-  { request, trackingRunId, outcome }: StepRunClosing,
+  { request, trackingRunId, outcome, signal: patience }: StepRunClosing,
 ): Promise<void> {
-  const asked = context().signal;
+  const asked = patience ?? context().signal;
   // A cancelled attempt is closed too, but its worker does not wait long for it: closing the pipeline's run repeats this.
   const signal = asked.aborted ? AbortSignal.timeout(CLOSE_AFTER_CANCEL_MS) : asked;
   const run = await tracking.getRun(trackingRunId, signal);

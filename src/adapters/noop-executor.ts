@@ -18,6 +18,7 @@ export function createNoopExecutor(clock: { readonly nowMs: () => number }): Att
       });
     },
     end: () => Promise.resolve(),
+    find: () => Promise.resolve(undefined),
   };
 }
 

@@ -45,6 +45,12 @@ export interface EndOptions {
   readonly executionId: string;
 }
 
+/** An attempt that may have been launched. */
+export interface AttemptIdentity {
+  readonly name: string;
+  readonly executionId: string;
+}
+
 /**
  * What runs attempts: `process`, later `kubernetes`. One name is launched once: a second `run` with the same name adopts what runs,
  * or answers with the outcome that is already in the store.
@@ -56,4 +62,9 @@ export interface AttemptExecutor {
    * name from then on.
    */
   end(name: string, options: EndOptions): Promise<void>;
+  /**
+   * What there is under the name, so that it is known before anything else is waited for. `running`: it was launched, and `run` adopts
+   * it; the call claims it. An outcome: how it ended. `undefined`: nothing was launched, or nothing of it is left.
+   */
+  find(attempt: AttemptIdentity): Promise<'running' | AttemptOutcome | undefined>;
 }

@@ -9,6 +9,7 @@ import { readAttemptState } from './attempt-state.js';
 import { buildAttemptSpec } from './build-attempt-spec.js';
 import { closeAttempt, endAttempt, waitUntil } from './end-attempt.js';
 import type { ProcessExecutorDeps } from './executor-deps.js';
+import { findAttempt } from './find-attempt.js';
 import { lastLineSentence, readLogTail } from './log-tail.js';
 import { readSecrets } from './secrets.js';
 import type { StartedSupervisor } from './start-supervisor.js';
@@ -33,6 +34,7 @@ export function createProcessExecutor(deps: ProcessExecutorDeps): AttemptExecuto
       }
     },
     end: async (name, options) => await endAttempt(deps, name, options),
+    find: async (attempt) => await findAttempt(deps, attempt),
   };
 }
 
