@@ -35,7 +35,11 @@ export async function withStack<T>(
   use: (stack: BenchStack) => Promise<T>,
 ): Promise<T> {
   const root = await mkdtemp(path.join(await realpath(tmpdir()), 'anneal-bench-'));
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  // Forwarded: by itself the core writes its warnings into the report, on standard output.
+  Runtime.install({
+    logger: new DefaultLogger('ERROR'),
+    telemetryOptions: { logging: { forward: {}, filter: 'error' } },
+  });
   const server = await startTemporalServer(root, process.env, log);
   try {
     const config = await makeProject(path.join(root, 'project'));
