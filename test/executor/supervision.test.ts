@@ -13,8 +13,9 @@ import {
   attemptLogPath,
   attemptPaths,
   readJson,
+  writeJson,
 } from '../../src/adapters/process-executor/attempt-directory.js';
-import type { CommandRecord } from '../../src/adapters/process-executor/attempt-spec.js';
+import type { AttemptSpec, CommandRecord } from '../../src/adapters/process-executor/attempt-spec.js';
 import { listCheckpoints } from '../../src/adapters/process-executor/checkpoint-store.js';
 import { createProcessExecutor } from '../../src/adapters/process-executor/create-process-executor.js';
 import { waitUntil } from '../../src/adapters/process-executor/end-attempt.js';
@@ -159,6 +160,64 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
       outputs: { found: dataset },
     });
     assert.equal(await readOutput(await createExecutor().run(next, recordWatch().watch), 'found'), 's2\n');
+  });
+
+  test('does not take a file for a checkpoint that a dead command left half-written', async () => {
+    const script =
+      'cd "$ANNEAL_CHECKPOINT_DIR"; echo 1 > s.tmp; sleep 0.05; mv s.tmp s1; echo half > loose; echo begun; sleep 60';
+    const launch = buildLaunch({ command: ['sh', '-c', script] });
+    const recorded = recordWatch();
+    const running = createExecutor().run(launch, recorded.watch);
+    await hasLogged(launch, 'begun');
+    await eventually(
+      's1 is stored',
+      async () => (await listCheckpoints(store, launch.request))[0]?.entry === 's1',
+    );
+    recorded.detach.abort(new Error('gone'));
+    await assert.rejects(running, /gone/);
+    process.kill((await readSupervisor(launch)).pid, 'SIGKILL');
+    process.kill(-(await readCommand(launch)).pid, 'SIGKILL');
+    // As for a worker that comes back much later.
+    const { spec } = pathsOf(launch);
+    await writeJson(spec, { ...(await readJson<AttemptSpec>(spec)), checkpointSettleMs: 0 });
+    failedWith(await createExecutor().run(launch, recordWatch().watch), 'AttemptLost');
+    assert.deepEqual(
+      (await listCheckpoints(store, launch.request)).map(({ entry }) => entry),
+      ['s1'],
+    );
+  });
+
+  test('stores the checkpoint of a stop whose supervisor abandoned it, and counts a manifest first', async () => {
+    const script =
+      'cd "$ANNEAL_CHECKPOINT_DIR"; echo 1 > s.tmp; sleep 0.05; mv s.tmp s1; echo begun; until [ -e ../stopped ]; do sleep 0.05; done; echo 2 > s.tmp; sleep 0.05; mv s.tmp s2; kill -9 $PPID; exit 0';
+    const launch = buildLaunch({ command: ['sh', '-c', script] });
+    const recorded = recordWatch();
+    const running = createExecutor().run(launch, recorded.watch);
+    await hasLogged(launch, 'begun');
+    await eventually(
+      's1 is stored',
+      async () => (await listCheckpoints(store, launch.request))[0]?.entry === 's1',
+    );
+    recorded.detach.abort(new Error('gone'));
+    await assert.rejects(running, /gone/);
+    const paths = pathsOf(launch);
+    const supervisor = await readSupervisor(launch);
+    // What an abandoning supervisor leaves: a result, and a checkpoint that is not stored.
+    await writeFile(path.join(paths.directory, 'stopped'), '');
+    await eventually('the supervisor is gone', async () => !(await isSameProcess(supervisor)));
+    const outcome = { kind: 'failed', attemptName: launch.name, code: 'AttemptKilled', message: 'stopped' };
+    const times = { logTail: [], startedAtMs: 1, endedAtMs: 2 };
+    await writeJson(paths.result, { outcome: { ...outcome, ...times }, stopped: 'request' });
+    const manifest = { version: 1, attempt: launch.name, outputs: {}, parameters: { a: 1 }, ...times };
+    await store.putBytes(storeKeys.manifest('execution', launch.name), toBytes(manifest));
+    assert.deepEqual(succeeded(await createExecutor().run(launch, recordWatch().watch)).parameters, { a: 1 });
+    assert.deepEqual(
+      (await listCheckpoints(store, launch.request)).map(({ entry, sequence }) => [entry, sequence]),
+      [
+        ['s2', 2],
+        ['s1', 1],
+      ],
+    );
   });
 
   test('counts a manifest in the store before the death of the supervisor', async () => {

@@ -24,12 +24,22 @@ export interface CheckpointSync {
   notice(name: string): void;
   /**
    * Stores every whole entry that is not stored yet. An entry is whole when it was renamed from `*.tmp`, or has been unchanged for the
-   * settle time; with `settled` every entry is: the command ended by itself.
+   * settle time.
    * @returns the names stored.
    */
-  sync(options?: { readonly settled?: boolean }): Promise<readonly string[]>;
+  sync(options?: SyncOptions): Promise<readonly string[]>;
   /** What lies there now is in the store already (it was restored from it). */
   markStored(): Promise<void>;
+  /** Finds out what an earlier sync of the attempt, in another process, has stored. */
+  markRecorded(): Promise<void>;
+}
+
+/** What counts as whole. */
+export interface SyncOptions {
+  /** Every entry is whole: the command ended by itself. */
+  readonly settled?: boolean;
+  /** Only renamed entries are: what died some time ago has left its half-written files unchanged since. */
+  readonly onlyRenamed?: boolean;
 }
 
 /** A sync for one attempt. One caller at a time. */
@@ -58,7 +68,7 @@ export function createCheckpointSync(deps: CheckpointSyncDeps): CheckpointSync {
       const found = (await entries.scan()).filter((entry) => stored.get(entry.name) !== entry.signature);
       const names: string[] = [];
       for (const entry of found
-        .filter((one) => options?.settled === true || entries.isWhole(one))
+        .filter((one) => options?.settled === true || entries.isWhole(one, options))
         .slice(-KEPT)) {
         if (await save(entry).catch(falseWhenGone)) names.push(entry.name);
       }
@@ -66,6 +76,15 @@ export function createCheckpointSync(deps: CheckpointSyncDeps): CheckpointSync {
     },
     markStored: async () => {
       for (const entry of await entries.scan()) stored.set(entry.name, entry.signature);
+    },
+    markRecorded: async () => {
+      const records = (await listCheckpoints(store, place)).filter(({ attempt }) => attempt === spec.name);
+      const found = await entries.scan();
+      const newest = found.findLastIndex(({ name, touchedAtMs }) =>
+        records.some(({ entry, savedAtMs }) => entry === name && savedAtMs > touchedAtMs),
+      );
+      // What is older than a stored one was stored before it, or left out.
+      for (const entry of found.slice(0, newest + 1)) stored.set(entry.name, entry.signature);
     },
   };
 }
@@ -83,6 +102,8 @@ interface Entry {
   readonly renamedAfterWriting: boolean;
   /** Newest change of a file's content. */
   readonly changedAtMs: number;
+  /** Newest change of anything of it, names included. */
+  readonly touchedAtMs: number;
 }
 
 /** Looks at the entries of a checkpoint directory, and remembers which are made by renaming. */
@@ -115,11 +136,11 @@ function createEntryScan({ spec, paths, clock }: CheckpointSyncDeps) {
       const entries = await Promise.all(whole.map((name) => readEntry(paths.checkpoints, name)));
       return entries.filter((entry) => entry !== undefined).sort((a, b) => a.changedAtMs - b.changedAtMs);
     },
-    isWhole: (entry: Entry) =>
+    isWhole: (entry: Entry, options?: SyncOptions) =>
       renamed.has(entry.name) ||
       temporaryInodes.has(entry.inode) ||
       (renamed.size > 0 && entry.renamedAfterWriting) ||
-      clock.nowMs() - entry.changedAtMs >= spec.checkpointSettleMs,
+      (options?.onlyRenamed !== true && clock.nowMs() - entry.changedAtMs >= spec.checkpointSettleMs),
   };
 }
 
@@ -137,7 +158,8 @@ async function readEntry(directory: string, name: string): Promise<Entry | undef
     const own = await lstat(path.join(directory, name));
     const changedAtMs = Math.max(...entries.map(({ stats }) => stats.mtimeMs));
     const renamedAfterWriting = own.ctimeMs > Math.max(changedAtMs, own.mtimeMs);
-    return { name, inode: own.ino, signature, changedAtMs, renamedAfterWriting };
+    const touchedAtMs = Math.max(own.ctimeMs, ...entries.map(({ stats }) => stats.ctimeMs));
+    return { name, inode: own.ino, signature, changedAtMs, touchedAtMs, renamedAfterWriting };
   } catch (error) {
     if (hasErrorCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;

@@ -98,17 +98,26 @@ export async function closeAttempt(
 ): Promise<AttemptOutcome> {
   const { store, attemptsDir, clock } = deps;
   const place = { executionId: spec.request.executionId, name: spec.name };
-  await endOrphans(paths, spec.request.stopGraceMs, clock);
+  const wasAlive = await endOrphans(paths, spec.request.stopGraceMs, clock);
+  const salvage = async () => {
+    const sync = createCheckpointSync({ store, spec, paths, clock });
+    await sync.markRecorded();
+    await sync.sync({ onlyRenamed: !wasAlive });
+  };
   const state = await readAttemptState(paths);
   if (state.kind === 'ended') {
-    if (state.result.outcome.kind === 'failed') await keepLog(store, place, paths);
-    await storeFailure(store, place, state.result.outcome);
+    const { outcome, stopped } = state.result;
+    // A supervisor that was stopped may have abandoned its uploads.
+    if (stopped !== undefined) await salvage();
+    if (outcome.kind === 'failed') await keepLog(store, place, paths);
+    await storeFailure(store, place, outcome);
+    const final = (stopped === undefined ? undefined : await readStoredOutcome(store, place)) ?? outcome;
     await removeAttemptDirectory(attemptsDir, spec.name);
-    return state.result.outcome;
+    return final;
   }
   const stored = await readStoredOutcome(store, place);
   if (stored === undefined && state.kind !== 'absent') {
-    await createCheckpointSync({ store, spec, paths, clock }).sync();
+    await salvage();
     await keepLog(store, place, paths);
     const times = { startedAtMs: spec.preparedAtMs, endedAtMs: clock.nowMs() };
     await storeFailure(store, place, {
@@ -153,17 +162,26 @@ const SUPERVISOR_MS = 10_000;
 /** How far the clock may have been set since the command began. */
 const CLOCK_SLACK_MS = 60_000;
 
-/** Ends the command of a supervisor that is gone, by its recorded identity, and every process of its group. */
-async function endOrphans(paths: AttemptPaths, graceMs: number, clock: { nowMs(): number }): Promise<void> {
+/**
+ * Ends the command of a supervisor that is gone, by its recorded identity, and every process of its group.
+ * @returns whether any of them was still alive.
+ */
+async function endOrphans(
+  paths: AttemptPaths,
+  graceMs: number,
+  clock: { nowMs(): number },
+): Promise<boolean> {
   const record = await readJson<CommandRecord>(paths.command);
-  if (record === undefined) return;
-  await endProcess(record.identity, { graceMs, group: true });
+  if (record === undefined) return false;
+  const wasAlive = (await endProcess(record.identity, { graceMs, group: true })) !== 'gone';
   const bootedAtMs = clock.nowMs() - uptime() * 1_000;
   // After a restart of the machine the group's number may be anybody's; so it may when a new process has it.
   if (
     Math.abs(bootedAtMs - record.bootedAtMs) > CLOCK_SLACK_MS ||
     (await readProcessIdentity(record.identity.pid)) !== undefined
   )
-    return;
-  for (const member of await readGroupMembers(record.identity.pid)) await endProcess(member, { graceMs });
+    return wasAlive;
+  const members = await readGroupMembers(record.identity.pid);
+  for (const member of members) await endProcess(member, { graceMs });
+  return wasAlive || members.length > 0;
 }
