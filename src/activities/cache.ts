@@ -2,13 +2,18 @@ import type { CacheEntry } from '../core/activities.js';
 import type { ArtifactRef, Manifest } from '../core/artifacts.js';
 import type { AttemptSucceeded } from '../core/attempt.js';
 import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
+import { AnnealError } from '../core/failures.js';
 import type { Clock } from './ports/activity-context.js';
 
 /** The index of finished steps that later calls may reuse. */
 export interface CacheIndex {
-  /** The entry of a key, if it is young enough and every file behind it is still there with its size. */
+  /**
+   * The entry of a key, if it is young enough and every file behind it is still there with its size. An entry that cannot be read, or
+   * that names another store, is no entry.
+   * @throws AnnealError StoreUnavailable
+   */
   lookUp(key: string, ttlMs: number | undefined): Promise<CacheEntry | null>;
-  /** Adds a finished step; the first writer of a key wins until its entry no longer verifies. */
+  /** Adds a finished step. The last writer of a key wins: all of them made the same, and its files are the likeliest to be there. */
   store(key: string, made: { readonly outcome: AttemptSucceeded; readonly runId: string }): Promise<void>;
 }
 
@@ -18,12 +23,13 @@ export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs
   return {
     lookUp: async (key, ttlMs) => {
       await writing.get(key)?.catch(() => undefined);
-      const entry = await readEntry(store, key);
-      if (!entry || (ttlMs !== undefined && clock.nowMs() - entry.storedAtMs > ttlMs)) return null;
-      const whole = await Promise.all(
-        Object.values(entry.outputs).map(async (ref) => await isWhole(store, ref)),
-      );
-      return whole.every(Boolean) ? entry : null;
+      try {
+        return await findWhole(store, key, ttlMs === undefined ? -Infinity : clock.nowMs() - ttlMs);
+      } catch (error) {
+        // A store that does not answer may have it. Everything else would be the same next time: the step runs and writes it anew.
+        if (error instanceof AnnealError && error.code === 'StoreUnavailable') throw error;
+        return null;
+      }
     },
     store: async (key, { outcome, runId }) => {
       const { attemptName, outputs, parameters } = outcome;
@@ -40,14 +46,15 @@ export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs
   };
 }
 
-async function readEntry(store: ArtifactStore, key: string): Promise<CacheEntry | null> {
+async function findWhole(store: ArtifactStore, key: string, sinceMs: number): Promise<CacheEntry | null> {
   const bytes = await store.readBytes(storeKeys.cache(key));
   if (!bytes) return null;
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes)) as CacheEntry;
-  } catch {
-    return null;
-  }
+  const entry = JSON.parse(new TextDecoder().decode(bytes)) as CacheEntry;
+  if (!(entry.storedAtMs >= sinceMs)) return null;
+  const whole = await Promise.all(
+    Object.values(entry.outputs).map(async (ref) => await isWhole(store, ref)),
+  );
+  return whole.every(Boolean) ? entry : null;
 }
 
 /** Size check of every file, as the manifest beside the output lists them; contents are not read. */
