@@ -1,4 +1,4 @@
-import { watch } from 'node:fs';
+import { watch, type FSWatcher } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -42,14 +42,25 @@ export async function followCurrent(
 /** Resolves when something in the directory changed, or after a while: a change that the file system does not tell is found too. */
 async function changed(directory: string, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
-    const watcher = watch(directory, finish);
+    const watcher = watchQuietly(directory, finish);
     const timer = setTimeout(finish, POLL_MS);
     signal.addEventListener('abort', finish, { once: true });
     function finish(): void {
-      watcher.close();
+      watcher?.close();
       clearTimeout(timer);
       signal.removeEventListener('abort', finish);
       resolve();
     }
   });
+}
+
+/** A machine may have no watches left (inotify's limits): the poll finds the change. */
+function watchQuietly(directory: string, onChange: () => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(directory, onChange);
+    watcher.on('error', () => undefined);
+    return watcher;
+  } catch {
+    return undefined;
+  }
 }
