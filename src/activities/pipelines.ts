@@ -2,9 +2,12 @@ import type { PipelineActivities, RunSnapshot } from '../core/activities.js';
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import type { CacheIndex } from './cache.js';
+import type { ActivityContext } from './ports/activity-context.js';
+import { withHeartbeat } from './tracking-context.js';
 
 /** What {@link createPipelineActivities} is made of. */
 export interface PipelineActivityDeps {
+  readonly context: () => ActivityContext;
   readonly snapshot: (pipeline: string) => Promise<RunSnapshot>;
   readonly cache: CacheIndex;
   /** The functions of the project's tasks module, by export name. */
@@ -23,15 +26,24 @@ export function createPipelineActivities(deps: PipelineActivityDeps): PipelineAc
           'InvalidConfig',
           `Task "${task}" is not exported by the module that activities: in anneal.yaml names.`,
         );
-      return await callTask(task, run as (input: Json) => unknown, input);
+      return await withHeartbeat(deps.context(), (signal) => callTask(task, run as Task, { input, signal }));
     },
   };
 }
 
-async function callTask(task: string, run: (input: Json) => unknown, input: Json): Promise<Json> {
+/** A task also gets the signal that aborts when the run is cancelled or the worker stops. */
+type Task = (input: Json, signal: AbortSignal) => unknown;
+
+async function callTask(
+  task: string,
+  run: Task,
+  { input, signal }: { readonly input: Json; readonly signal: AbortSignal },
+): Promise<Json> {
   try {
-    return ((await run(input)) ?? null) as Json;
+    return ((await run(input, signal)) ?? null) as Json;
   } catch (error) {
+    // It ended because it was told to, which is no failure: the worker tells this by the error.
+    if (signal.aborted && (error === signal.reason || (error as Error).name === 'AbortError')) throw error;
     throw new AnnealError(
       'TaskFailed',
       `Task "${task}" threw: ${error instanceof Error ? error.message : String(error)}`,

@@ -4,6 +4,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { bundleWorkflowCode, Worker, type NativeConnection } from '@temporalio/worker';
 import { asActivities } from '../activities/as-activities.js';
 import { createPipelineActivities } from '../activities/pipelines.js';
+import { readActivityContext } from '../activities/tracking-context.js';
 import { poolSlots } from '../config/host-pools.js';
 import { controlTaskQueue, pipelinesTaskQueue, processPoolTaskQueue, systemTaskQueue } from '../core/run.js';
 import { BUILD_FILES, type Build } from './build/build-manifest.js';
@@ -68,7 +69,12 @@ export function createWorkerFactory(
       }),
     /** Pipelines and tasks of one build; runs stay on the build that they started with. */
     pipelines: async (build: Build) => {
-      const deps = { snapshot: createSnapshot(options, build), cache, tasks: await loadTasks(build) };
+      const deps = {
+        snapshot: createSnapshot(options, build),
+        cache,
+        tasks: await loadTasks(build),
+        context: readActivityContext,
+      };
       return await Worker.create({
         ...common,
         taskQueue: pipelinesTaskQueue(config.project),
