@@ -1,6 +1,7 @@
 import type { SystemActivities } from '../core/activities.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
+import { AnnealError } from '../core/failures.js';
 import { TAGS } from '../core/registry.js';
 import type { CallState, RunState, RunStatus } from '../core/run.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
@@ -14,6 +15,8 @@ export interface CloseRunDeps {
   readonly store: ArtifactStore;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly context: () => ActivityContext;
+  /** Takes a sentence for the worker's log. */
+  readonly log?: (message: string) => void;
 }
 
 /** The part of {@link SystemActivities} that ends a run: its record in the store first, then the tracking server. */
@@ -23,8 +26,9 @@ export function createCloseRun(deps: CloseRunDeps): Pick<SystemActivities, 'clos
   };
 }
 
+/** The record decides how the run ended: a tracking server that refuses (its run may have been deleted) is only logged. */
 async function closeRun(
-  { tracking, store, clock }: CloseRunDeps,
+  { tracking, store, clock, log }: CloseRunDeps,
   { status, state }: { readonly status: RunStatus; readonly state: RunState },
   signal: AbortSignal,
 ): Promise<void> {
@@ -35,14 +39,33 @@ async function closeRun(
     Buffer.from(`${JSON.stringify(record, null, 2)}\n`),
   );
   if (tracking === undefined || status.tracking === undefined) return;
-  const { experimentId, runId } = status.tracking;
+  try {
+    await closeTracked(tracking, { record, endedAtMs, ...status.tracking }, signal);
+  } catch (error) {
+    if (!(error instanceof AnnealError) || error.code !== 'TrackingRefused') throw error;
+    log?.(`MLflow's run of ${status.runId} could not be closed: ${error.message}`);
+  }
+}
+
+interface TrackedClosing {
+  readonly record: RunStatus;
+  readonly endedAtMs: number;
+  readonly experimentId: string;
+  readonly runId: string;
+}
+
+async function closeTracked(
+  tracking: Tracking,
+  { record, endedAtMs, experimentId, runId }: TrackedClosing,
+  signal: AbortSignal,
+): Promise<void> {
   // What steps and their commands opened carries the execution's id; the parent goes last, so that a retry finds the rest again.
   const running = await tracking.findRunning(
-    { experimentId, tag: TAGS.executionId, value: status.executionId },
+    { experimentId, tag: TAGS.executionId, value: record.executionId },
     signal,
   );
   const ends = new Map(
-    status.calls.map(({ trackingRunId, state: end }) => [trackingRunId, toEndedStatus(end)]),
+    record.calls.map(({ trackingRunId, state: end }) => [trackingRunId, toEndedStatus(end)]),
   );
   for (const left of running) {
     if (left.runId === runId) continue;
@@ -52,7 +75,7 @@ async function closeRun(
     );
   }
   await tracking.log({ runId, tags: buildClosingTags(record) }, signal);
-  await tracking.setStatus({ runId, status: toTrackedStatus(state), endedAtMs }, signal);
+  await tracking.setStatus({ runId, status: toTrackedStatus(record.state), endedAtMs }, signal);
 }
 
 function buildClosingTags({ state, failure }: RunStatus): { [name: string]: string } {

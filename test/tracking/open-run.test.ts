@@ -244,6 +244,17 @@ describe('closing a run', () => {
       assert.deepEqual(ended, ['FAILED', 'FINISHED', 'FAILED', 'KILLED']);
     }));
 
+  test('ends as it ended though its MLflow run was deleted, which is logged', () =>
+    withMlflow(async ({ tracking, clock }) => {
+      const store = createMemoryStore();
+      const logged: string[] = [];
+      const log = (message: string) => void logged.push(message);
+      const { closeRun } = createCloseRun({ store, tracking, clock, context: DEPS.context, log });
+      await closeRun({ status: status({ experimentId: '1', runId: 'deleted' }), state: 'completed' });
+      assert.equal(store.objects.size, 1);
+      assert.match(logged.join(), /could not be closed: .*deleted/);
+    }));
+
   test('that is not tracked writes its record alone', async () => {
     const store = createMemoryStore();
     const { closeRun } = createCloseRun({ store, clock: { nowMs: () => 9 }, context: DEPS.context });
