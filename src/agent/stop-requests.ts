@@ -46,7 +46,9 @@ export function watchStopRequests(spec: AttemptSpec, paths: AttemptPaths): StopR
   });
   const poll = setInterval(look, POLL_MS);
   look();
-  const claims = watchClaims(paths, spec.unclaimedMs, () => request({ by: 'unclaimed', graceMs }));
+  const claims = watchClaims(paths, { unclaimedMs: spec.unclaimedMs }, () =>
+    request({ by: 'unclaimed', graceMs }),
+  );
   return {
     signal: controller.signal,
     stop: () => found,
@@ -65,26 +67,38 @@ export function watchStopRequests(spec: AttemptSpec, paths: AttemptPaths): StopR
 const POLL_MS = 500;
 const CLAIM_POLL_MS = 10_000;
 
+/** How long an attempt may be unclaimed, by which clock: the process's own if none is given. */
+export interface ClaimLimit {
+  readonly unclaimedMs: number;
+  readonly nowMs?: () => number;
+}
+
 /**
- * Calls back when the claim has not changed for the time. The time is the process's own, which stands still while a laptop sleeps:
- * nobody could claim then.
+ * Calls back when the claim has not changed for the time. Only time between looks counts, two intervals of each at most: while a laptop
+ * sleeps nobody can claim, and some systems' clocks go on.
  */
-function watchClaims(
-  paths: AttemptPaths,
-  unclaimedMs: number,
+export function watchClaims(
+  paths: Pick<AttemptPaths, 'claimed'>,
+  { unclaimedMs, nowMs = () => performance.now() }: ClaimLimit,
   onUnclaimed: () => void,
 ): { start(): void; end(): void } {
+  const everyMs = Math.min(CLAIM_POLL_MS, unclaimedMs / 4);
   let timer: NodeJS.Timeout | undefined;
-  let seen = { mtimeMs: 0, at: 0 };
+  let seen = { mtimeMs: 0, unclaimedForMs: 0 };
+  let lookedAtMs = 0;
   const look = async () => {
     const { mtimeMs } = await stat(paths.claimed).catch(() => ({ mtimeMs: 0 }));
-    if (mtimeMs !== seen.mtimeMs) seen = { mtimeMs, at: performance.now() };
-    else if (timer !== undefined && performance.now() - seen.at >= unclaimedMs) onUnclaimed();
+    const now = nowMs();
+    const unclaimedForMs = seen.unclaimedForMs + Math.min(now - lookedAtMs, 2 * everyMs);
+    seen = { mtimeMs, unclaimedForMs: mtimeMs === seen.mtimeMs ? unclaimedForMs : 0 };
+    lookedAtMs = now;
+    if (timer !== undefined && seen.unclaimedForMs >= unclaimedMs) onUnclaimed();
   };
   return {
     start: () => {
-      seen = { mtimeMs: 0, at: performance.now() };
-      timer ??= setInterval(() => void look(), Math.min(CLAIM_POLL_MS, unclaimedMs / 4));
+      seen = { mtimeMs: 0, unclaimedForMs: 0 };
+      lookedAtMs = nowMs();
+      timer ??= setInterval(() => void look(), everyMs);
     },
     end: () => {
       clearInterval(timer);
