@@ -82,7 +82,7 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
 }
 
 /** Files that are being written; on the store's own file system, so that a rename suffices. */
-const INCOMING = '.incoming';
+export const INCOMING = '.incoming';
 
 function checkKey(key: string): string[] {
   const segments = key.split('/');

@@ -52,8 +52,29 @@ export async function listCheckpoints(
   return records.sort((a, b) => b.sequence - a.sequence || b.savedAtMs - a.savedAtMs);
 }
 
-/** Stores one entry and leaves the last two of the call. @returns false when it changed meanwhile; nothing is left of it then. */
+/**
+ * Stores one entry and leaves the last two of the call. Of one that could not be stored whole nothing is left.
+ * @returns false when it changed meanwhile.
+ */
 export async function saveCheckpoint(
+  store: ArtifactStore,
+  place: CheckpointPlace,
+  save: CheckpointToSave,
+): Promise<boolean> {
+  let whole = false;
+  try {
+    whole = await copyCheckpoint(store, place, save);
+  } finally {
+    // The error that stopped the copy is the one to tell.
+    if (!whole) await store.removeAll(`${keyOf(place, save)}/`).catch(() => undefined);
+  }
+  if (!whole) return false;
+  for (const old of (await listCheckpoints(store, place)).slice(KEPT))
+    await store.removeAll(`${keyOf(place, old)}/`);
+  return true;
+}
+
+async function copyCheckpoint(
   store: ArtifactStore,
   place: CheckpointPlace,
   save: CheckpointToSave,
@@ -68,15 +89,10 @@ export async function saveCheckpoint(
       path: stored,
     });
   }
-  if (!(await save.isUnchanged())) {
-    await store.removeAll(`${key}/`);
-    return false;
-  }
+  if (!(await save.isUnchanged())) return false;
   const { entry, sequence, attempt, savedAtMs } = save;
   const record: CheckpointRecord = { version: 1, entry, sequence, attempt, form, files, savedAtMs };
   await store.putBytes(`${key}/checkpoint.json`, toBytes(record));
-  for (const old of (await listCheckpoints(store, place)).slice(KEPT))
-    await store.removeAll(`${keyOf(place, old)}/`);
   return true;
 }
 
