@@ -51,9 +51,7 @@ async function findWhole(store: ArtifactStore, key: string, sinceMs: number): Pr
   if (!bytes) return null;
   const entry = JSON.parse(new TextDecoder().decode(bytes)) as CacheEntry;
   if (!(entry.storedAtMs >= sinceMs)) return null;
-  const whole = await Promise.all(
-    Object.values(entry.outputs).map(async (ref) => await isWhole(store, ref)),
-  );
+  const whole = await Promise.all(Object.values(entry.outputs).map(async (ref) => await isWhole(store, ref)));
   return whole.every(Boolean) ? entry : null;
 }
 

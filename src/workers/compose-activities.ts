@@ -94,7 +94,13 @@ export function composeActivities(setting: WorkerSetting) {
     ...untracked,
     ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
     ...(mlflow && createRegistryActivities({ registry: mlflow.registry, store, context, scratchDir })),
-    ...createCloseRun({ store, clock, context, log: setting.log, ...(mlflow && { tracking: mlflow.tracking }) }),
+    ...createCloseRun({
+      store,
+      clock,
+      context,
+      log: setting.log,
+      ...(mlflow && { tracking: mlflow.tracking }),
+    }),
     ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config) }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
