@@ -1,13 +1,12 @@
 import type { AnnealClient, TemporalConnection } from '../client/index.js';
 import type { ProjectConfig } from '../config/project-config.js';
 import type { ProjectPaths } from '../config/project-paths.js';
-import type { ProcessIdentity } from '../adapters/process-identity.js';
 import type { LocalServices } from '../local/local-servers.js';
 import type { OnServer } from '../local/server-process.js';
 import type { RunningWorker } from '../local/worker-process.js';
 import type { Build } from '../workers/build/build-manifest.js';
 import type { ProjectBuild } from '../workers/build/build-project.js';
-import type { LinkBases } from './run-links.js';
+import { withoutCredentials, type LinkBases } from './run-links.js';
 import type { WatchCodeOptions } from './watch-code.js';
 
 /** Where the two services of a project are: set by the user, or the local ones. */
@@ -68,7 +67,7 @@ export interface LocalStack {
     readonly signal: AbortSignal;
   }): Promise<void>;
   /** @param only Stop it if it is still this process. */
-  stopWorker(only?: ProcessIdentity): Promise<boolean>;
+  stopWorker(only?: RunningWorker['process']): Promise<boolean>;
   /** One sentence when the worker of `anneal up` ended without being told to. */
   workerProblem(): Promise<string | undefined>;
   /** Ends the attempts of this machine that a closed run left, and verifies that they are gone. */
@@ -107,8 +106,8 @@ export async function openProject({ cwd, env, path }: OpenProjectOptions): Promi
       const { temporalUiUrl, trackingUri, namespace } = await addresses();
       return {
         namespace,
-        ...(temporalUiUrl === undefined ? {} : { temporalUiUrl }),
-        ...(trackingUri === undefined ? {} : { trackingUiUrl: trackingUri }),
+        ...(temporalUiUrl === undefined ? {} : { temporalUiUrl: withoutCredentials(temporalUiUrl) }),
+        ...(trackingUri === undefined ? {} : { trackingUiUrl: withoutCredentials(trackingUri) }),
       };
     },
     build: async (onProgress) => {

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import type { CommandContext } from './command.js';
 import type { Project } from './context.js';
+import { withoutCredentials } from './run-links.js';
 
 /** What one check found. */
 export interface Finding {
@@ -33,7 +34,7 @@ export async function runChecks(context: CommandContext): Promise<NamedFinding[]
       return { level: 'ok', found: `${project.config.file}, project "${project.config.project}"` };
     },
   });
-  const checks = project === undefined ? [] : projectChecks(project);
+  const checks = project === undefined ? [] : projectChecks(project, context.env);
   return [...machine, config, ...(await Promise.all(checks.map(runCheck)))];
 }
 
@@ -105,11 +106,11 @@ async function optionalProgram(program: string, args: readonly string[], missing
   return { level: 'ok', found: said ?? missing };
 }
 
-function projectChecks(project: Project): Check[] {
+function projectChecks(project: Project, env: CommandContext['env']): Check[] {
   return [
     { name: 'Pipelines', run: async () => await checkBuild(project) },
     { name: 'Temporal', run: async () => await checkTemporal(project) },
-    { name: 'MLflow', run: async () => await checkTracking(project) },
+    { name: 'MLflow', run: async () => await checkTracking(project, env) },
     { name: 'Worker', run: async () => await checkWorker(project) },
     { name: 'Store', run: async () => await checkWritable(project.paths.storeDir) },
     { name: 'Disk space', run: async () => await checkDisk(project.paths.root) },
@@ -144,10 +145,7 @@ async function checkTemporal(project: Project): Promise<Finding> {
   }
 }
 
-const HTTP_TIMEOUT_MS = 5_000;
-
-/** Asks for the list of experiments: `/health` answers also where the host check refuses everything else. */
-async function checkTracking(project: Project): Promise<Finding> {
+async function checkTracking(project: Project, env: CommandContext['env']): Promise<Finding> {
   const { trackingUri } = await project.addresses();
   if (trackingUri === undefined)
     return {
@@ -158,29 +156,19 @@ async function checkTracking(project: Project): Promise<Finding> {
   const own = project.config.mlflow.uri === undefined;
   if (own && !(await project.stack.running()).servers)
     return { level: 'warning', found: 'the local server is not running', mend: 'Start it with: anneal up' };
-  const url = `${trackingUri}/api/2.0/mlflow/experiments/search?max_results=1`;
-  const answer = await fetch(url, { signal: AbortSignal.timeout(HTTP_TIMEOUT_MS) }).catch(
-    (error: unknown) => error,
-  );
-  if (!(answer instanceof Response))
-    return {
-      level: 'error',
-      found: `${trackingUri} does not answer`,
-      mend: own ? 'Start it with: anneal up' : 'Check MLFLOW_TRACKING_URI and the network.',
-    };
-  await answer.body?.cancel();
-  if (answer.ok) return { level: 'ok', found: `answers at ${trackingUri}` };
-  return answer.status === 403
-    ? {
-        level: 'error',
-        found: `${trackingUri} refuses with 403: its host check does not know this name`,
-        mend: 'Start MLflow with --allowed-hosts that include it (and the private ranges again), or give credentials.',
-      }
-    : {
-        level: 'error',
-        found: `${trackingUri} answers with status ${answer.status}`,
-        mend: 'Check MLFLOW_TRACKING_USERNAME and _PASSWORD or _TOKEN, and the log of the server.',
-      };
+  const { checkMlflow } = await import('../local/check-mlflow.js');
+  const problem = await checkMlflow({ trackingUri, env: { ...env } });
+  if (problem === undefined) return { level: 'ok', found: `answers at ${withoutCredentials(trackingUri)}` };
+  return {
+    level: 'error',
+    found: problem.message,
+    mend:
+      problem.code === 'HOST_REFUSED'
+        ? 'Start MLflow with --allowed-hosts that include it (and the private ranges again).'
+        : own
+          ? 'Start it with: anneal up'
+          : 'Check MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and _PASSWORD or _TOKEN, and the network.',
+  };
 }
 
 async function checkWorker(project: Project): Promise<Finding> {

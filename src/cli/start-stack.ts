@@ -1,4 +1,3 @@
-import type { ProcessIdentity } from '../adapters/process-identity.js';
 import type { LocalServices } from '../local/local-servers.js';
 import type { OnServer } from '../local/server-process.js';
 import type { RunningWorker } from '../local/worker-process.js';
@@ -25,7 +24,7 @@ export class StartedParts {
   };
 
   /** The worker to stop at the end: neither one that was there, nor one that took the place of somebody's. */
-  get worker(): ProcessIdentity | undefined {
+  get worker(): RunningWorker['process'] | undefined {
     const worker = this.#worker;
     return worker?.started === true && worker.replaced !== true ? worker.process : undefined;
   }

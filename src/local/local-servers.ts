@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
-import { userCacheDirectory } from '../adapters/cache-directory.js';
+import { makeUserCacheDirectory } from '../adapters/cache-directory.js';
 import type { InstallDeps } from '../adapters/pinned-tool.js';
 import { isSameProcess } from '../adapters/process-identity.js';
 import { withProcessLock } from '../adapters/process-lock.js';
@@ -57,8 +57,7 @@ export async function startLocalServers(options: StartLocalServersOptions): Prom
   const { env, onProgress } = options;
   const stateDir = path.resolve(options.stateDir);
   await mkdir(stateDir, { recursive: true });
-  const cacheDirectory = userCacheDirectory(env);
-  await mkdir(cacheDirectory, { recursive: true });
+  const cacheDirectory = await makeUserCacheDirectory(env);
   const deps: InstallDeps = { cacheDirectory, env, run: runProgram, onProgress };
   const context = {
     stateDir,

@@ -1,4 +1,4 @@
-import { createMlflowClient, readMlflowEnvironment } from 'mlflow-ts-client';
+import { createMlflowClient, isMlflowError, readMlflowEnvironment } from 'mlflow-ts-client';
 import type { ModelRegistry } from '../../activities/ports/model-registry.js';
 import type { Tracking } from '../../activities/ports/tracking.js';
 import type { PatienceOptions } from './patience.js';
@@ -22,3 +22,36 @@ export function connectMlflow(
     registry: createMlflowRegistry({ client, ...patience }),
   };
 }
+
+/** What keeps an MLflow server from being used: the client's code, the HTTP status where there was an answer, one sentence. */
+export interface MlflowProblem {
+  readonly code: string;
+  readonly status?: number;
+  readonly message: string;
+}
+
+/**
+ * Makes one real call with the credentials of the standard variables: `/health` answers also where the host check or the credentials
+ * would refuse everything else. @returns undefined when the server can be used.
+ */
+export async function checkMlflow(options: {
+  readonly trackingUri: string;
+  readonly env: NodeJS.ProcessEnv;
+}): Promise<MlflowProblem | undefined> {
+  try {
+    const client = createMlflowClient({
+      ...readMlflowEnvironment(options.env),
+      trackingUri: options.trackingUri,
+      timeoutMs: CHECK_TIMEOUT_MS,
+      retry: { attempts: 1 },
+    });
+    await client.experiments.findByName('Default');
+    return undefined;
+  } catch (error) {
+    if (!isMlflowError(error)) throw error;
+    const { code, message, status } = error;
+    return { code, message, ...(status === undefined ? {} : { status }) };
+  }
+}
+
+const CHECK_TIMEOUT_MS = 5_000;

@@ -1,6 +1,6 @@
-import { userInfo } from 'node:os';
 import type { Command } from '../command.js';
 import { EXIT } from '../report-error.js';
+import { userName } from '../user-name.js';
 
 /** `anneal approve RUN GATE` and `anneal reject RUN GATE`: decide on what the gate shows, by its digest. */
 export const approve = createDecision('approve');
@@ -13,7 +13,7 @@ function createDecision(decision: 'approve' | 'reject'): Command {
       runId,
       gate,
       decision,
-      by: by ?? userInfo().username,
+      by: by ?? userName(context.env),
       ...(comment === undefined ? {} : { comment }),
       ...(digest === undefined ? {} : { digest }),
     });

@@ -17,9 +17,9 @@ export const dev: Command = async (context) => {
     try {
       const { build, worker } = await startStack(project, { terminal, signal, parts });
       const names = build.manifest.pipelines.map((pipeline) => pipeline.name).join(', ');
-      const { temporalUiUrl, trackingUri } = await project.addresses();
+      const { temporalUiUrl, trackingUiUrl } = await project.links();
       terminal.line(
-        `Ready: ${names || 'no pipelines yet'}. Temporal ${temporalUiUrl ?? ''}, MLflow ${trackingUri ?? ''}. Ctrl-C stops.`,
+        `Ready: ${names || 'no pipelines yet'}. Temporal ${temporalUiUrl ?? ''}, MLflow ${trackingUiUrl ?? ''}. Ctrl-C stops.`,
       );
       const say = (text: string) => terminal.line(text);
       const keeper = keepWorkerAlive({ stack: project.stack, first: worker, say, onStart: parts.onWorker });

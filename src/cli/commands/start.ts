@@ -6,7 +6,7 @@ import type { Project } from '../context.js';
 import { exitCodeOf, followRun, showOutcome } from '../follow-run.js';
 import { keepWorkerAlive } from '../keep-worker-alive.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
-import { findRegisteredModel } from '../run-links.js';
+import { findRegisteredModel, withoutCredentials } from '../run-links.js';
 import { StartedParts, startStack, type StartedStack } from '../start-stack.js';
 import { stopStack } from '../stop-stack.js';
 import { findPipeline } from './run.js';
@@ -110,7 +110,7 @@ function showWhatNext({ context, stack }: Started, report: RunReport): void {
         '',
         '  Load the model in Python:',
         '    import mlflow',
-        `    mlflow.set_tracking_uri("${stack.services.mlflow.trackingUri}")`,
+        `    mlflow.set_tracking_uri("${withoutCredentials(stack.services.mlflow.trackingUri)}")`,
         `    model = mlflow.pyfunc.load_model("models:/${model.name}@${alias}")`,
       ].join('\n'),
     );

@@ -1,5 +1,6 @@
 import type { Command } from '../command.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
+import { withoutCredentials } from '../run-links.js';
 import { startStack } from '../start-stack.js';
 
 /** `anneal up`: local servers and the worker in the background. Repeating it is harmless, and makes changed code current. */
@@ -26,7 +27,10 @@ export const up: Command = async (context) => {
       uiUrl: links.temporalUiUrl,
       external: services.temporal.external,
     },
-    mlflow: { trackingUri: services.mlflow.trackingUri, external: services.mlflow.external },
+    mlflow: {
+      trackingUri: withoutCredentials(services.mlflow.trackingUri),
+      external: services.mlflow.external,
+    },
     worker: { pid: worker.process.pid, build: build.digest, started: worker.started },
     pipelines: build.manifest.pipelines.map((pipeline) => pipeline.name),
   };
@@ -34,7 +38,7 @@ export const up: Command = async (context) => {
     [
       terminal.colors.green('Up.'),
       `  Temporal ${services.temporal.address}${links.temporalUiUrl === undefined ? '' : `, Web UI ${links.temporalUiUrl}`}`,
-      `  MLflow   ${services.mlflow.trackingUri}`,
+      `  MLflow   ${document.mlflow.trackingUri}`,
       `  Worker   process ${worker.process.pid}, build ${build.digest.slice(0, 12)}`,
       `  Next: anneal run ${document.pipelines[0] ?? 'PIPELINE'} --wait`,
     ].join('\n'),

@@ -1,0 +1,1 @@
+export { checkMlflow, type MlflowProblem } from '../adapters/mlflow/connect.js';
