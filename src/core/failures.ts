@@ -130,11 +130,6 @@ export const FAILURES = {
     summary:
       'The pipeline took another way when it was run again from its journal: its code depends on something that is not recorded.',
   },
-  TooManyFailures: {
-    kind: 'user',
-    retry: 'never',
-    summary: 'More items of a fan-out failed than it tolerates.',
-  },
   ApprovalRejected: { kind: 'user', retry: 'never', summary: 'A person rejected what was to be approved.' },
   ApprovalExpired: { kind: 'user', retry: 'never', summary: 'Nobody decided in time.' },
   RegistrationFailed: {

@@ -42,7 +42,14 @@ export type LaneOperation =
       /** MLflow runs that the version is made from; absent when the run is not tracked. */
       readonly source?: { readonly experimentId: string; readonly runId: string };
     }
-  | { readonly kind: 'promote'; readonly alias: string; readonly version: string; readonly by: string };
+  | {
+      readonly kind: 'promote';
+      readonly alias: string;
+      readonly version: string;
+      readonly by: string;
+      /** The asking call: a promotion that was carried out is not carried out again after a newer one. */
+      readonly requestId?: string;
+    };
 
 /** Input of signal `submit` of workflow `model/<name>`. */
 export interface LaneRequest {
@@ -73,6 +80,7 @@ export interface LaneAnswer {
 /** Workflow type and signals of the lane. */
 export const LANE_WORKFLOW = 'anneal.model-lane';
 export const LANE_SUBMIT = 'submit';
+export const LANE_WITHDRAW = 'withdraw';
 export const LANE_ANSWER = 'laneAnswer';
 
 /** Workflow id of a model's lane. */

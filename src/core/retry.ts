@@ -25,6 +25,9 @@ export type RetryDecision =
   | { readonly action: 'retry'; readonly delayMs: number; readonly state: RetryState }
   | { readonly action: 'fail'; readonly reason: string };
 
+/** An attempt that ran so long before it was lost does not count with earlier losses as "in a row". */
+const LONG_RUN_MS = 600_000;
+
 /**
  * Decides what follows a failed attempt. A user failure spends the step's own attempts and waits
  * `delay * backoff^(failures - 1)`, at most `maxDelay`; an infrastructure failure spends its own budget and waits
@@ -33,14 +36,18 @@ export type RetryDecision =
 export function decideRetry(
   policy: RetryPolicy,
   resources: Resources,
-  failed: { readonly outcome: Pick<AttemptFailed, 'code'>; readonly state: RetryState },
+  failed: {
+    readonly outcome: Pick<AttemptFailed, 'code'> & Partial<Pick<AttemptFailed, 'startedAtMs' | 'endedAtMs'>>;
+    readonly state: RetryState;
+  },
 ): RetryDecision {
   const { outcome, state } = failed;
   switch (failureRow(outcome.code).retry) {
     case 'never':
       return { action: 'fail', reason: 'the same input would fail again' };
     case 'infrastructure': {
-      const inARow = state.infrastructureFailuresInARow + 1;
+      const ranLong = (outcome.endedAtMs ?? 0) - (outcome.startedAtMs ?? 0) >= LONG_RUN_MS;
+      const inARow = (ranLong ? 0 : state.infrastructureFailuresInARow) + 1;
       if (inARow > INFRASTRUCTURE_RETRIES)
         return { action: 'fail', reason: `${inARow} infrastructure failures in a row` };
       const delayMs = Math.min(1_000 * 2 ** (inARow - 1), 120_000);

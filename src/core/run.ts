@@ -14,7 +14,7 @@ export const DECIDE_APPROVAL = 'decide';
 /** Memo of a run that takes no step's result from the cache (`anneal run --no-cache`). */
 export const NO_CACHE_MEMO = 'anneal.noCache';
 
-/** State of a run as the search attribute and the CLI show it. A pipeline may set `not-promoted` by returning `{ status: 'not-promoted' }`. */
+/** State of a run as the search attribute and the CLI show it. A pipeline that returns `{ promoted: false }` ends as `not-promoted`. */
 export type RunState =
   | 'queued'
   | 'running'

@@ -76,7 +76,11 @@ export function checkParameters(
       else values[name] = value as Json;
     }
   }
-  return problems.length > 0 ? { ok: false, problems } : { ok: true, values };
+  if (problems.length > 0) return { ok: false, problems };
+  const size = JSON.stringify(values).length;
+  if (size <= PARAMETERS_LIMIT) return { ok: true, values };
+  const problem = `The parameters of ${owner} have ${size} characters of JSON; at most ${PARAMETERS_LIMIT} are allowed. Put larger data into a dataset.`;
+  return { ok: false, problems: [problem] };
 }
 
 /** What a schema allows, in words: `a number from 0 to 1 (default 0.85)`. */

@@ -1,5 +1,6 @@
 import type { PipelineDefinition, ScheduleDefinition } from '../core/pipeline-definition.js';
 import { checkName } from './define-step.js';
+import { handled } from './handled.js';
 import { registeredDefinitions, rememberPipeline } from './registry.js';
 import { currentRuntime } from './runtime.js';
 import type { AnyParameter, ArgumentsOf, ValuesOf } from './slots.js';
@@ -49,8 +50,9 @@ export function definePipeline<
     notify: options.notify ?? {},
   };
   registeredDefinitions().pipelines.push(definition);
-  const call = async (given: ArgumentsOf<P>) =>
+  const ask = async (given: ArgumentsOf<P>) =>
     (await currentRuntime(`Pipeline "${options.name}"`).pipeline(options.name, given)) as R;
+  const call = (given: ArgumentsOf<P>) => handled(ask(given));
   const pipeline = Object.assign(call, { pipelineName: options.name, definition, run });
   rememberPipeline(options.name, pipeline);
   return pipeline;

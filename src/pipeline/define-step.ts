@@ -12,6 +12,7 @@ import type {
   SecretRef,
   StepDefinition,
 } from '../core/step.js';
+import { handled } from './handled.js';
 import { registeredDefinitions } from './registry.js';
 import { currentRuntime, type StepOptions } from './runtime.js';
 import type { AnyArtifactSlot, ArgumentsOf, Slot, ValueOf, ValuesOf } from './slots.js';
@@ -78,7 +79,7 @@ export function defineStep<
   const definition = definitionOf(options);
   registeredDefinitions().steps.push(definition);
   const call = (args: ArgumentsOf<I>, callOptions: StepOptions = {}) =>
-    callStep(options, definition, { args, callOptions });
+    handled(callStep(options, definition, { args, callOptions }));
   return Object.assign(call, { stepName: options.name, definition });
 }
 

@@ -1,3 +1,4 @@
+import { handled } from './handled.js';
 import { registeredDefinitions } from './registry.js';
 import { currentRuntime, type TaskOptions } from './runtime.js';
 
@@ -18,8 +19,9 @@ export function defineTask<F extends (input: never) => unknown>(
   options: TaskOptions = {},
 ): Task<F> {
   registeredDefinitions().tasks.push({ name, options });
-  const call = async (...input: Parameters<F>): Promise<unknown> =>
+  const ask = async (...input: Parameters<F>): Promise<unknown> =>
     await currentRuntime(`Task "${name}"`).task(name, input[0] ?? null, options);
+  const call = (...input: Parameters<F>): Promise<unknown> => handled(ask(...input));
   return Object.assign(call as (...input: Parameters<F>) => Promise<Awaited<ReturnType<F>>>, {
     taskName: name,
   });

@@ -4,11 +4,12 @@ import { parseDuration } from '../core/duration.js';
 import { isFailureCode, type FailureCode } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import type { SecretRef } from '../core/step.js';
+import { handled } from './handled.js';
 import { currentRuntime, type ApprovalOptions, type Approved, type Message } from './runtime.js';
 
 /** Waits, durably: a sleep of a year costs nothing and survives every restart. @param duration such as `'30s'` or `'3d'`. */
-export async function sleep(duration: string): Promise<void> {
-  await currentRuntime('sleep()').sleep(parseDuration(duration));
+export function sleep(duration: string): Promise<void> {
+  return handled(currentRuntime('sleep()').sleep(parseDuration(duration)));
 }
 
 /** The time, recorded: the same when the run is taken up again. Use it instead of `new Date()`. */
@@ -25,59 +26,67 @@ export function random(): number {
  * Waits until a person decides on `subject`. A decision carries the digest of what was seen; one for another digest is refused.
  * @throws a failure with code `ApprovalRejected` or `ApprovalExpired` (see {@link failureCode}).
  */
-export async function approval(gate: string, options: ApprovalOptions): Promise<Approved> {
-  return await currentRuntime('approval()').approval(gate, options);
+export function approval(gate: string, options: ApprovalOptions): Promise<Approved> {
+  return handled(currentRuntime('approval()').approval(gate, options));
 }
 
 /** Registers exactly the bytes of a Model artifact as a version; the same model of the same run gives the same version. */
-export async function registerModel(options: {
+export function registerModel(options: Registration): Promise<Promoted> {
+  return handled(registerAndPromote(options));
+}
+
+/** What {@link registerModel} takes. */
+export interface Registration {
   readonly name: string;
   readonly model: ArtifactRef<'Model'>;
   readonly metrics?: ArtifactRef<'Metrics'>;
   readonly tags?: { readonly [name: string]: string };
   /** Move this alias to the new version. */
   readonly alias?: string;
-}): Promise<{ readonly version: number; readonly replaced?: number }> {
-  const { alias, ...registration } = options;
+}
+
+/** A version, and the one that its alias pointed at before. */
+export interface Promoted {
+  readonly version: number;
+  readonly replaced?: number;
+}
+
+async function registerAndPromote({ alias, ...registration }: Registration): Promise<Promoted> {
   const { version } = await currentRuntime('registerModel()').registerModel(registration);
-  return alias === undefined
-    ? { version: Number(version) }
-    : await promote({ name: options.name, version: Number(version), alias });
+  if (alias === undefined) return { version: Number(version) };
+  return await promote({ name: registration.name, version: Number(version), alias });
 }
 
 /** Moves an alias (default `champion`) to a version. Answers with the version that it pointed at before. */
-export async function promote(options: {
+export function promote(options: {
   readonly name: string;
   readonly version: number;
   readonly alias?: string;
-}): Promise<{ readonly version: number; readonly replaced?: number }> {
-  const result = await currentRuntime('promote()').promote(
-    options.name,
-    String(options.version),
-    options.alias ?? 'champion',
-  );
-  return {
-    version: options.version,
-    ...(result.replaced === undefined ? {} : { replaced: Number(result.replaced) }),
-  };
+}): Promise<Promoted> {
+  return handled(moveAlias(options.name, options.version, options.alias ?? 'champion'));
+}
+
+async function moveAlias(name: string, version: number, alias: string): Promise<Promoted> {
+  const { replaced } = await currentRuntime('promote()').promote(name, String(version), alias);
+  return { version, ...(replaced === undefined ? {} : { replaced: Number(replaced) }) };
 }
 
 /** The version behind an alias (default `champion`) and its metrics, or null when there is none. */
-export async function champion(name: string, alias = 'champion'): Promise<ChampionInfo | null> {
-  return await currentRuntime('champion()').champion(name, alias);
+export function champion(name: string, alias = 'champion'): Promise<ChampionInfo | null> {
+  return handled(currentRuntime('champion()').champion(name, alias));
 }
 
 /** Tells people. A channel that is down never fails the run. */
-export async function notify(message: Message): Promise<void> {
-  await currentRuntime('notify()').notify(message);
+export function notify(message: Message): Promise<void> {
+  return handled(currentRuntime('notify()').notify(message));
 }
 
 /** Runs what must happen also when the run was cancelled: put it into `finally`. */
-export async function cleanup<T>(fn: () => Promise<T>): Promise<T> {
-  return await currentRuntime('cleanup()').cleanup(fn);
+export function cleanup<T>(fn: () => Promise<T>): Promise<T> {
+  return handled(currentRuntime('cleanup()').cleanup(fn));
 }
 
-/** Writes a line to the run's worker log; not repeated on replay. */
+/** Writes a line to the run's worker log; a run that continues as new writes it again. */
 export function log(message: string, fields: { readonly [name: string]: Json } = {}): void {
   currentRuntime('log()').log(message, fields);
 }

@@ -1,4 +1,5 @@
 import { failureCode } from './flow.js';
+import { handled } from './handled.js';
 
 /** How a fan-out runs. */
 export interface ParallelOptions {
@@ -16,10 +17,18 @@ export type ItemResult<R> =
  * Runs `fn` for every item, `concurrency` at a time, and answers in the order of the items. More than `tolerate` failures: no new
  * item is started, those running are waited for, then the first failure is thrown. Cancellation is never tolerated.
  */
-export async function parallelMap<T, R>(
+export function parallelMap<T, R>(
   items: readonly T[],
   fn: (item: T, index: number) => Promise<R>,
   options: ParallelOptions = {},
+): Promise<readonly ItemResult<R>[]> {
+  return handled(mapInLanes(items, fn, options));
+}
+
+async function mapInLanes<T, R>(
+  items: readonly T[],
+  fn: (item: T, index: number) => Promise<R>,
+  options: ParallelOptions,
 ): Promise<readonly ItemResult<R>[]> {
   const results: ItemResult<R>[] = [];
   const tolerate = options.tolerate ?? 0;

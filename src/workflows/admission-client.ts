@@ -16,6 +16,9 @@ import {
 import { systemTaskQueue } from '../core/run.js';
 import type { RunView } from './run-state.js';
 
+/** Time without a place after which a run asks again: an admission that was terminated has forgotten it. */
+const RESEND_AFTER = '5m';
+
 /** A run's place in a pipeline with `maxActiveRuns`. */
 export class AdmissionClient {
   private admitted = false;
@@ -41,8 +44,10 @@ export class AdmissionClient {
     });
     view.setState('queued');
     this.entered = true;
-    await submitToAdmission({ project, pipeline: view.pipeline, ticket: ticketOf(view), limit });
-    await condition(() => this.admitted);
+    const request = { project, pipeline: view.pipeline, ticket: ticketOf(view), limit };
+    const admitted = () => this.admitted;
+    do await submitToAdmission(request);
+    while (!(await condition(admitted, RESEND_AFTER, { summary: `a place in ${view.pipeline}` })));
     view.setState('running');
   }
 

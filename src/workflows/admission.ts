@@ -40,27 +40,40 @@ export async function admission(
   let active = [...state.active];
   let waiting = [...state.waiting];
   let changed = false;
+  /** Runs in that ask again, because the answer to their first asking got lost. */
+  let again: AdmissionTicket[] = [];
+  /** Runs that left while they were being let in. */
+  const left = new Set<string>();
   const without = (list: readonly AdmissionTicket[], executionIds: readonly string[]) =>
     list.filter(({ executionId }) => !executionIds.includes(executionId));
   setHandler(enter, (request) => {
     ({ limit } = request);
     const { executionId } = request.ticket;
-    active = without(active, [executionId]);
-    if (!waiting.some((ticket) => ticket.executionId === executionId)) waiting.push(request.ticket);
+    const isIn = (list: readonly AdmissionTicket[]) =>
+      list.some((ticket) => ticket.executionId === executionId);
+    if (isIn(active)) again.push(request.ticket);
+    else if (!isIn(waiting)) waiting.push(request.ticket);
     changed = true;
   });
   setHandler(leave, ({ executionId }) => {
     active = without(active, [executionId]);
     waiting = without(waiting, [executionId]);
+    left.add(executionId);
     changed = true;
   });
   await condition(() => changed || waiting.length > 0, '1m', { summary: 'first run' });
   for (;;) {
     changed = false;
+    const asking = again;
+    again = [];
+    for (const ticket of asking) await letIn(ticket);
     while (active.length < limit && waiting.length > 0) {
       const [next] = waiting.splice(0, 1);
-      if (next && (await letIn(next))) active.push(next);
+      if (!next) break;
+      left.delete(next.executionId);
+      if ((await letIn(next)) && !left.has(next.executionId)) active.push(next);
     }
+    left.clear();
     if (changed) continue;
     if (active.length === 0 && waiting.length === 0) return;
     if (workflowInfo().continueAsNewSuggested)

@@ -6,6 +6,7 @@ import { toFailure } from './failures.js';
 import type { LiveCall, RunContext } from './run-context.js';
 
 interface OpenGate {
+  readonly gate: string;
   readonly digest: string;
   readonly approvers: readonly string[] | undefined;
   decision?: ApprovalDecision;
@@ -13,6 +14,7 @@ interface OpenGate {
 
 /** Decisions of people: those for an open gate are judged at once, those that come before it opens are kept until it does. */
 export class Approvals {
+  /** By the call that waits: one gate name may wait for several subjects. */
   private readonly open = new Map<string, OpenGate>();
   private readonly early: ApprovalDecision[];
 
@@ -25,18 +27,19 @@ export class Approvals {
     const problem = shapeProblem(decision);
     if (problem !== undefined) return problem;
     const { gate, digest, by } = decision as ApprovalDecision;
-    const opened = this.open.get(gate);
-    return opened && gateRefusal(opened, { gate, digest, by });
+    const waiting = this.opened(gate);
+    const asked = waiting.find((opened) => opened.digest === digest) ?? waiting[0];
+    return asked && gateRefusal(asked, { gate, digest, by });
   }
 
   /** Takes a decision that was not refused. */
   accept(decision: ApprovalDecision): 'recorded' | 'kept until the gate opens' {
-    const opened = this.open.get(decision.gate);
-    if (!opened) {
+    const waiting = this.opened(decision.gate).filter(({ digest }) => digest === decision.digest);
+    if (waiting.length === 0) {
       this.early.push(decision);
       return 'kept until the gate opens';
     }
-    opened.decision ??= decision;
+    for (const opened of waiting) opened.decision ??= decision;
     return 'recorded';
   }
 
@@ -56,8 +59,8 @@ export class Approvals {
     const expiresAtMs =
       options.expires === undefined ? undefined : openedAtMs + parseDuration(options.expires);
     call.setPending({ openedAtMs });
-    const opened: OpenGate = { digest: options.subject.digest, approvers: options.approvers };
-    this.open.set(gate, opened);
+    const opened: OpenGate = { gate, digest: options.subject.digest, approvers: options.approvers };
+    this.open.set(call.callId, opened);
     this.judgeEarly(gate, opened);
     const status = {
       id: call.callId,
@@ -68,7 +71,7 @@ export class Approvals {
     } as const;
     if (!opened.decision) {
       context.view.put({ ...status, state: 'waiting' });
-      context.view.openApproval({
+      context.view.openApproval(call.callId, {
         gate,
         digest: opened.digest,
         subjectUri: options.subject.uri,
@@ -95,9 +98,13 @@ export class Approvals {
         });
       throw error;
     } finally {
-      this.open.delete(gate);
-      context.view.closeApproval(gate);
+      this.open.delete(call.callId);
+      context.view.closeApproval(call.callId);
     }
+  }
+
+  private opened(gate: string): OpenGate[] {
+    return [...this.open.values()].filter((opened) => opened.gate === gate);
   }
 
   private judgeEarly(gate: string, opened: OpenGate): void {

@@ -5,6 +5,8 @@ import type { ApprovalDecision, CallStatus, RunStatus } from '../core/run.js';
 
 /** Events of history from which no new attempt starts, so that the run can continue as new; Temporal ends a run at 51,200. */
 const HARD_LIMIT_EVENTS = 40_000;
+/** The same for its size; Temporal ends a run at 50 MiB. */
+const HARD_LIMIT_BYTES = 40 * 1024 * 1024;
 
 /** What a run hands to its next execution; the second argument of its workflow, which only Anneal passes. */
 export interface Continuation {
@@ -31,7 +33,8 @@ export function wantsToContinue(snapshot: RunSnapshot): boolean {
 export function mustContinue(snapshot: RunSnapshot): boolean {
   const limit =
     snapshot.continueAfterEvents === undefined ? HARD_LIMIT_EVENTS : snapshot.continueAfterEvents * 4;
-  return workflowInfo().historyLength >= limit;
+  const { historyLength, historySize } = workflowInfo();
+  return historyLength >= limit || historySize >= HARD_LIMIT_BYTES;
 }
 
 /**

@@ -25,7 +25,12 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
         `This build has no pipeline "${workflowType}"; it has ${[...pipelines.keys()].sort().join(', ') || 'none'}.`,
       );
     const checked = checkParameters(`pipeline "${workflowType}"`, pipeline.definition.params, parameters);
-    if (!checked.ok) throw toFailure('InvalidParameter', checked.problems.join(' '));
-    return await runPipeline(pipeline, checked.values, continuation);
+    if (!checked.ok)
+      return await runPipeline(
+        pipeline,
+        {},
+        { refusal: toFailure('InvalidParameter', checked.problems.join(' ')) },
+      );
+    return await runPipeline(pipeline, checked.values, { continuation });
   };
 }

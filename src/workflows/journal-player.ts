@@ -20,8 +20,7 @@ interface Delivery {
 export class JournalPlayer {
   private readonly entries: JournalEntry[];
   private readonly recorded: ReadonlyMap<CallKey, number>;
-  private readonly pendingBefore: Journal['pending'];
-  private readonly pending = new Map<CallKey, PendingCall>();
+  private readonly pending: Map<CallKey, PendingCall>;
   private readonly occurrences = new Map<string, number>();
   private readonly asked = new Map<CallKey, () => void>();
   private readonly queue: Delivery[] = [];
@@ -41,7 +40,7 @@ export class JournalPlayer {
     this.entries = [...journal.entries];
     this.recordedCount = journal.entries.length;
     this.recorded = new Map(journal.entries.map((entry, i) => [entry.k, i]));
-    this.pendingBefore = journal.pending;
+    this.pending = new Map(Object.entries(journal.pending));
     this.onSettled = onSettled;
     this.atRest = atRest;
   }
@@ -98,7 +97,7 @@ export class JournalPlayer {
 
   /** What was known of a call that had not settled when the run continued as new. */
   pendingOf(key: CallKey): PendingCall | undefined {
-    return this.pending.get(key) ?? this.pendingBefore[key];
+    return this.pending.get(key);
   }
 
   setPending(key: CallKey, pending: PendingCall): void {

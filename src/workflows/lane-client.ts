@@ -1,9 +1,25 @@
-import { condition, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  defineSignal,
+  getExternalWorkflowHandle,
+  isCancellation,
+  proxyActivities,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { SystemActivities } from '../core/activities.js';
-import type { LaneAnswer, LaneOperation, LaneResult } from '../core/registry.js';
+import {
+  LANE_WITHDRAW,
+  laneWorkflowId,
+  type LaneAnswer,
+  type LaneOperation,
+  type LaneResult,
+} from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
 import { toFailure } from './failures.js';
 import type { LiveCall, RunContext } from './run-context.js';
+
+const withdrawSignal = defineSignal<[string]>(LANE_WITHDRAW);
 
 /** Time without an answer after which a request is sent again; the lane carries out a request id once. */
 const RESEND_AFTER = '5m';
@@ -33,12 +49,22 @@ export class LaneClient {
     const request = {
       requestId: call.callId,
       modelName: operation.modelName,
-      operation: operation.operation,
+      operation:
+        operation.operation.kind === 'promote'
+          ? { ...operation.operation, requestId: call.callId }
+          : operation.operation,
       replyTo: { workflowId: workflowInfo().workflowId },
     };
     const answered = () => this.answers.has(call.callId);
-    do await submitToLane(request);
-    while (!(await condition(answered, RESEND_AFTER, { summary: `answer of model/${operation.modelName}` })));
+    try {
+      do await submitToLane(request);
+      while (
+        !(await condition(answered, RESEND_AFTER, { summary: `answer of model/${operation.modelName}` }))
+      );
+    } catch (error) {
+      if (isCancellation(error)) await withdraw(operation.modelName, call.callId);
+      throw error;
+    }
     const outcome = this.answers.get(call.callId);
     if (!outcome?.ok)
       throw toFailure(
@@ -47,4 +73,15 @@ export class LaneClient {
       );
     return outcome.result;
   }
+}
+
+/** A cancelled run's request must not be carried out later. A lane that has closed has nothing to take back. */
+async function withdraw(modelName: string, requestId: string): Promise<void> {
+  await CancellationScope.nonCancellable(async () => {
+    try {
+      await getExternalWorkflowHandle(laneWorkflowId(modelName)).signal(withdrawSignal, requestId);
+    } catch {
+      return;
+    }
+  });
 }

@@ -1,4 +1,6 @@
 import {
+  ActivityCancellationType,
+  CancellationScope,
   condition,
   defineSignal,
   getExternalWorkflowHandle,
@@ -9,10 +11,17 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { SystemActivities } from '../core/activities.js';
-import { LANE_ANSWER, LANE_SUBMIT, type LaneAnswer, type LaneRequest } from '../core/registry.js';
+import {
+  LANE_ANSWER,
+  LANE_SUBMIT,
+  LANE_WITHDRAW,
+  type LaneAnswer,
+  type LaneRequest,
+} from '../core/registry.js';
 import { readFailure } from './failures.js';
 
 const submit = defineSignal<[LaneRequest]>(LANE_SUBMIT);
+const withdraw = defineSignal<[string]>(LANE_WITHDRAW);
 const answerSignal = defineSignal<[LaneAnswer]>(LANE_ANSWER);
 
 /** What a lane hands to its next execution. */
@@ -34,9 +43,19 @@ export async function modelLane(state: LaneState = { queue: [], done: [] }): Pro
   setHandler(submit, (request) => {
     queue.push(request);
   });
+  let current: { readonly requestId: string; readonly scope: CancellationScope } | undefined;
+  setHandler(withdraw, (requestId) => {
+    const at = queue.findIndex((request) => request.requestId === requestId);
+    if (at >= 0) queue.splice(at, 1);
+    else if (current?.requestId === requestId) current.scope.cancel();
+  });
   await condition(() => queue.length > 0, '1m', { summary: 'first request' });
   for (let request = queue.shift(); request; request = queue.shift()) {
-    const outcome = done.get(request.requestId) ?? (await carryOut(request));
+    const scope = new CancellationScope();
+    current = { requestId: request.requestId, scope };
+    const asked = request;
+    const outcome = done.get(asked.requestId) ?? (await scope.run(async () => await carryOut(asked)));
+    current = undefined;
     done.set(request.requestId, outcome);
     await answer(request, outcome);
     if (workflowInfo().continueAsNewSuggested && queue.length > 0) await continueLane(queue, done);
@@ -48,6 +67,7 @@ async function carryOut({ modelName, operation }: LaneRequest): Promise<LaneAnsw
     startToCloseTimeout: '1h',
     scheduleToCloseTimeout: '24h',
     heartbeatTimeout: '20s',
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: { maximumInterval: '30s' },
     summary: `${operation.kind} ${modelName}`,
   });

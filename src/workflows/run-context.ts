@@ -1,11 +1,11 @@
-import { CancellationScope, CancelledFailure, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
 import { digestOfText } from '../core/digest.js';
 import type { CallKey, CallKind, JournalEntry, PendingCall } from '../core/journal.js';
 import { mustContinue, wantsToContinue, type Continuation } from './continuation.js';
 import { fromJournalFailure, toJournalFailure } from './failures.js';
 import { createAtRest } from './at-rest.js';
-import { JournalPlayer } from './journal-player.js';
+import { JournalPlayer, type AtRest } from './journal-player.js';
 import type { RunView } from './run-state.js';
 
 /** A call that is being made now, not answered from the journal. */
@@ -29,6 +29,9 @@ export interface CallIdentity {
   readonly input?: unknown;
 }
 
+/** Activities, children and the like that one run has in flight at most; Temporal takes 2,000, and 4 MB of them at once. */
+const IN_FLIGHT_LIMIT = 500;
+
 /** One execution of a run: its journal, what is in flight, and when it continues as new. */
 export class RunContext {
   readonly player: JournalPlayer;
@@ -40,7 +43,11 @@ export class RunContext {
   private readonly rootScope = CancellationScope.current();
   private readonly dispatched = new Map<string, number>();
   private readonly begun = Promise.resolve();
+  private readonly atRest: AtRest = createAtRest();
+  /** Calls that wait for a place among those in flight. */
+  private readonly waiting: (() => void)[] = [];
   private inFlight = 0;
+  private live = 0;
   private continued = false;
 
   constructor(view: RunView, snapshot: RunSnapshot, continuation: Continuation | undefined) {
@@ -52,8 +59,18 @@ export class RunContext {
     this.player = new JournalPlayer(
       continuation?.journal ?? { version: 1, entries: [], pending: {} },
       () => this.continueIfQuiet(wantsToContinue(snapshot)),
-      createAtRest(),
+      this.atRest,
     );
+  }
+
+  /** Calls that have been made and have not settled. */
+  get liveCalls(): number {
+    return this.live;
+  }
+
+  /** Resolves when everything that could move by itself has moved. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => this.atRest(resolve));
   }
 
   /** Makes a call, or answers it from the journal in its turn. */
@@ -106,53 +123,86 @@ export class RunContext {
       callId: digestOfText(`${workflowInfo().firstExecutionRunId}/${key}`).slice(0, 32),
       pending: this.player.pendingOf(key),
       setPending: (pending) => this.player.setPending(key, pending),
-      begin: () => {
-        const start = () => {
+      begin: () =>
+        this.place(() => {
           begun = true;
           this.inFlight++;
-        };
-        if (this.mustWait()) return CancellationScope.current().cancelRequested.then(start);
-        start();
-        return this.begun;
-      },
+        }),
       end: () => {
         begun = false;
-        this.inFlight--;
+        this.leave();
         this.continueIfQuiet(wantsToContinue(this.snapshot));
       },
     };
+    this.live++;
     return new Promise<T>((resolve, reject) => {
       const settle = (entry: JournalEntry, deliver: () => void) => {
-        if (begun) this.inFlight--;
+        this.live--;
+        if (begun) this.leave();
         this.player.settle(entry, deliver);
       };
       work(call).then(
         (value) => settle({ k: key, v: value }, () => resolve(value)),
-        (error: unknown) =>
-          settle({ k: key, f: toJournalFailure(error) }, () =>
-            reject(error instanceof Error ? error : new Error(String(error))),
-          ),
+        (error: unknown) => {
+          const f = toJournalFailure(error);
+          // Thrown as it will be thrown from the journal: code that looks at it takes the same way again.
+          settle({ k: key, f }, () =>
+            reject(isCancellation(error) && error instanceof Error ? error : fromJournalFailure(f)),
+          );
+        },
       );
     });
+  }
+
+  /** Gives a place among those in flight: now, when one is free, or where the run must first continue as new, in its next execution. */
+  private place(start: () => void): Promise<void> {
+    if (!this.mustWait() && this.inFlight < IN_FLIGHT_LIMIT) {
+      start();
+      return this.begun;
+    }
+    const scope = CancellationScope.current();
+    return new Promise((resolve, reject) => {
+      let open = true;
+      const enter = () => {
+        if (!open) return;
+        open = false;
+        start();
+        resolve();
+      };
+      this.waiting.push(enter);
+      // A cancel ends the wait: what was called is not started, but clean-up is.
+      scope.cancelRequested.catch((reason: unknown) => {
+        if (!scope.consideredCancelled) return enter();
+        open = false;
+        reject(reason instanceof Error ? reason : new CancelledFailure('cancelled'));
+      });
+    });
+  }
+
+  private leave(): void {
+    this.inFlight--;
+    while (this.waiting.length > 0 && this.inFlight < IN_FLIGHT_LIMIT && !this.mustWait())
+      this.waiting.shift()?.();
   }
 
   /** Whether nothing new may start: only the run's cancellation ends that. */
   private mustWait(): boolean {
     if (this.continued) return true;
     const must = mustContinue(this.snapshot);
-    return this.continueIfQuiet(must) || (must && !this.cancelRequested());
+    return this.continueIfQuiet(must) || (must && !this.cancelled);
   }
 
   /** Decides to continue as new when that is wanted and nothing is in flight. A cancelled run never continues: its clean-up is short. */
   private continueIfQuiet(wanted: boolean): boolean {
     if (this.continued) return true;
-    if (!wanted || this.inFlight > 0 || this.cancelRequested()) return false;
+    if (!(wanted || mustContinue(this.snapshot)) || this.inFlight > 0 || this.cancelled) return false;
     this.continued = true;
     this.resolveContinuing('continue');
     return true;
   }
 
-  private cancelRequested(): boolean {
+  /** Whether the run was asked to stop. */
+  get cancelled(): boolean {
     return this.rootScope.consideredCancelled;
   }
 }

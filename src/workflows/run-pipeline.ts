@@ -4,6 +4,7 @@ import {
   CancellationScope,
   condition,
   isCancellation,
+  log,
   makeContinueAsNewFunc,
   proxyActivities,
   proxyLocalActivities,
@@ -15,7 +16,7 @@ import {
   defineUpdate,
 } from '@temporalio/workflow';
 import type { PipelineActivities, RunSnapshot, SystemActivities } from '../core/activities.js';
-import type { Json } from '../core/json.js';
+import { canonicalJson, type Json } from '../core/json.js';
 import type { LaneAnswer } from '../core/registry.js';
 import { LANE_ANSWER } from '../core/registry.js';
 import {
@@ -38,14 +39,22 @@ import { RunContext } from './run-context.js';
 import { RunView } from './run-state.js';
 import { createRuntime, sendNotification } from './runtime.js';
 
+/** How an execution of a run begins. */
+export interface RunStart {
+  /** What the execution before handed over. */
+  readonly continuation?: Continuation | undefined;
+  /** Why the run cannot begin; it ends with that, written and told like every other end. */
+  readonly refusal?: Error;
+}
+
 /** Runs a pipeline from its checked parameters to its end, over as many executions as its history needs. */
 export async function runPipeline(
   pipeline: Pipeline<object, unknown>,
   parameters: { readonly [name: string]: Json },
-  continuation?: Continuation,
+  { continuation, refusal }: RunStart = {},
 ): Promise<unknown> {
   const { definition } = pipeline;
-  const parent = workflowInfo().parent?.workflowId;
+  const parent = workflowInfo().root?.workflowId;
   const view = new RunView(
     { definition, parameters, ...(parent === undefined ? {} : { parent }) },
     continuation,
@@ -61,20 +70,43 @@ export async function runPipeline(
   const context = new RunContext(view, snapshot, continuation);
   setRuntime(createRuntime(context, approvals, lane));
   const work = async () => {
+    if (refusal) throw refusal;
     await admission.enter(view, snapshot.project);
     view.tracking ??= await openTracking(view, { pipeline, snapshot, parameters });
-    return await pipeline.run(parameters);
+    return toResult(await pipeline.run(parameters));
   };
-  const ended = work().then(
-    (result) => ({ result: result as Json }),
+  const scope = new CancellationScope();
+  const ended = scope.run(work).then(
+    (result) => ({ result }),
     (error: unknown) => ({ error: toRunFailure(error) }),
   );
   const outcome = await Promise.race([ended, context.continuing, divergence(context, continuation)]);
   if (outcome === 'continue') return await continueRun(parameters, { context, approvals });
   return await CancellationScope.nonCancellable(async () => {
+    await endCalls(context, scope);
     await admission.leave(view, snapshot.project);
     return await finish(context, outcome);
   });
+}
+
+/** Whatever the pipeline left running (a failed branch's siblings, a call that was not awaited) is cancelled and waited for. */
+async function endCalls(context: RunContext, scope: CancellationScope): Promise<void> {
+  if (context.liveCalls === 0) return;
+  scope.cancel();
+  await condition(() => context.liveCalls === 0);
+}
+
+/** A pipeline's result. @throws a failure for what JSON cannot carry. */
+function toResult(result: unknown): Json | undefined {
+  if (result === undefined) return undefined;
+  try {
+    return JSON.parse(canonicalJson(result)) as Json;
+  } catch (error) {
+    throw toFailure(
+      'PipelineError',
+      `The result of the pipeline cannot be kept: ${error instanceof Error ? error.message : String(error)}. Return plain JSON.`,
+    );
+  }
 }
 
 function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): void {
@@ -165,6 +197,8 @@ async function continueRun(
 ): Promise<never> {
   const { context, approvals } = run;
   await condition(allHandlersFinished);
+  // A decision that was answered with "recorded" in this very task becomes an entry first.
+  await context.settled();
   const next: Continuation = {
     ...context.view.carried(),
     journal: context.player.journal(),
@@ -181,12 +215,12 @@ async function continueRun(
 /** Closes the run everywhere, then gives its result or throws its failure. */
 async function finish(
   context: RunContext,
-  outcome: { readonly result?: Json } | { readonly error: Error },
+  outcome: { readonly result: Json | undefined } | { readonly error: Error },
 ): Promise<unknown> {
   const { view, snapshot } = context;
   const atMs = Date.now();
   if ('error' in outcome) {
-    const cancelled = isCancellation(outcome.error);
+    const cancelled = isCancellation(outcome.error) && context.cancelled;
     const failure = readFailure(outcome.error);
     view.end(cancelled ? 'cancelled' : 'failed', { atMs, ...(cancelled ? {} : { failure }) });
     if (!cancelled) await tellAboutFailure(context, `${failure.code}: ${failure.message}`);
@@ -224,8 +258,13 @@ async function closeRun(snapshot: RunSnapshot, status: RunStatus): Promise<void>
     taskQueue: systemTaskQueue(snapshot.project),
     startToCloseTimeout: '15m',
     heartbeatTimeout: '20s',
+    scheduleToCloseTimeout: '24h',
     retry: { maximumInterval: '1m' },
     summary: 'write the record of the run',
   });
-  await activities.closeRun({ status, state: status.state });
+  try {
+    await activities.closeRun({ status, state: status.state });
+  } catch (error) {
+    log.error('the record of the run could not be written', { error: String(error) });
+  }
 }

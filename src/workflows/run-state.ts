@@ -103,14 +103,14 @@ export class RunView {
     return this.calls.get(id);
   }
 
-  openApproval(approval: PendingApproval): void {
-    this.approvals.set(approval.gate, approval);
+  openApproval(callId: string, approval: PendingApproval): void {
+    this.approvals.set(callId, approval);
     this.addTag(`gate:${approval.gate}`);
     this.setState('waiting-for-approval');
   }
 
-  closeApproval(gate: string): void {
-    this.approvals.delete(gate);
+  closeApproval(callId: string): void {
+    this.approvals.delete(callId);
     if (this.approvals.size === 0 && this.state === 'waiting-for-approval') this.setState('running');
   }
 

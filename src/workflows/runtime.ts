@@ -2,6 +2,7 @@ import {
   ActivityCancellationType,
   CancellationScope,
   executeChild,
+  isCancellation,
   log,
   proxyActivities,
   sleep,
@@ -112,6 +113,8 @@ async function runTask(
     await call.begin();
     const { runTask: run } = proxyActivities<PipelineActivities>({
       startToCloseTimeout: parseDuration(request.options.timeout ?? '1m'),
+      heartbeatTimeout: '20s',
+      cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
       retry: { maximumAttempts: request.options.attempts ?? 3, maximumInterval: '1m' },
       summary: name,
     });
@@ -128,15 +131,33 @@ async function runChild(
   return await shown(context, { kind: 'pipeline', name, input: parameters }, async (call) => {
     await call.begin();
     const { workflowId, runId } = workflowInfo();
-    const childId = `${workflowId}/${name}-${digestOfText(`${runId}/${call.callId}`).slice(0, 8)}`;
-    const value: unknown = await executeChild(name, {
-      workflowId: childId,
-      args: [parameters],
-      parentClosePolicy: 'REQUEST_CANCEL',
-      staticSummary: `${name} of ${workflowId}`,
-    });
-    return { value, detail: childId };
+    const childId = childWorkflowId(
+      workflowId,
+      `${name}-${digestOfText(`${runId}/${call.callId}`).slice(0, 8)}`,
+    );
+    try {
+      const value: unknown = await executeChild(name, {
+        workflowId: childId,
+        args: [parameters],
+        parentClosePolicy: 'REQUEST_CANCEL',
+        staticSummary: `${name} of ${workflowId}`.slice(0, 200),
+      });
+      return { value, detail: childId };
+    } catch (error) {
+      if (!isCancellation(error) || CancellationScope.current().consideredCancelled) throw error;
+      throw toFailure(
+        'PipelineError',
+        `Sub-pipeline ${childId} was cancelled, but not by this run. Start the run again.`,
+      );
+    }
   });
+}
+
+/** Longest id of a parent that its children's ids begin with; Temporal takes 1,000 characters. */
+const PARENT_ID_LIMIT = 800;
+
+function childWorkflowId(parent: string, name: string): string {
+  return `${parent.length <= PARENT_ID_LIMIT ? parent : digestOfText(parent).slice(0, 32)}/${name}`;
 }
 
 async function durableSleep(context: RunContext, ms: number): Promise<void> {

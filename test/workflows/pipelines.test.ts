@@ -83,12 +83,13 @@ describe(
       assert.match(failure.message, /"threshold" of pipeline "plain" is 7; it must be a number from 0 to 1/);
       assert.match(failure.message, /one of "a", "b"/);
       assert.match(failure.message, /no parameter "extra"/);
+      assert.match(h.closed.at(-1) ?? '', /:failed$/);
     });
 
     test('fails at once on an unknown pipeline and lists the known ones', async () => {
       const failure = await failureOf((await h.start('nope')).result());
       assert.equal(failure.type, 'UnknownPipeline');
-      assert.match(failure.message, /"nope"; it has broken, busy-gate, caught/);
+      assert.match(failure.message, /"nope"; it has big-result, broken,/);
     });
 
     test('refuses a step that fits no pool and names the nearest', async () => {
@@ -278,6 +279,83 @@ describe(
         assert.equal(described.status.name, 'CANCELLED', `cancelled after ${after} attempts`);
         assert.deepEqual(described.searchAttributes['AnnealStatus'], ['cancelled']);
       }
+    });
+
+    test('a call that fails before it is awaited fails where it is awaited', async () => {
+      reset();
+      h.script = (request) => (request.step === 'use' ? failed(request, 'StepRefused') : succeeded(request));
+      assert.equal(await (await h.start('late-await')).result(), 'StepRefused');
+    });
+
+    test('a run that fails ends what its other branches run before it ends', async () => {
+      reset();
+      h.script = async (request, signal) => {
+        if (request.parameters['n'] === 1) return failed(request, 'StepRefused');
+        return await new Promise<never>((_, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+        );
+      };
+      const handle = await h.start('siblings');
+      assert.equal((await failureOf(handle.result())).type, 'StepRefused');
+      assert.deepEqual(h.ended, ['make/1']);
+      const { calls } = await handle.query<RunStatus>('status');
+      assert.deepEqual(calls.map(({ state }) => state).sort(), ['cancelled', 'failed']);
+    });
+
+    test('gates of one name wait each for a decision on its own subject', async () => {
+      reset();
+      const handle = await h.start('two-at-once');
+      const open = await until(async () => {
+        const { approvals } = await handle.query<RunStatus>('status');
+        return approvals.length === 2 ? approvals : undefined;
+      });
+      for (const [i, { digest }] of open.entries()) {
+        const decision = { gate: 'release', digest, decision: 'approve', by: `person ${i}` };
+        assert.equal(await handle.executeUpdate('decide', { args: [decision] }), 'recorded');
+      }
+      assert.deepEqual(await handle.result(), ['person 0', 'person 1']);
+    });
+
+    test('a result that JSON cannot carry fails the run and says so', async () => {
+      reset();
+      const failure = await failureOf((await h.start('big-result')).result());
+      assert.equal(failure.type, 'PipelineError');
+      assert.match(failure.message, /\$\.n is a bigint/);
+    });
+
+    test('takes more calls at once than Temporal has room for, some at a time', async () => {
+      reset();
+      let running = 0;
+      let most = 0;
+      h.script = async (request) => {
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running--;
+        return succeeded(request);
+      };
+      assert.equal(await (await h.start('wide', { n: 1200 })).result(), 1200);
+      assert.equal(h.attempts.length, 1200);
+      assert.ok(most <= 500, `${most} at once`);
+    });
+
+    test('budgets and delay of a step outlive two continuations', async () => {
+      reset({ continueAfterEvents: 30 });
+      const seen: { readonly attempt: number; readonly at: number }[] = [];
+      h.script = (request) => {
+        if (request.step !== 'use') return succeeded(request);
+        seen.push({ attempt: request.attempt, at: Date.now() });
+        return seen.length === 1 ? failed(request, 'StepFailed') : succeeded(request, { score: { f1: 0.5 } });
+      };
+      const handle = await h.start('retried-around');
+      assert.equal(await handle.result(), 0.5);
+      const status = await h.client.workflow.getHandle(handle.workflowId).query<RunStatus>('status');
+      assert.ok(status.continuations >= 2, `continued ${status.continuations} times`);
+      assert.deepEqual(
+        seen.map(({ attempt }) => attempt),
+        [1, 2],
+      );
+      const [first, second] = seen;
+      assert.ok(first && second && second.at - first.at >= 5_500, 'the delay was kept');
     });
 
     test('registers and promotes through the lane, in order, and closes it', async () => {

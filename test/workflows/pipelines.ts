@@ -173,12 +173,67 @@ const busyGate = definePipeline(
   },
 );
 
+/** A branch fails while nobody awaits it. */
+const lateAwait = definePipeline({ name: 'late-await' }, async () => {
+  const { data } = await make({ n: 0 });
+  const early = use({ data });
+  await make({ n: 1 });
+  await make({ n: 2 });
+  try {
+    await early;
+  } catch (error) {
+    return failureCode(error);
+  }
+  return 'no failure';
+});
+
+/** A branch fails while its sibling runs. */
+const siblings = definePipeline({ name: 'siblings' }, async () => {
+  await Promise.all([make({ n: 1 }), make({ n: 2 })]);
+});
+
+/** Two subjects wait at gates of one name. */
+const twoAtOnce = definePipeline({ name: 'two-at-once' }, async () => {
+  const made = await Promise.all([make({ n: 1 }), make({ n: 2 })]);
+  const decided = await Promise.all(
+    made.map(async ({ data }) => await approval('release', { subject: data })),
+  );
+  return decided.map(({ by }) => by);
+});
+
+const bigResult = definePipeline({ name: 'big-result' }, async () => {
+  await make({});
+  return { n: 10n };
+});
+
+const wide = definePipeline({ name: 'wide', params: { n: integer({ default: 600 }) } }, async ({ n }) => {
+  const items = await parallelMap(
+    Array.from({ length: n }, (_, i) => i),
+    async (i) => await make({ n: i }),
+  );
+  return items.length;
+});
+
+/** A step is retried while another branch makes the run continue as new, twice. */
+const retriedAround = definePipeline({ name: 'retried-around' }, async () => {
+  const { data } = await make({ n: 0 });
+  const slow = use({ data }, { retry: { attempts: 2, delay: '6s' } });
+  for (let i = 1; i <= 16; i++) await make({ n: i });
+  return (await slow).score.values.f1;
+});
+
 const oneAtATime = definePipeline({ name: 'one-at-a-time', maxActiveRuns: 1 }, async () => {
   await make({});
 });
 
 export default createDispatcher({
   oneAtATime,
+  lateAwait,
+  siblings,
+  twoAtOnce,
+  bigResult,
+  wide,
+  retriedAround,
   busyGate,
   plain,
   unfit,
