@@ -227,10 +227,12 @@ data.drop(columns="area_code").assign(extra=1).to_parquet(sys.argv[2])`;
       assert.doesNotMatch(again.output, /resumed/);
     });
 
-    test('does not die of an MLflow server that is away', async () => {
-      const away = { MLFLOW_TRACKING_URI: 'http://127.0.0.1:9' };
-      const outcome = await step('train.py', [...trainArguments('alone'), '--trees', '40'], away).ended;
+    test('does not die of an MLflow server that is away, and appends to the stream that Anneal names', async () => {
+      const away = { MLFLOW_TRACKING_URI: 'http://127.0.0.1:9', ANNEAL_METRICS_STREAM: at('alone.jsonl') };
+      const own = trainArguments('alone').slice(0, -2);
+      const outcome = await step('train.py', [...own, '--trees', '40'], away).ended;
       assert.equal(outcome.code, 0, outcome.output);
+      assert.equal((await curve('alone')).length, 2);
       assert.equal(outcome.output.match(/MLflow did not take the metrics/g)?.length, 1, outcome.output);
     });
 

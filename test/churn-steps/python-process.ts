@@ -35,7 +35,12 @@ export async function succeed(script: string, args: readonly string[]): Promise<
 }
 
 export function start(args: readonly string[], extra: NodeJS.ProcessEnv = {}): Started {
-  const { MLFLOW_TRACKING_URI: _uri, ANNEAL_CHECKPOINT_DIR: _checkpoints, ...env } = process.env;
+  const {
+    MLFLOW_TRACKING_URI: _uri,
+    ANNEAL_CHECKPOINT_DIR: _checkpoints,
+    ANNEAL_METRICS_STREAM: _stream,
+    ...env
+  } = process.env;
   const child = spawn(python, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...env, MLFLOW_DISABLE_TELEMETRY: 'true', CUDA_VISIBLE_DEVICES: '', ...extra },

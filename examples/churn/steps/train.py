@@ -78,7 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--checkpoint-dir", default=os.environ.get("ANNEAL_CHECKPOINT_DIR"), help="default: $ANNEAL_CHECKPOINT_DIR")
-    parser.add_argument("--metrics-stream", help="JSON-lines file that grows while the training runs")
+    parser.add_argument("--metrics-stream", default=os.environ.get("ANNEAL_METRICS_STREAM"), help="JSON-lines file that grows while the training runs; default: $ANNEAL_METRICS_STREAM")
     parser.add_argument("--seconds-per-tree", type=float, default=0, help="slows the training down, for demonstrations")
     return parser.parse_args()
 
