@@ -8,11 +8,22 @@ import { isSameProcess } from './process-identity.js';
 import { withProcessLock } from './process-lock.js';
 import type { RunProgram } from './run-program.js';
 
+/** The folder of the lease files in the user's cache directory: one for all projects, since they share the machine's GPUs. */
+export function gpuLeasesDirectory(cacheDirectory: string): string {
+  return path.join(cacheDirectory, 'gpu-leases');
+}
+
+/** Who holds a lease. */
+export interface GpuHolder extends ProcessIdentity {
+  /** File that names, as `identity`, a process that uses the GPUs as well and may outlive the holder. */
+  readonly commandFile?: string;
+}
+
 /** What an executor needs to know of the machine's GPUs. */
 export interface GpuInventory {
   /** Folder of the lease files; one for all workers of a machine. */
   readonly leasesDir: string;
-  /** Ids for `CUDA_VISIBLE_DEVICES`; empty on a machine without. Asked once. */
+  /** Ids for `CUDA_VISIBLE_DEVICES`; empty on a machine without. Asked until there is an answer. */
   discover(): Promise<readonly string[]>;
 }
 
@@ -25,9 +36,11 @@ export function createGpuInventory(deps: {
   let devices: Promise<readonly string[]> | undefined;
   const ask = async () => {
     const result = await deps.run({ file: 'nvidia-smi', args: ['-L'], env: deps.env, timeoutMs: 20_000 });
-    return result.code === 0
-      ? visibleDevices(readDeviceList(result.stdout), deps.env['CUDA_VISIBLE_DEVICES'])
-      : [];
+    if (result.code === 0)
+      return visibleDevices(readDeviceList(result.stdout), deps.env['CUDA_VISIBLE_DEVICES']);
+    // The driver may be loading or busy: a failure says nothing about the next time.
+    devices = undefined;
+    return [];
   };
   return { leasesDir: deps.leasesDir, discover: () => (devices ??= ask()) };
 }
@@ -45,19 +58,19 @@ export function readDeviceList(text: string): string[] {
 }
 
 /**
- * Leases GPUs for a process: one file each, which names its holder and counts only while that process lives, so that nothing leaks.
+ * Leases GPUs for a process: one file each, which names its holder and counts while that process or its command lives, so that nothing
+ * leaks.
  * All that are asked or none: two attempts never wait for each other's half.
  */
 export async function leaseGpus(
   from: { readonly leasesDir: string; readonly devices: readonly string[] },
   count: number,
-  holder: ProcessIdentity,
+  holder: GpuHolder,
 ): Promise<readonly string[] | undefined> {
   return await withProcessLock({ directory: path.join(from.leasesDir, 'lock') }, async () => {
     const free: string[] = [];
     for (const device of from.devices) {
-      const found = await readHolder(leaseFile(from.leasesDir, device));
-      if (found === undefined || !(await isSameProcess(found))) free.push(device);
+      if (!(await isHeld(leaseFile(from.leasesDir, device)))) free.push(device);
     }
     if (free.length < count) return undefined;
     const leased = free.slice(0, count);
@@ -86,16 +99,25 @@ function leaseFile(leasesDir: string, device: string): string {
   return path.join(leasesDir, `${device}.lease`);
 }
 
-async function readHolder(file: string): Promise<ProcessIdentity | undefined> {
+async function isHeld(lease: string): Promise<boolean> {
+  const holder = await readRecord<GpuHolder>(lease);
+  if (holder === undefined) return false;
+  if (await isSameProcess(holder)) return true;
+  if (holder.commandFile === undefined) return false;
+  const command = await readRecord<{ readonly identity: ProcessIdentity }>(holder.commandFile);
+  return command !== undefined && (await isSameProcess(command.identity));
+}
+
+async function readRecord<T>(file: string): Promise<T | undefined> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as ProcessIdentity;
+    return JSON.parse(await readFile(file, 'utf8')) as T;
   } catch (error) {
-    if (hasErrorCode(error, 'ENOENT')) return undefined;
+    if (error instanceof SyntaxError || hasErrorCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw error;
   }
 }
 
-async function writeLease(file: string, holder: ProcessIdentity): Promise<void> {
+async function writeLease(file: string, holder: GpuHolder): Promise<void> {
   await withTemporaryFile(path.dirname(file), async (temporary) => {
     await writeFile(temporary, JSON.stringify(holder));
     await placeFile(temporary, file);

@@ -106,8 +106,9 @@ async function waitForGpus(deps: SuperviseDeps): Promise<readonly string[] | und
   }
   if (count === 0) return [];
   deps.stops.needClaims();
+  const holder = { ...deps.self, commandFile: deps.paths.command };
   for (let queued = false; deps.stops.stop() === undefined; queued = true) {
-    const leased = await leaseGpus({ leasesDir, devices }, count, deps.self);
+    const leased = await leaseGpus({ leasesDir, devices }, count, holder);
     if (leased) return leased;
     if (!queued) await enter(deps, 'queued');
     await delay(GPU_POLL_MS, undefined, { signal: deps.stops.signal }).catch(() => undefined);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -28,6 +28,34 @@ describe('GPU leases', () => {
     assert.deepEqual(await found(null, {}), []);
     assert.deepEqual(await found(0, { CUDA_VISIBLE_DEVICES: '2,MIG-1' }), ['GPU-bbbb', 'MIG-1111']);
     assert.deepEqual(await found(0, { CUDA_VISIBLE_DEVICES: '' }), []);
+  });
+
+  test('asks nvidia-smi again when it failed', async () => {
+    const codes = [1, 0];
+    const inventory = createGpuInventory({
+      leasesDir: '',
+      run: () => Promise.resolve({ code: codes.shift() ?? 1, stdout: LISTED, stderr: '' }),
+      env: {},
+    });
+    assert.equal((await inventory.discover()).length, 0);
+    assert.equal((await inventory.discover()).length, 3);
+    assert.equal((await inventory.discover()).length, 3);
+  });
+
+  test('counts a lease while the command of a dead holder lives', async (t) => {
+    const leasesDir = await mkdtemp(path.join(tmpdir(), 'anneal-gpus-'));
+    t.after(() => rm(leasesDir, { recursive: true, force: true }));
+    const self = await readProcessIdentity(process.pid);
+    assert.ok(self);
+    const from = { leasesDir, devices: ['a'] };
+    const commandFile = path.join(leasesDir, 'command.json');
+    await writeFile(commandFile, JSON.stringify({ identity: self }));
+    assert.deepEqual(await leaseGpus(from, 1, { pid: process.pid, startedAt: 'another', commandFile }), [
+      'a',
+    ]);
+    assert.equal(await leaseGpus(from, 1, self), undefined);
+    await rm(commandFile);
+    assert.deepEqual(await leaseGpus(from, 1, self), ['a']);
   });
 
   test('leases all that are asked or none, and takes leases of the dead over', async (t) => {
