@@ -26,18 +26,22 @@ export function classifyEnd(
     };
   if (end.endedBy !== undefined) return { ...how, ...stoppedFailure(spec, end.endedBy) };
   if (end.exitCode === 0) return undefined;
-  if (end.exitCode !== undefined)
+  const signal = end.signal ?? SIGNAL_CODES[end.exitCode ?? 0];
+  if (signal === undefined)
     return {
       ...how,
-      code: failureCodeOfExit(end.exitCode),
-      message: `Step "${step}" ended with exit code ${end.exitCode}.${last}`,
+      code: failureCodeOfExit(end.exitCode ?? 1),
+      message: `Step "${step}" ended with exit code ${end.exitCode ?? 1}.${last}`,
     };
   const why =
-    end.signal === 'SIGKILL'
+    signal === 'SIGKILL'
       ? 'was killed (SIGKILL), perhaps out of memory: Anneal did not send it'
-      : `was ended by ${end.signal ?? 'a signal'}, which Anneal did not send`;
+      : `was ended by ${signal}, which Anneal did not send`;
   return { ...how, code: 'AttemptKilled', message: `Step "${step}" ${why}.${last}` };
 }
+
+/** A shell says with 128 and the number that a signal ended what it ran. Of others, 139 say, the command itself is the cause. */
+const SIGNAL_CODES: { readonly [exitCode: number]: string } = { 137: 'SIGKILL', 143: 'SIGTERM' };
 
 /** An attempt that was ended on purpose, as a failure. */
 export function stoppedFailure(spec: AttemptSpec, by: Stop['by']): AttemptFailure {

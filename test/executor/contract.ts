@@ -217,6 +217,16 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
       const failed = failedWith(await run(buildLaunch({ command: sh('kill -9 $$') })), 'AttemptKilled');
       assert.equal(failed.signal, 'SIGKILL');
       assert.match(failed.message, /killed \(SIGKILL\), perhaps out of memory/);
+      for (const [code, said] of [
+        [137, /killed \(SIGKILL\), perhaps out of memory/],
+        [143, /ended by SIGTERM, which Anneal did not send/],
+      ] as const) {
+        const outcome = await run(buildLaunch({ command: sh(`exit ${code}`) }));
+        const { exitCode, message } = failedWith(outcome, 'AttemptKilled');
+        assert.equal(exitCode, code);
+        assert.match(message, said);
+      }
+      failedWith(await run(buildLaunch({ command: sh('exit 139') })), 'StepFailed');
     });
 
     test('ends a command at its timeout, and one that ignores SIGTERM after its grace', async () => {
