@@ -231,10 +231,10 @@ function lastLines(text, count) {
     .join('\n');
 }
 
-/** The same protocol as src/adapters/process-lock.ts, which cannot be imported before the build; here a pid alone tells a contender. */
+/** The same protocol as src/adapters/process-lock.ts, which cannot be imported before the build. */
 async function withLock(work) {
   const folder = path.join(root, '.anneal', 'bootstrap');
-  const own = `${process.pid}~${randomUUID()}`;
+  const own = `${process.pid}~${startOf(process.pid)}~${randomUUID()}`;
   mkdirSync(folder, { recursive: true });
   const deadline = performance.now() + LOCK_TIMEOUT_MS;
   const release = () => rmSync(path.join(folder, own), { force: true });
@@ -258,13 +258,27 @@ async function withLock(work) {
   }
 }
 
+/** A pid alone would take a later process for a dead contender: in a container that is started again, pids repeat. */
 function isContender(folder, name) {
+  const [pid, startedAt] = name.split('~');
+  if (startedAt !== '' && startOf(Number(pid)) === startedAt) return true;
+  rmSync(path.join(folder, name), { force: true });
+  return false;
+}
+
+/** When a live process started, opaque and different after a reboot; empty when there is none. */
+function startOf(pid) {
   try {
-    process.kill(parseInt(name, 10), 0);
-    return true;
-  } catch (error) {
-    if (error.code === 'EPERM') return true;
-    rmSync(path.join(folder, name), { force: true });
-    return false;
+    if (process.platform !== 'linux') {
+      const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC' };
+      const { stdout } = spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', env });
+      return stdout.trim().replaceAll(/\s+/g, '-').replaceAll(':', '.');
+    }
+    // The program's name in parentheses may hold spaces and parentheses itself: count from its end.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
+    return `${boot.slice(0, 8)}.${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`;
+  } catch {
+    return '';
   }
 }
