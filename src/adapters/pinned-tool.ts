@@ -108,7 +108,7 @@ export async function createVenv(
   );
 }
 
-/** The environment without what would make Python or pip install somewhere else, or run other code. */
+/** The environment without what would make Python or pip install somewhere else, or run other code, and without the project's secrets. */
 export function pipEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const dropped = new Set([
     'PYTHONPATH',
@@ -120,8 +120,13 @@ export function pipEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     'VIRTUAL_ENV',
     'PYTHONDONTWRITEBYTECODE',
   ]);
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !dropped.has(name)));
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !dropped.has(name) && !IS_SECRET.test(name)),
+  );
 }
+
+/** An installer runs code of packages, which needs none of these. */
+const IS_SECRET = /^(ANNEAL_SECRET_|ANNEAL_SMTP_URL$|MLFLOW_TRACKING_(USERNAME|PASSWORD|TOKEN|URI)$)/;
 
 /** Turns an installer's output into one sentence: no network, or the last lines of what it said. */
 export function installFailure(what: string, output: string): SetupError {
