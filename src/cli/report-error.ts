@@ -1,5 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { failureRow, isFailureCode, type FailureCode } from '../core/failures.js';
 import type { Terminal } from './terminal.js';
@@ -10,6 +9,13 @@ export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 /** A command that was interrupted by Ctrl-C ends like a program that the signal killed. */
 export const EXIT_INTERRUPTED = 130;
 
+/** Where a report finds its settings and puts traces. */
+export interface ReportSetting {
+  readonly env: { readonly [name: string]: string | undefined };
+  /** The project's folder for local state; undefined where no project was opened: the user's cache directory. */
+  readonly traceDir: string | undefined;
+}
+
 /**
  * Says what went wrong, in one sentence, and answers with the exit code: 2 for what the user can correct in the command or the
  * configuration, else 1. Only an error that has no code is a bug; its trace goes to a file, or to the terminal with ANNEAL_DEBUG=1.
@@ -17,11 +23,14 @@ export const EXIT_INTERRUPTED = 130;
 export async function reportError(
   error: unknown,
   terminal: Terminal,
-  env: { readonly [name: string]: string | undefined },
+  { env, traceDir }: ReportSetting,
 ): Promise<number> {
   const debug = env['ANNEAL_DEBUG'] === '1';
   const known = readKnownError(error);
-  const { code, message } = known ?? { code: 'Unknown' as const, message: await reportBug(error, debug) };
+  const { code, message } = known ?? {
+    code: 'Unknown' as const,
+    message: await reportBug(error, { debug, env, traceDir }),
+  };
   if (terminal.json) terminal.show({ error: { code, message } }, () => '');
   else terminal.error(`${terminal.colors.red(`${code}:`)} ${message}`);
   if (debug && error instanceof Error) terminal.error(String(error.stack));
@@ -34,13 +43,18 @@ function readKnownError(error: unknown): { code: FailureCode; message: string } 
   return isFailureCode(error.code) ? { code: error.code, message: error.message } : undefined;
 }
 
-async function reportBug(error: unknown, debug: boolean): Promise<string> {
+async function reportBug(
+  error: unknown,
+  { debug, env, traceDir }: ReportSetting & { readonly debug: boolean },
+): Promise<string> {
   const text = error instanceof Error ? error.message : String(error);
   const said = `This should not have happened: ${text.replace(/\s+/g, ' ').replace(/\.$/, '')}.`;
   if (debug) return said;
   const trace = error instanceof Error ? `${error.stack}\n${String(error.cause ?? '')}\n` : `${text}\n`;
   try {
-    const file = path.join(await mkdtemp(path.join(tmpdir(), 'anneal-error-')), 'trace.txt');
+    const directory = traceDir ?? (await import('../local/user-cache.js')).userCacheDirectory({ ...env });
+    await mkdir(directory, { recursive: true });
+    const file = path.join(await mkdtemp(path.join(directory, 'anneal-error-')), 'trace.txt');
     await writeFile(file, trace, { mode: 0o600 });
     return `${said} It is a fault in Anneal; the trace is in ${file}.`;
   } catch {

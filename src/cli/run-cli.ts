@@ -19,12 +19,17 @@ export interface CliDeps extends TerminalStreams {
   readonly interruptible: CommandContext['interruptible'];
 }
 
+interface Outcome {
+  exitCode: number;
+  traceDir: string | undefined;
+}
+
 /** Runs one command line and answers with the exit code. Never rejects. */
 export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
-  const outcome = { exitCode: EXIT.ok as number };
+  const outcome: Outcome = { exitCode: EXIT.ok, traceDir: undefined };
   const json = argv.includes('--json');
   const run: RunCommand = async (load, args, options) => {
-    outcome.exitCode = await runCommand(await load(), { args, options, deps });
+    outcome.exitCode = await runCommand(await load(), { args, options, deps, outcome });
   };
   const program = createProgram(run, packageVersion());
   const silence = { writeOut: (text: string) => void deps.stdout.write(text), writeErr: () => undefined };
@@ -35,7 +40,10 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
     return outcome.exitCode;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
-    return await reportError(toUsageError(error, argv), createTerminal(deps, { json }), deps.env);
+    return await reportError(toUsageError(error, argv), createTerminal(deps, { json }), {
+      env: deps.env,
+      traceDir: outcome.traceDir,
+    });
   }
 }
 
@@ -45,16 +53,25 @@ async function runCommand(
     args,
     options,
     deps,
-  }: { readonly args: readonly string[]; readonly options: CommandOptions; readonly deps: CliDeps },
+    outcome,
+  }: {
+    readonly args: readonly string[];
+    readonly options: CommandOptions;
+    readonly deps: CliDeps;
+    readonly outcome: Outcome;
+  },
 ): Promise<number> {
   const { env, cwd, nowMs, interruptible } = deps;
   let project: Promise<Project> | undefined;
-  const openProject = async () =>
-    await (project ??= deps.openProject({
+  const openProject = async () => {
+    const opened = await (project ??= deps.openProject({
       cwd,
       env,
       ...(options.project === undefined ? {} : { path: options.project }),
     }));
+    outcome.traceDir = opened.paths.stateDir;
+    return opened;
+  };
   const terminal = createTerminal(deps, { json: options.json === true });
   try {
     return await command({ terminal, env, cwd, nowMs, interruptible, openProject }, args, options);

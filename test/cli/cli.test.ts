@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { describe, test } from 'node:test';
 import { AnnealError } from '../../src/core/failures.js';
 import { call, cli, report, STARTED_MS } from './fake-cli.js';
@@ -48,15 +51,21 @@ describe('command line', () => {
     assert.equal(err, 'ServerUnreachable: Temporal does not answer.\n');
   });
 
-  test('a fault of ours is one sentence; the trace goes to a file', async () => {
-    const status = () => Promise.reject(new TypeError('x is undefined'));
-    const { code, err } = await cli(['describe', 'churn-1'], { client: { status } });
-    assert.equal(code, 1);
-    assert.match(
-      err,
-      /^Unknown: This should not have happened: x is undefined\. It is a fault in Anneal; the trace is in .*trace\.txt\.\n$/,
-    );
-    assert.doesNotMatch(err, /\n\s+at /);
+  test('a fault of ours is one sentence; the trace goes to a file in the project', async () => {
+    const stateDir = await mkdtemp(path.join(tmpdir(), 'anneal-state-'));
+    try {
+      const status = () => Promise.reject(new TypeError('x is undefined'));
+      const { code, err } = await cli(['describe', 'churn-1'], { client: { status }, stateDir });
+      assert.equal(code, 1);
+      assert.match(
+        err,
+        /^Unknown: This should not have happened: x is undefined\. It is a fault in Anneal; the trace is in .*trace\.txt\.\n$/,
+      );
+      assert.ok(err.includes(`the trace is in ${stateDir}/`), err);
+      assert.doesNotMatch(err, /\n\s+at /);
+    } finally {
+      await rm(stateDir, { recursive: true });
+    }
   });
 
   test('colours are off without a terminal and with NO_COLOR', async () => {

@@ -17,7 +17,7 @@ import { ensureServer } from '../../src/local/server-process.js';
 import { findTemporalCli } from '../../src/local/temporal-cli.js';
 import { defineTemporalServer } from '../../src/local/temporal-server.js';
 import { ensureWorkerProcess, stopWorkerProcess, waitForWorker } from '../../src/local/worker-process.js';
-import { makeCurrent } from '../../src/workers/current-build.js';
+import { makeCurrent, readCurrent } from '../../src/workers/current-build.js';
 import { endLocalAttempts } from '../../src/workers/end-local-attempts.js';
 import { createDataConverter, openStore } from '../../src/workers/open-store.js';
 import { spawnCli, type CliProcess } from '../system/support/worker-process.js';
@@ -138,7 +138,9 @@ async function startWorker({ root, env, paths, build }: WorkerSetting): ReturnTy
   const args = [CLI, 'worker', '--project', root, '--pools', 'cpu'];
   const command = { file: process.execPath, args, env, cwd: root };
   const worker = await ensureWorkerProcess({ stateDir, settings: 'the only ones', command });
-  await waitForWorker(stateDir, { worker, build, signal: AbortSignal.timeout(60_000) });
+  // `run` may have made another one current: that of the code of Anneal as the tests run it.
+  const current = (await readCurrent(paths.buildsDir)) ?? build;
+  await waitForWorker(stateDir, { worker, build: current, signal: AbortSignal.timeout(60_000) });
   return {
     pid: worker.process.pid,
     kill: async () => void (await endProcess(worker.process, { graceMs: 0 })),

@@ -80,6 +80,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
 export interface FakeSetting {
   readonly client?: Partial<AnnealClient>;
   readonly stack?: Partial<LocalStack>;
+  readonly stateDir?: string;
   readonly tty?: boolean;
   readonly env?: { readonly [name: string]: string };
   readonly cwd?: string;
@@ -115,7 +116,7 @@ export async function cli(
   return { code, ...written, document: () => JSON.parse(written.out) as unknown };
 }
 
-function fakeProject({ client = {}, stack = {} }: FakeSetting): Project {
+function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSetting): Project {
   const manifest = {
     version: 1,
     digest: 'b'.repeat(64),
@@ -143,7 +144,7 @@ function fakeProject({ client = {}, stack = {} }: FakeSetting): Project {
     },
     paths: {
       root: '/p',
-      stateDir: '/p/state',
+      stateDir,
       storeDir: '/p/store',
       buildsDir: '/builds',
       attemptsDir: '/p/attempts',

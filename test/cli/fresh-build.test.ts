@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { LocalStack } from '../../src/cli/context.js';
+import { AnnealError } from '../../src/core/failures.js';
 import { settingsOf } from '../../src/cli/worker-settings.js';
 import { cli } from './fake-cli.js';
 
@@ -47,7 +48,10 @@ describe('run beside a local worker', () => {
   });
 
   test('starts nothing when the worker does not get there', async () => {
-    const { done, code } = await run(DIGEST, async () => await Promise.reject(new Error('ended')));
+    const { done, code } = await run(
+      DIGEST,
+      async () => await Promise.reject(new AnnealError('WorkerUnavailable', 'It ended.')),
+    );
     assert.deepEqual({ done, code }, { done: [], code: 1 });
   });
 });

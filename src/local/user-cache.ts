@@ -1,0 +1,1 @@
+export { userCacheDirectory } from '../adapters/cache-directory.js';
