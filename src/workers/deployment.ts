@@ -37,6 +37,18 @@ export async function makeVersionCurrent(client: Client, { project, digest }: De
   }
 }
 
+/** How many runs of the project are open and pinned to a build that is not among `digests`. */
+export async function countOpenRunsOutside(
+  client: Client,
+  project: string,
+  digests: readonly string[],
+): Promise<number> {
+  const known = digests.map((digest) => `'${project}:${digest}'`).join(', ');
+  const query = `TemporalWorkerDeployment = '${project}' AND ExecutionStatus = 'Running'`;
+  const others = known === '' ? '' : ` AND TemporalWorkerDeploymentVersion NOT IN (${known})`;
+  return (await client.workflow.count(query + others)).count;
+}
+
 /** Whether any run that is pinned to the build is still open. */
 export async function hasOpenRuns(client: Client, { project, digest }: DeployedBuild): Promise<boolean> {
   const query = `TemporalWorkerDeploymentVersion = '${project}:${digest}' AND ExecutionStatus = 'Running'`;

@@ -1,13 +1,16 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { NativeConnection, type NativeConnectionOptions, type Worker } from '@temporalio/worker';
 import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
 import type { Build } from './build/build-manifest.js';
 import { listBuilds, loadBuild } from './build/load-build.js';
+import { checkSearchAttributes } from './check-search-attributes.js';
 import { composeActivities } from './compose-activities.js';
 import { createWorkerFactory, type WorkerFactoryOptions } from './create-workers.js';
 import { followCurrent } from './current-build.js';
-import { hasOpenRuns, makeVersionCurrent } from './deployment.js';
+import { countOpenRunsOutside, hasOpenRuns, makeVersionCurrent } from './deployment.js';
 import { keepEndingOrphans } from './end-orphans.js';
+import { createBuildHost, type BuildHost } from './host-builds.js';
 import { loadHostName } from './host-name.js';
 import { WorkerGroup } from './worker-group.js';
 
@@ -22,23 +25,22 @@ export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host'
   readonly onReady: (digest: string) => void;
 }
 
-/** Older builds that are looked at for open runs. */
-const OLDER_BUILDS = 20;
-
 /**
  * Runs the workers of a project on this machine until `signal` aborts: pools, Anneal's own workflows, and one pipelines worker for the
- * current build and for each older one that has open runs. A build that becomes current meanwhile gets its worker without a restart.
+ * current build and for each older one that has open runs. A build that becomes current meanwhile gets its worker without a restart, and
+ * one that nothing runs on any more loses its.
  */
 export async function runProjectWorkers(options: ProjectWorkersOptions): Promise<void> {
   const connection = await NativeConnection.connect(options.connection);
   const group = new WorkerGroup(options.signal);
   try {
+    await checkSearchAttributes(connection.operatorService, options);
     const activities = composeActivities(options);
     const host = await loadHostName(projectPaths(options.config).stateDir, options.env);
     const create = createWorkerFactory({ ...options, host }, connection, activities);
-    await group.add(await create.system());
-    await group.add(await create.control());
-    for (const pool of poolNames(options)) await group.add(await create.pool(pool));
+    group.add(await create.system());
+    group.add(await create.control());
+    for (const pool of poolNames(options)) group.add(await create.pool(pool));
     await Promise.race([
       group.failed,
       keepEndingOrphans({ client: options.client, paths: projectPaths(options.config) }, options),
@@ -55,27 +57,53 @@ async function hostBuilds(
   group: WorkerGroup,
   create: (build: Build) => Promise<Worker>,
 ): Promise<void> {
+  const { client, log, signal } = options;
   const { buildsDir } = projectPaths(options.config);
   const { project } = options.config;
-  const hosted = new Set<string>();
-  const host = async (build: Build) => {
-    if (hosted.has(build.digest)) return;
-    hosted.add(build.digest);
-    await group.add(await create(build));
-  };
-  const hostOlder = async () => {
-    for (const build of (await listBuilds(buildsDir)).slice(0, OLDER_BUILDS))
-      if (!hosted.has(build.digest) && (await hasOpenRuns(options.client, { project, digest: build.digest })))
-        await host(build);
-  };
-  let first = true;
-  await followCurrent(buildsDir, options.signal, async (digest) => {
-    await host(await loadBuild(buildsDir, digest));
-    await makeVersionCurrent(options.client, { project, digest });
-    if (first) await hostOlder();
-    first = false;
+  const host = createBuildHost({
+    log,
+    nowMs: () => performance.now(),
+    listBuilds: async () => await listBuilds(buildsDir),
+    countOpenRunsOutside: async (digests) => await countOpenRunsOutside(client, project, digests),
+    hasOpenRuns: async (digest) => await hasOpenRuns(client, { project, digest }),
+    start: async (build) => {
+      const worker = await create(build);
+      group.add(worker);
+      return () => group.retire(worker);
+    },
+  });
+  let tending: Promise<void> | undefined;
+  await followCurrent(buildsDir, signal, async (digest) => {
+    await host.hostCurrent(await loadBuild(buildsDir, digest));
+    await makeVersionCurrent(client, { project, digest });
+    await tendQuietly(host, log);
+    tending ??= keepTending(host, options);
     options.onReady(digest);
   });
+  await tending;
+}
+
+const TEND_MS = 120_000;
+
+/** Looks after the builds every few minutes until the signal. */
+async function keepTending(
+  host: BuildHost,
+  { signal, log }: Pick<ProjectWorkersOptions, 'signal' | 'log'>,
+): Promise<void> {
+  for (;;) {
+    await wait(TEND_MS, undefined, { signal, ref: false }).catch(() => undefined);
+    if (signal.aborted) return;
+    await tendQuietly(host, log);
+  }
+}
+
+async function tendQuietly(host: BuildHost, log: (message: string) => void): Promise<void> {
+  try {
+    await host.tend();
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    log(`could not look for open runs of older builds: ${said}`);
+  }
 }
 
 function poolNames(options: ProjectWorkersOptions): readonly string[] {
