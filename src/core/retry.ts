@@ -80,10 +80,12 @@ function decideUserRetry(
       action: 'fail',
       reason: allowed === 1 ? 'the step has no retry' : `all ${allowed} attempts failed`,
     };
-  const delay = parseDuration(policy.delay ?? '0s') * (policy.backoff ?? 1) ** (failures - 1);
+  const first = parseDuration(policy.delay ?? '0s');
+  const limit =
+    policy.maxDelay === undefined ? Math.max(first, parseDuration('1h')) : parseDuration(policy.maxDelay);
   return {
     action: 'retry',
-    delayMs: Math.min(delay, parseDuration(policy.maxDelay ?? '1h')),
+    delayMs: Math.min(first * (policy.backoff ?? 1) ** (failures - 1), limit),
     state: { ...next, userFailures: failures },
   };
 }

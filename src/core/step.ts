@@ -23,7 +23,7 @@ export interface RetryPolicy {
   readonly delay?: string;
   /** Factor from one delay to the next. Default 1. */
   readonly backoff?: number;
-  /** Largest delay. Default `'1h'`. */
+  /** Largest delay. Default: `delay`, and at least `'1h'`. */
   readonly maxDelay?: string;
   /** After running out of memory: multiply memory (`'x2'`) up to `max` and try again. */
   readonly outOfMemory?: { readonly memory: `x${number}`; readonly max: string };
