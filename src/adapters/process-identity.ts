@@ -37,6 +37,20 @@ export async function readGroupMembers(pid: number): Promise<ProcessIdentity[]> 
 }
 
 /**
+ * The live processes of this user whose environment holds the variable with exactly this value, without this process: children that
+ * left their group keep the environment they were started with.
+ */
+export async function readEnvironmentMembers(name: string, value: string): Promise<ProcessIdentity[]> {
+  const entry = `${name}=${value}`;
+  const pids =
+    process.platform === 'linux' ? await environmentFromProc(entry) : await environmentFromPs(entry);
+  const identities = await Promise.all(
+    pids.filter((member) => member !== process.pid).map(readProcessIdentity),
+  );
+  return identities.filter((identity) => identity !== undefined);
+}
+
+/**
  * Ends a process: SIGTERM, then SIGKILL after the grace, and waits until it is verified gone. A process that is not the
  * recorded one is never signalled.
  *
@@ -62,6 +76,8 @@ export async function endProcess(
 
 const AFTER_KILL_MS = 5_000;
 const POLL_MS = 25;
+/** Every environment of a machine is in its output. */
+const PS_BYTES = 64 * 1024 * 1024;
 const run = promisify(execFile);
 
 function signal(pid: number, name: NodeJS.Signals): void {
@@ -119,15 +135,36 @@ async function readFromProc(pid: number): Promise<ProcessIdentity | undefined> {
   return { pid, startedAt: `${boot.slice(0, 8)}.${stat.startTicks}` };
 }
 
+async function pidsFromProc(): Promise<number[]> {
+  return (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+/** Environments of other users' processes cannot be read. */
+async function environmentFromProc(entry: string): Promise<number[]> {
+  const pids = await pidsFromProc();
+  const environments = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')),
+  );
+  return pids.filter((_, index) => environments[index]?.split('\0').includes(entry));
+}
+
+/** Command and environment are one line there, words with spaces are not quoted. */
+async function environmentFromPs(entry: string): Promise<number[]> {
+  const rows = (await readPs(['-axEww', '-o', 'pid=,command='])).split('\n');
+  return rows.flatMap((row) => (`${row} `.includes(` ${entry} `) ? [Number.parseInt(row, 10)] : []));
+}
+
 async function groupFromProc(group: number): Promise<number[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const pids = await pidsFromProc();
   const stats = await Promise.all(pids.map(readProcStat));
   return pids.filter((_, index) => stats[index]?.group === group);
 }
 
 async function readPs(args: readonly string[]): Promise<string> {
   try {
-    return (await run('ps', [...args], { env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } })).stdout;
+    return (
+      await run('ps', [...args], { maxBuffer: PS_BYTES, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } })
+    ).stdout;
   } catch {
     return ''; // ps exits with 1 when it finds nothing
   }

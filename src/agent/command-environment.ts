@@ -3,6 +3,7 @@ import path from 'node:path';
 
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
+import { CHECKPOINT_DIR } from '../adapters/process-executor/attempt-processes.js';
 import { secretVariable } from '../adapters/process-executor/attempt-spec.js';
 import { hostEnvironment } from '../adapters/process-executor/host-environment.js';
 import { AnnealError } from '../core/failures.js';
@@ -35,7 +36,7 @@ export function buildCommandEnvironment(
     ANNEAL_RUN_ID: spec.runId,
     ANNEAL_STEP: spec.request.step,
     ANNEAL_ATTEMPT: String(spec.request.attempt),
-    ANNEAL_CHECKPOINT_DIR: paths.checkpoints,
+    [CHECKPOINT_DIR]: paths.checkpoints,
     ANNEAL_METRICS_STREAM: paths.metricsStream,
     ANNEAL_PARAMETERS_DIR: paths.parameters,
   };

@@ -7,7 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { writeJson } from '../adapters/process-executor/attempt-directory.js';
+import { readAttemptProcesses } from '../adapters/process-executor/attempt-processes.js';
 import type { CommandRecord } from '../adapters/process-executor/attempt-spec.js';
+import type { ProcessIdentity } from '../adapters/process-identity.js';
 import { readGroupMembers, readProcessIdentity } from '../adapters/process-identity.js';
 import type { Stop, StopRequests } from './stop-requests.js';
 
@@ -35,7 +37,7 @@ export interface CommandEnd {
 
 /**
  * Runs a command in a session and process group of its own, both of its outputs into the log. Resolves when no process of the group
- * is left.
+ * is left, and none that left the group.
  */
 export async function runCommand(run: CommandRun): Promise<CommandEnd> {
   const child = await startCommand(run);
@@ -46,7 +48,7 @@ export async function runCommand(run: CommandRun): Promise<CommandEnd> {
     () => false,
   );
   openGate(child, started);
-  const ending = createEnding(group);
+  const ending = createEnding(run.paths, group);
   const onStop = () =>
     ending.begin(run.stops.stop()?.by ?? 'request', run.stops.stop()?.graceMs ?? run.stopGraceMs);
   const timer =
@@ -108,8 +110,11 @@ function openGate(child: ChildProcess, open: boolean): void {
   gate.end(open ? 'go\n' : undefined);
 }
 
-/** SIGTERM to the group, SIGKILL after the grace, and nothing left at the end. */
-function createEnding(group: number): {
+/** SIGTERM to the group and to what left it, SIGKILL after the grace, and nothing left at the end. */
+function createEnding(
+  paths: AttemptPaths,
+  group: number,
+): {
   begin(by: 'timeout' | Stop['by'], graceMs: number): void;
   by(): CommandEnd['endedBy'];
   finish(): Promise<boolean>;
@@ -124,6 +129,11 @@ function createEnding(group: number): {
       by = reason;
       killAt = performance.now() + graceMs;
       signalGroup(group, 'SIGTERM');
+      // What cannot be read now is found, and killed, at the end.
+      void readStrays(paths, group).then(
+        (strays) => strays.forEach(({ pid }) => sendSignal(pid, 'SIGTERM')),
+        () => undefined,
+      );
       timer = setTimeout(() => {
         killed = true;
         signalGroup(group, 'SIGKILL');
@@ -132,18 +142,32 @@ function createEnding(group: number): {
     by: () => by,
     finish: async () => {
       // The command's own children may still be saving what SIGTERM told them to.
-      while (performance.now() < killAt && (await readGroupMembers(group)).length > 0) await delay(POLL_MS);
+      while (performance.now() < killAt && (await readLeftovers(paths, group)).length > 0)
+        await delay(POLL_MS);
       clearTimeout(timer);
-      return (await killLeftovers(group)) || killed;
+      return (await killLeftovers(paths, group)) || killed;
     },
   };
 }
 
-/** Kills what the command left in its group. @returns whether there was anything. */
-async function killLeftovers(group: number): Promise<boolean> {
+async function readLeftovers(paths: AttemptPaths, group: number): Promise<readonly ProcessIdentity[]> {
+  const members = await readGroupMembers(group);
+  return members.length > 0 ? members : await readAttemptProcesses(paths);
+}
+
+/** What the command started and moved to a group of its own. */
+async function readStrays(paths: AttemptPaths, group: number): Promise<readonly ProcessIdentity[]> {
+  const members = await readGroupMembers(group);
+  return (await readAttemptProcesses(paths)).filter(
+    ({ pid }) => pid !== group && !members.some((member) => member.pid === pid),
+  );
+}
+
+/** Kills what the command left behind. @returns whether there was anything. */
+async function killLeftovers(paths: AttemptPaths, group: number): Promise<boolean> {
   const deadline = performance.now() + AFTER_KILL_MS;
   for (let found = false; ; found = true) {
-    const members = await readGroupMembers(group);
+    const members = await readLeftovers(paths, group);
     if (members.length === 0 || performance.now() > deadline) return found;
     for (const { pid } of members) sendSignal(pid, 'SIGKILL');
     await delay(POLL_MS);

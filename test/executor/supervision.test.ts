@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -25,8 +25,6 @@ import type { ProcessIdentity } from '../../src/adapters/process-identity.js';
 import { isSameProcess, readProcessIdentity } from '../../src/adapters/process-identity.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import type { AttemptOutcome } from '../../src/core/attempt.js';
-import { attemptName } from '../../src/core/attempt.js';
-import { endOrphans } from '../../src/workers/end-orphans.js';
 import { bundleProgram } from './bundle-program.js';
 import { buildLaunch, dataset, failedWith, output, recordWatch, sh, succeeded } from './contract.js';
 import type { WorkerInput } from './fixtures/worker.js';
@@ -247,6 +245,35 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
     assert.equal(await readProcessIdentity(Number(await readOutput(outcome, 'pid'))), undefined);
   });
 
+  const STRAY =
+    'const child = require("node:child_process").spawn("sleep", ["60"], { detached: true, stdio: "ignore" }); console.log(`stray ${child.pid}`);';
+  const readStray = async (launch: AttemptLaunch) => {
+    await hasLogged(launch, 'stray ');
+    const log = await readFile(attemptLogPath(attemptsDir, launch.name), 'utf8');
+    const stray = await readProcessIdentity(Number(/stray (\d+)/.exec(log)?.[1]));
+    assert.ok(stray);
+    return stray;
+  };
+
+  test('ends processes that left the group of a command that is stopped', async () => {
+    const launch = buildLaunch({ command: [process.execPath, '-e', STRAY] });
+    const recorded = recordWatch();
+    const running = createExecutor().run(launch, recorded.watch);
+    const stray = await readStray(launch);
+    recorded.cancel.abort(new Error('cancelled'));
+    await assert.rejects(running, /cancelled/);
+    assert.equal(await isSameProcess(stray), false);
+  });
+
+  test('ends processes that left the group of a command whose supervisor was killed', async () => {
+    const launch = buildLaunch({ command: [process.execPath, '-e', STRAY] });
+    const running = createExecutor().run(launch, recordWatch().watch);
+    const stray = await readStray(launch);
+    process.kill((await readSupervisor(launch)).pid, 'SIGKILL');
+    failedWith(await running, 'AttemptLost');
+    assert.equal(await isSameProcess(stray), false);
+  });
+
   test('ends an attempt that no worker watches', async () => {
     const launch = buildLaunch({ command: ['sleep', '60'] });
     const executor = createExecutor({ unclaimedMs: 600 });
@@ -355,33 +382,6 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
     assert.equal(await isSameProcess(await readSupervisor(launch)), false);
     await createExecutor().end(launch.name, options);
     failedWith(await createExecutor().run(launch, recordWatch().watch), 'AttemptKilled');
-  });
-
-  test('claims an attempt for as long as its execution is open, and ends it afterwards', async () => {
-    const ids = { namespace: 'default', workflowId: 'run/1', epoch: 'epoch', step: 'step' };
-    const launch = buildLaunch({ command: ['sleep', '60'] }, attemptName({ ...ids, index: 0, attempt: 1 }));
-    const recorded = recordWatch();
-    const own = path.join(root, 'attempts-of-orphans');
-    await mkdir(own);
-    const running = createExecutor({ attemptsDir: own }).run(launch, recorded.watch);
-    await recorded.until(recorded.isRunning);
-    recorded.detach.abort(new Error('gone'));
-    await assert.rejects(running, /gone/);
-    const { claimed } = attemptPaths(own, launch.name);
-    await utimes(claimed, 1, 1);
-    const asked = (closeTime?: Date) => ({
-      runId: 'run/1',
-      paths: { attemptsDir: own, storeDir: path.join(root, 'store') },
-      client: {
-        options: { namespace: 'default' },
-        workflow: {
-          getHandle: () => ({ describe: () => Promise.resolve({ runId: 'epoch', closeTime }) }),
-        },
-      },
-    });
-    assert.deepEqual(await endOrphans(asked()), []);
-    assert.ok((await stat(claimed)).mtimeMs > 1_000_000);
-    assert.deepEqual(await endOrphans(asked(new Date())), [launch.name]);
   });
 
   test('says so when a supervisor cannot be started', async () => {

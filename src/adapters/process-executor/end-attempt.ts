@@ -8,6 +8,7 @@ import type { AttemptOutcome } from '../../core/attempt.js';
 import type { FailureCode } from '../../core/failures.js';
 import type { ProcessIdentity } from '../process-identity.js';
 import { endProcess, isSameProcess, readGroupMembers, readProcessIdentity } from '../process-identity.js';
+import { readAttemptProcesses } from './attempt-processes.js';
 import type { AttemptPaths } from './attempt-directory.js';
 import {
   attemptPaths,
@@ -163,7 +164,7 @@ const SUPERVISOR_MS = 10_000;
 const CLOCK_SLACK_MS = 60_000;
 
 /**
- * Ends the command of a supervisor that is gone, by its recorded identity, and every process of its group.
+ * Ends the command of a supervisor that is gone, by its recorded identity, every process of its group and those that left it.
  * @returns whether any of them was still alive.
  */
 async function endOrphans(
@@ -174,14 +175,24 @@ async function endOrphans(
   const record = await readJson<CommandRecord>(paths.command);
   if (record === undefined) return false;
   const wasAlive = (await endProcess(record.identity, { graceMs, group: true })) !== 'gone';
+  const left = await readLeftovers(paths, record, clock);
+  await Promise.all(left.map(async (one) => await endProcess(one, { graceMs })));
+  return wasAlive || left.length > 0;
+}
+
+async function readLeftovers(
+  paths: AttemptPaths,
+  record: CommandRecord,
+  clock: { nowMs(): number },
+): Promise<ProcessIdentity[]> {
+  const own = await readAttemptProcesses(paths);
   const bootedAtMs = clock.nowMs() - uptime() * 1_000;
   // After a restart of the machine the group's number may be anybody's; so it may when a new process has it.
   if (
     Math.abs(bootedAtMs - record.bootedAtMs) > CLOCK_SLACK_MS ||
     (await readProcessIdentity(record.identity.pid)) !== undefined
   )
-    return wasAlive;
+    return own;
   const members = await readGroupMembers(record.identity.pid);
-  for (const member of members) await endProcess(member, { graceMs });
-  return wasAlive || members.length > 0;
+  return [...own, ...members.filter(({ pid }) => !own.some((one) => one.pid === pid))];
 }
