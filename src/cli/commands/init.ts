@@ -1,9 +1,10 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { shellWord } from '../../client/run-id.js';
 import { AnnealError } from '../../core/failures.js';
 import type { Command } from '../command.js';
 import { commonFiles, projectNameOf, type ProjectFiles } from '../init/new-project.js';
-import { packageVersion } from '../package-version.js';
+import { isInstalledPackage, packageVersion } from '../package-version.js';
 import { EXIT } from '../report-error.js';
 
 /** `anneal init DIR`: a project that runs at once; with `--from` its step is the user's script or notebook. */
@@ -25,15 +26,18 @@ export const init: Command = async (context, [given = ''], { from }) => {
     [
       `Made ${shown} with ${Object.keys(files).join(', ')}.`,
       'Next:',
-      `  cd ${shown}`,
-      '  npm install',
-      '  npx anneal up',
-      '  npx anneal run training --wait',
-      '  npm test',
+      ...nextLines(shellWord(shown), isInstalledPackage()),
     ].join('\n'),
   );
   return EXIT.ok;
 };
+
+/** From a clone of Anneal there is no package that `npm install` could fetch: its own command takes the project. */
+function nextLines(shown: string, installed: boolean): readonly string[] {
+  return installed
+    ? [`  cd ${shown}`, '  npm install', '  npx anneal up', '  npx anneal run training --wait', '  npm test']
+    : [`  npx anneal up --project ${shown}`, `  npx anneal run training --project ${shown} --wait`];
+}
 
 async function stepFiles(source: string | undefined): Promise<ProjectFiles> {
   if (source === undefined) return (await import('../init/starter-files.js')).starterFiles;
