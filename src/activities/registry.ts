@@ -20,6 +20,8 @@ export interface RegistryActivityDeps {
 
 /** Prefix of a version's tags with the metrics that its gate saw. */
 const METRIC_PREFIX = 'gate.';
+/** Prefix of a version's tags with the newest promotion of an alias to it. */
+const PROMOTION_PREFIX = 'anneal.promotion.';
 /** Written as replaced where an alias was set for the first time. */
 const NOTHING = 'none';
 
@@ -57,7 +59,8 @@ async function register(
 
 /**
  * Moves an alias. What it replaces is written on the new version before the move, so that a repeated promotion, which finds the alias
- * moved, still knows it; `previous-<alias>` names it too.
+ * moved, still knows it; `previous-<alias>` names it too. The request is written on it after the move, so that one that is repeated
+ * late does not undo a newer promotion.
  */
 async function promote(
   { registry }: RegistryActivityDeps,
@@ -67,7 +70,7 @@ async function promote(
   }: { readonly modelName: string; readonly operation: Extract<LaneOperation, { kind: 'promote' }> },
   signal: AbortSignal,
 ): Promise<LaneResult> {
-  const { alias, version, by } = operation;
+  const { alias, version, by, requestId } = operation;
   const target = await registry.findVersion({ modelName, version }, signal);
   if (target === null) {
     throw new AnnealError(
@@ -76,8 +79,19 @@ async function promote(
     );
   }
   const replacedTag = `${TAGS.replaced}.${alias}`;
+  const requestTag = `${PROMOTION_PREFIX}${alias}`;
+  // Carried out before: something newer may have moved the alias since, and keeps it.
+  if (requestId !== undefined && target.tags[requestTag] === requestId)
+    return buildPromoted(target, target.tags[replacedTag]);
+  const markCarriedOut = async () => {
+    if (requestId !== undefined)
+      await registry.setTags({ modelName, version, tags: { [requestTag]: requestId } }, signal);
+  };
   const current = await registry.findByAlias({ modelName, alias }, signal);
-  if (current?.version === version) return buildPromoted(target, target.tags[replacedTag]);
+  if (current?.version === version) {
+    await markCarriedOut();
+    return buildPromoted(target, target.tags[replacedTag]);
+  }
   const replaced = current?.version ?? NOTHING;
   const tags = { [replacedTag]: replaced, [`anneal.promoted_by.${alias}`]: by };
   await registry.setTags({ modelName, version, tags }, signal);
@@ -92,6 +106,7 @@ async function promote(
       `Alias "${alias}" of model "${modelName}" was set to version ${version}, but ${found}. Something else moves it at the same time.`,
     );
   }
+  await markCarriedOut();
   return buildPromoted(target, replaced);
 }
 

@@ -270,6 +270,24 @@ describe('promoting a version', () => {
       }));
   }
 
+  test('answers one that was carried out, and leaves the alias to a newer one', () =>
+    withModel(async ({ fake, operation, runLaneOperation }) => {
+      for (const key of ['k1', 'k2'])
+        await runLaneOperation({ modelName: MODEL, operation: { ...operation, key } });
+      const older = { ...promote('1'), requestId: 'older' } as LaneOperation;
+      await runLaneOperation({ modelName: MODEL, operation: older });
+      await runLaneOperation({
+        modelName: MODEL,
+        operation: { ...promote('2'), requestId: 'newer' } as LaneOperation,
+      });
+      assert.equal((await runLaneOperation({ modelName: MODEL, operation: older })).version, '1');
+      assert.equal(fake.state.registered.get(MODEL)?.aliases.get('champion'), '2');
+      assert.equal(fake.state.versions[0]?.tags.get('anneal.promotion.champion'), 'older');
+      const again = { ...promote('1'), requestId: 'back' } as LaneOperation;
+      assert.equal((await runLaneOperation({ modelName: MODEL, operation: again })).replaced, '2');
+      assert.equal(fake.state.registered.get(MODEL)?.aliases.get('champion'), '1');
+    }));
+
   test('refuses a version that does not exist', () =>
     withModel(async ({ operation, runLaneOperation }) => {
       await runLaneOperation({ modelName: MODEL, operation });
