@@ -1,10 +1,12 @@
 import { z } from 'zod';
-import { NAME_PATTERN, NAME_RULE } from './name-rule.js';
+import { NAME_PATTERN, NAME_RULE, RESERVED_POOLS } from './name-rule.js';
 import { parseBytes } from '../core/quantity.js';
 
 // Every message is what the key allows: the loader puts the position, the key and what was found before it.
 const path = (what: string) => z.string({ error: what }).min(1, what);
 const name = z.string({ error: NAME_RULE }).regex(NAME_PATTERN, NAME_RULE);
+const OTHER_QUEUES = `a name other than ${RESERVED_POOLS.join(', ')}, which are queues of Anneal's own`;
+const poolName = name.refine((text) => !RESERVED_POOLS.some((reserved) => reserved === text), OTHER_QUEUES);
 const url = (schemes: readonly string[]) => {
   const allowed = `a URL that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`;
   return z.string({ error: allowed }).refine((text) => isUrl(text, schemes), allowed);
@@ -38,7 +40,7 @@ export const configSchema = z.strictObject(
     pipelines: path('a path of a TypeScript or JavaScript module').optional(),
     activities: path('a path of a TypeScript or JavaScript module').optional(),
     pools: z
-      .record(name, pool, { error: 'a map from names of pools to their settings' })
+      .record(poolName, pool, { error: 'a map from names of pools to their settings' })
       .refine((pools) => Object.keys(pools).length > 0, 'at least one pool')
       .optional(),
     store: path('a directory or a file:// URI').optional(),

@@ -36,6 +36,7 @@ export function parseConfig(text: string, shown: string): ConfigFile {
     throw invalid(`${at(first?.offset ?? 0)}: ${first?.message ?? 'cannot be used.'}`);
   }
   refusePassword(checked.data, () => at(offsetOf(document, ['smtp', 'url'])));
+  refuseCredentials(checked.data, () => at(offsetOf(document, ['mlflow', 'uri'])));
   refuseOtherStores(checked.data, () => at(offsetOf(document, ['store'])));
   return checked.data;
 }
@@ -128,6 +129,15 @@ function refusePassword(config: ConfigFile, position: () => string): void {
   if (config.smtp?.url !== undefined && new URL(config.smtp.url).password !== '')
     throw invalid(
       `${position()}: smtp.url holds a password; this file is not the place for one. Remove it here and set ANNEAL_SMTP_URL.`,
+    );
+}
+
+function refuseCredentials({ mlflow }: ConfigFile, position: () => string): void {
+  if (mlflow?.uri === undefined) return;
+  const { username, password } = new URL(mlflow.uri);
+  if (username !== '' || password !== '')
+    throw invalid(
+      `${position()}: mlflow.uri holds credentials; this file is not the place for them. Remove them here and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.`,
     );
 }
 

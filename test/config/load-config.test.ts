@@ -145,6 +145,17 @@ describe('an anneal.yaml that cannot be used', () => {
     await refused('project: a: b', /^anneal\.yaml:1:\d+: not readable as YAML/);
   });
 
+  for (const pool of ['control', 'pipelines', 'anneal'])
+    test(`refuses a pool called ${pool}`, () =>
+      refused(
+        `pools: { cpu: {}, ${pool}: {} }`,
+        new RegExp(`"${pool}" in pools cannot be used; it must be a name other than`),
+      ));
+
+  for (const uri of ['https://me:secret@mlflow', 'https://token@mlflow'])
+    test(`refuses credentials in mlflow.uri: ${uri}`, () =>
+      refused(`mlflow: { uri: "${uri}" }`, /mlflow\.uri holds credentials.*MLFLOW_TRACKING_PASSWORD\.$/));
+
   test('refuses a password in the file', () =>
     refused('smtp: { url: "smtp://u:secret@mail:25" }', /smtp\.url holds a password.*ANNEAL_SMTP_URL\.$/));
 
