@@ -3,7 +3,7 @@ import { cpus } from 'node:os';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { createPoolActivities } from '../activities/attempt.js';
 import { createCacheIndex } from '../activities/cache.js';
 import { createCloseRun } from '../activities/close-run.js';
@@ -11,7 +11,6 @@ import { createLaneActivities } from '../activities/lane.js';
 import { createNotifyActivities } from '../activities/notify.js';
 import type { Clock } from '../activities/ports/activity-context.js';
 import type { AttemptExecutor } from '../activities/ports/executor.js';
-import type { Executions } from '../activities/ports/executions.js';
 import { createRegistryActivities } from '../activities/registry.js';
 import { createStepTracking } from '../activities/tracking-step.js';
 import { createTrackingActivities } from '../activities/tracking.js';
@@ -19,7 +18,7 @@ import { readActivityContext } from '../activities/tracking-context.js';
 import { userCacheDirectory } from '../adapters/cache-directory.js';
 import { createFileStore } from '../adapters/file-store/create-file-store.js';
 import { findPython } from '../adapters/find-python.js';
-import { createGpuInventory } from '../adapters/gpu-leases.js';
+import { createGpuInventory, gpuLeasesDirectory } from '../adapters/gpu-leases.js';
 import { connectMlflow } from '../adapters/mlflow/connect.js';
 import { createNoopExecutor } from '../adapters/noop-executor.js';
 import { createEmailNotifier } from '../adapters/notifiers/email.js';
@@ -38,6 +37,7 @@ import {
 import { AnnealError } from '../core/failures.js';
 import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId, type LaneRequest } from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
+import { createExecutions } from './executions.js';
 
 /** Where the services are. */
 export interface Services {
@@ -138,7 +138,7 @@ function createExecutors(
     supervisorPath: fileURLToPath(new URL('../agent/supervisor.js', import.meta.url)),
     clock,
     env,
-    gpus: createGpuInventory({ leasesDir: `${paths.stateDir}/gpus`, run: runProgram, env }),
+    gpus: createGpuInventory({ leasesDir: gpuLeasesDirectory(install.cacheDirectory), run: runProgram, env }),
     ensurePython: async ({ requirements, version }) =>
       await ensurePythonEnvironment(
         {
@@ -150,22 +150,6 @@ function createExecutors(
     ...(config.secrets === undefined ? {} : { secretsFile: config.secrets }),
   });
   return (name) => (config.pools[name]?.executor === 'noop' ? noop : processes);
-}
-
-function createExecutions(client: Client): Executions {
-  return {
-    isClosed: async ({ workflowId, runId }) =>
-      (await client.workflow.getHandle(workflowId, runId).describe()).status.name !== 'RUNNING',
-    isChainClosed: async ({ workflowId, executionId }) => {
-      const handle = client.workflow.getHandle(workflowId, undefined, { firstExecutionRunId: executionId });
-      try {
-        return (await handle.describe()).status.name !== 'RUNNING';
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError) return true;
-        throw error;
-      }
-    },
-  };
 }
 
 function createNotifiers({ smtp }: ProjectConfig) {

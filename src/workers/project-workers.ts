@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { NativeConnection, type NativeConnectionOptions, type Worker } from '@temporalio/worker';
+import { sweepLeftovers } from '../adapters/process-executor/sweep-leftovers.js';
 import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
 import type { Build } from './build/build-manifest.js';
@@ -36,6 +37,8 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
   try {
     await checkSearchAttributes(connection.operatorService, options);
     const activities = composeActivities(options);
+    const { attemptsDir, storeDir } = projectPaths(options.config);
+    void sweepLeftovers({ attemptsDir, storeDir }).catch(() => undefined);
     const host = await loadHostName(projectPaths(options.config).stateDir, options.env);
     const create = createWorkerFactory({ ...options, host }, connection, activities);
     group.add(await create.system());

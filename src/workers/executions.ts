@@ -1,0 +1,39 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
+import type { Executions } from '../activities/ports/executions.js';
+
+/** What is asked of a Temporal client. */
+export interface ExecutionDirectory {
+  readonly workflow: {
+    getHandle(
+      workflowId: string,
+      runId?: string,
+    ): {
+      describe(): Promise<{
+        readonly status: { readonly name: string };
+        readonly raw: {
+          readonly workflowExecutionInfo?: { readonly firstRunId?: string | null } | null;
+        };
+      }>;
+    };
+  };
+}
+
+/** Temporal as {@link Executions}. */
+export function createExecutions({ workflow }: ExecutionDirectory): Executions {
+  return {
+    isClosed: async ({ workflowId, runId }) =>
+      (await workflow.getHandle(workflowId, runId).describe()).status.name !== 'RUNNING',
+    isChainClosed: async ({ workflowId, executionId }) => {
+      try {
+        const { status, raw } = await workflow.getHandle(workflowId).describe();
+        // Describing answers for whoever has the id now, which a later run may have taken. Older servers do not name the chain.
+        const first = raw.workflowExecutionInfo?.firstRunId;
+        const isAnother = typeof first === 'string' && first !== '' && first !== executionId;
+        return isAnother || status.name !== 'RUNNING';
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return true;
+        throw error;
+      }
+    },
+  };
+}
