@@ -235,6 +235,28 @@ function createStack({
     makeCurrent: async (build) =>
       await (await import('../workers/current-build.js')).makeCurrent(paths.buildsDir, build),
     readCurrent: async () => await (await import('../workers/current-build.js')).readCurrent(paths.buildsDir),
+    ...createWorkerPart({ config, paths, env, addresses }),
+    endAttemptsOf: async (runId) => {
+      const { endOrphans } = await import('../workers/end-orphans.js');
+      return await endOrphans({ client: (await temporal()).client, paths, runId });
+    },
+    endAttempts: async () => {
+      const { endLocalAttempts } = await import('../workers/end-local-attempts.js');
+      return await endLocalAttempts(paths, { graceMs: STOP_GRACE_MS });
+    },
+  };
+}
+
+type WorkerPart =
+  'worker' | 'ensureWorker' | 'workerReady' | 'stopWorker' | 'workerProblem' | 'workerLog' | 'workerLogEnd';
+
+function createWorkerPart({
+  config,
+  paths: { stateDir },
+  env,
+  addresses,
+}: ConnectionParts & Pick<OpenProjectOptions, 'env'>): Pick<LocalStack, WorkerPart> {
+  return {
     worker: async () => {
       const { readReadyWorkers, readWorkerProcess } = await import('../local/worker-process.js');
       const [other] = await readReadyWorkers(stateDir);
@@ -259,14 +281,6 @@ function createStack({
       return dead === undefined
         ? undefined
         : `The worker (process ${dead.process.pid}) has ended, so open runs wait; its log is ${workerLogFile(stateDir)}. Start it again with: anneal up`;
-    },
-    endAttemptsOf: async (runId) => {
-      const { endOrphans } = await import('../workers/end-orphans.js');
-      return await endOrphans({ client: (await temporal()).client, paths, runId });
-    },
-    endAttempts: async () => {
-      const { endLocalAttempts } = await import('../workers/end-local-attempts.js');
-      return await endLocalAttempts(paths, { graceMs: STOP_GRACE_MS });
     },
     workerLog: async () => (await import('../local/worker-process.js')).workerLogFile(stateDir),
     workerLogEnd: async () => await (await import('../local/worker-process.js')).readWorkerLogEnd(stateDir),

@@ -1,5 +1,6 @@
 import type { Command, CommandContext } from '../command.js';
 import { AnnealError } from '../../core/failures.js';
+import type { Project } from '../context.js';
 import { EXIT } from '../report-error.js';
 
 /** `anneal worker`: runs the project's workers in this process until SIGTERM or Ctrl-C; what they watch goes on without them. */
@@ -34,11 +35,7 @@ export const worker: Command = async (context, _args, { pools }) => {
     ?.split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '');
-  if ((await project.stack.readCurrent()) === undefined) {
-    const { digest, warnings } = await project.build((line) => logger.info(line));
-    for (const warning of warnings) logger.warn(warning);
-    await project.stack.makeCurrent(digest);
-  }
+  await ensureCurrentBuild(project, logger);
   await context.interruptible(async (signal) => {
     await runProjectWorkers({
       config,
@@ -67,6 +64,17 @@ export const worker: Command = async (context, _args, { pools }) => {
   });
   return EXIT.ok;
 };
+
+/** On a fresh machine nothing is current: a worker would wait without a word. */
+async function ensureCurrentBuild(
+  { stack, build }: Project,
+  logger: { info(message: string): void; warn(message: string): void },
+): Promise<void> {
+  if ((await stack.readCurrent()) !== undefined) return;
+  const { digest, warnings } = await build((line) => logger.info(line));
+  for (const warning of warnings) logger.warn(warning);
+  await stack.makeCurrent(digest);
+}
 
 async function loadLogger() {
   const { createLogger } = await import('../../telemetry/create-logger.js');
