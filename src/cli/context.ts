@@ -52,6 +52,8 @@ export interface LocalStack {
     readonly onServer?: OnServer;
   }): Promise<LocalServices>;
   stopServers(): Promise<readonly string[]>;
+  /** Runs work that no other command of this machine does for this project at the same time. */
+  inTurn<T>(work: () => Promise<T>): Promise<T>;
   /** Makes a build the one that new runs use; workers of this machine notice. */
   makeCurrent(build: string): Promise<void>;
   /** The build that new runs use, before the first undefined. */
@@ -231,6 +233,7 @@ function createStack({
       const { startLocalServers } = await import('../local/local-servers.js');
       return await startLocalServers({ stateDir, env: withConfigured(config, env), ...options });
     },
+    inTurn: async (work) => await (await import('../local/worker-process.js')).inTurn(stateDir, work),
     stopServers: async () => await (await import('../local/local-servers.js')).stopLocalServers({ stateDir }),
     makeCurrent: async (build) =>
       await (await import('../workers/current-build.js')).makeCurrent(paths.buildsDir, build),

@@ -132,6 +132,11 @@ export async function waitForWorker(
   }
 }
 
+/** Runs work that no other process of this machine does for the same project at the same time. */
+export async function inTurn<T>(stateDir: string, work: () => Promise<T>): Promise<T> {
+  return await withProcessLock({ directory: path.join(stateDir, 'turn-lock') }, work);
+}
+
 /** Output of the worker, over all its starts. */
 export function workerLogFile(stateDir: string): string {
   return path.join(stateDir, 'worker.log');

@@ -161,6 +161,7 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
       running: async () => await Promise.resolve({ servers: false, worker: false }),
       startServers: refuse,
       stopServers: refuse,
+      inTurn: async (work) => await work(),
       makeCurrent: refuse,
       readCurrent: async () => await Promise.resolve(undefined),
       worker: async () => await Promise.resolve(undefined),

@@ -44,7 +44,8 @@ async function runAndServe(started: Started): Promise<number> {
   const { context, project, stack, options, signal } = started;
   const { terminal, nowMs } = context;
   const client = await project.client();
-  const runId = await chooseRun(started, client);
+  // Two starts at once follow one run.
+  const runId = await project.stack.inTurn(async () => await chooseRun(started, client));
   let say: (text: string) => void = (text) => terminal.line(text);
   const keeper = keepWorkerAlive({
     stack: project.stack,
