@@ -8,6 +8,15 @@ import { secretVariable } from '../adapters/process-executor/attempt-spec.js';
 import { hostEnvironment } from '../adapters/process-executor/host-environment.js';
 import { AnnealError } from '../core/failures.js';
 
+/** A uid without an entry in the system's list of users, as containers have, is named by its number. */
+function systemUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? 'user');
+  }
+}
+
 /**
  * The whole environment of a step's command. Later wins: the machine's, the run's, the step's own, and last what Anneal promises.
  * @param host the supervisor's own environment, which also holds the secrets that the step names.
@@ -18,7 +27,7 @@ export function buildCommandEnvironment(
   gpus: readonly string[],
 ): Record<string, string> {
   const inherited = hostEnvironment(host);
-  const user = userInfo().username;
+  const user = systemUser();
   const own = { HOME: paths.home, USER: user, LOGNAME: user, TMPDIR: paths.temporary, PYTHONUNBUFFERED: '1' };
   const stepEnv = Object.entries(spec.request.env).map(
     ([name, value]) => [name, typeof value === 'string' ? value : readSecret(host, value.secret)] as const,
