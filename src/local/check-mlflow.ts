@@ -1,1 +1,1 @@
-export { checkMlflow, type MlflowProblem } from '../adapters/mlflow/connect.js';
+export { checkMlflow } from '../adapters/mlflow/connect.js';

@@ -76,29 +76,26 @@ function build(digest: string): Build {
 }
 
 function createMachine(onDisk: readonly string[]) {
-  const machine = {
+  const state = {
     nowMs: 0,
     running: new Set<string>(),
     open: new Map<string, number>(),
     logged: [] as string[],
-    host: createBuildHost({
-      listBuilds: () => Promise.resolve(onDisk.map(build)),
-      countOpenRunsOutside: (digests) =>
-        Promise.resolve(
-          [...machine.open].reduce(
-            (sum, [digest, count]) => (digests.includes(digest) ? sum : sum + count),
-            0,
-          ),
-        ),
-      hasOpenRuns: (digest) => Promise.resolve((machine.open.get(digest) ?? 0) > 0),
-      start: ({ digest }) => {
-        if (digest === 'broken') return Promise.reject(new Error('no such module'));
-        machine.running.add(digest);
-        return Promise.resolve(() => void machine.running.delete(digest));
-      },
-      nowMs: () => machine.nowMs,
-      log: (message) => void machine.logged.push(message),
-    }),
   };
-  return machine;
+  const host = createBuildHost({
+    listBuilds: () => Promise.resolve(onDisk.map(build)),
+    countOpenRunsOutside: (digests) =>
+      Promise.resolve(
+        [...state.open].reduce((sum, [digest, count]) => (digests.includes(digest) ? sum : sum + count), 0),
+      ),
+    hasOpenRuns: (digest) => Promise.resolve((state.open.get(digest) ?? 0) > 0),
+    start: ({ digest }) => {
+      if (digest === 'broken') return Promise.reject(new Error('no such module'));
+      state.running.add(digest);
+      return Promise.resolve(() => void state.running.delete(digest));
+    },
+    nowMs: () => state.nowMs,
+    log: (message) => void state.logged.push(message),
+  });
+  return Object.assign(state, { host });
 }
