@@ -6,6 +6,7 @@ import type { ArtifactStore } from '../../core/artifact-store.js';
 import { storeKeys } from '../../core/artifact-store.js';
 import type { AttemptOutcome } from '../../core/attempt.js';
 import type { FailureCode } from '../../core/failures.js';
+import { hasErrorCode } from '../file-store/store-errors.js';
 import type { ProcessIdentity } from '../process-identity.js';
 import { endProcess, isSameProcess, readGroupMembers, readProcessIdentity } from '../process-identity.js';
 import { readAttemptProcesses } from './attempt-processes.js';
@@ -50,7 +51,12 @@ export async function endAttempt(deps: EndDeps, name: string, options: EndAttemp
   }
   if (state.kind === 'absent') return await removeDamagedDirectory(deps.attemptsDir, name);
   const request: StopRequest = { graceMs: options.graceMs };
-  await writeJson(paths.stop, request);
+  try {
+    await writeJson(paths.stop, request);
+  } catch (error) {
+    if (hasErrorCode(error, 'ENOENT')) return await endAttempt(deps, name, options);
+    throw error;
+  }
   if (state.kind === 'unsupervised') {
     // A supervisor that is being started now finds the place taken and leaves.
     if ((await writeJson(paths.supervisor, NOBODY, { ifAbsent: true })) === 'exists')
@@ -94,8 +100,36 @@ async function refuseStart(
  */
 export async function closeAttempt(
   deps: EndDeps,
-  { spec, paths }: { readonly spec: AttemptSpec; readonly paths: AttemptPaths },
-  otherwise: { readonly code: FailureCode; readonly message: string },
+  attempt: ClosingAttempt,
+  otherwise: OtherwiseCalled,
+): Promise<AttemptOutcome> {
+  try {
+    return await closeAlone(deps, attempt, otherwise);
+  } catch (error) {
+    // Somebody else closed it meanwhile: how it ended was recorded before its directory went.
+    if (!hasErrorCode(error, 'ENOENT') || (await readAttemptState(attempt.paths)).kind !== 'absent')
+      throw error;
+    const place = { executionId: attempt.spec.request.executionId, name: attempt.spec.name };
+    const stored = await readStoredOutcome(deps.store, place);
+    if (stored === undefined) throw error;
+    return stored;
+  }
+}
+
+interface ClosingAttempt {
+  readonly spec: AttemptSpec;
+  readonly paths: AttemptPaths;
+}
+
+interface OtherwiseCalled {
+  readonly code: FailureCode;
+  readonly message: string;
+}
+
+async function closeAlone(
+  deps: EndDeps,
+  { spec, paths }: ClosingAttempt,
+  otherwise: OtherwiseCalled,
 ): Promise<AttemptOutcome> {
   const { store, attemptsDir, clock } = deps;
   const place = { executionId: spec.request.executionId, name: spec.name };

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 /** The interpreter with the packages of examples/churn/requirements.txt; empty where there is none. */
 export const python = process.env['ANNEAL_TEST_PYTHON'] ?? '';
-export const example = fileURLToPath(new URL('../../examples/churn/', import.meta.url));
+export const example = fileURLToPath(new URL('../../../examples/churn/', import.meta.url));
 
 export interface Outcome {
   readonly code: number | null;
