@@ -9,7 +9,7 @@ import { ensureTestEnvironments } from './test-environments.mjs';
 
 const SUITES = {
   // A unit test that takes minutes hangs; a test against real servers may train a model.
-  unit: { concurrency: 2, timeoutMs: 2 * 60_000 },
+  unit: { concurrency: 2, timeoutMs: 5 * 60_000 },
   system: { concurrency: 1, timeoutMs: 10 * 60_000 },
 };
 
