@@ -135,8 +135,9 @@ class AttemptTail {
     if (this.finished) return;
     yield* this.readFile();
     if (!settled) return;
-    const stored = await this.deps.store?.readBytes(storeKeys.log(this.of.executionId, this.of.attemptName));
-    if (stored) yield* this.emit(stored.subarray(this.offset));
+    const key = storeKeys.log(this.of.executionId, this.of.attemptName);
+    const stored = await this.deps.store?.openRead(key, { start: this.offset });
+    for await (const piece of stored ?? []) yield* this.emit(piece);
     this.finished = true;
     await this.close();
   }

@@ -38,6 +38,15 @@ export interface ArtifactStore {
     options?: { readonly ifAbsent?: boolean; readonly remakeable?: boolean },
   ): Promise<'stored' | 'exists'>;
   readBytes(key: string): Promise<Uint8Array | undefined>;
+  /**
+   * An object's bytes in pieces, for what may be larger than memory: from the byte `start` on (default 0), to its end as it is while it is
+   * read. `undefined` when it does not exist; no pieces when `start` is at or beyond its end. To be read once; nothing is held open before
+   * the first piece is asked for, nor after the loop is left. A piece may be overwritten when the next one is asked for.
+   */
+  openRead(
+    key: string,
+    options?: { readonly start?: number },
+  ): Promise<AsyncIterable<Uint8Array> | undefined>;
   stat(key: string): Promise<StoredObject | undefined>;
   /** Puts an object at a local path: reflink, else read-only hard link, else copy. The parent directory exists. */
   fetchFile(key: string, localPath: string): Promise<void>;

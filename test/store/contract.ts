@@ -101,6 +101,33 @@ export function describeArtifactStore(
       assert.equal(Buffer.from((await store.readBytes('fetch/a')) ?? []).toString(), 'fetched');
     });
 
+    test('reads an object in pieces, from any byte on', async () => {
+      const bytes = new Uint8Array(1_000_000).map((_, index) => (index * 31 + (index >> 8)) % 251);
+      await store.putBytes('pieces/a', bytes);
+      const read = async (start?: number) => {
+        const pieces: Uint8Array[] = [];
+        const opened = await store.openRead('pieces/a', start === undefined ? {} : { start });
+        for await (const piece of opened ?? []) pieces.push(Uint8Array.from(piece));
+        return Buffer.concat(pieces);
+      };
+      assert.ok((await read()).equals(bytes));
+      assert.ok((await read(300_001)).equals(bytes.subarray(300_001)));
+      assert.equal((await read(1_000_000)).length, 0);
+      assert.equal((await read(2_000_000)).length, 0);
+      assert.equal(await store.openRead('pieces/absent'), undefined);
+      assert.equal(await store.openRead('pieces'), undefined);
+    });
+
+    test('stops reading an object when the reader has enough', async () => {
+      await store.putBytes('pieces/left', new Uint8Array(3_000_000));
+      let seen = 0;
+      for await (const piece of (await store.openRead('pieces/left')) ?? []) {
+        seen += piece.length;
+        break;
+      }
+      assert.ok(seen > 0 && seen < 3_000_000, `${seen} bytes`);
+    });
+
     test('says InputMissing when a fetched object is not there', async () => {
       await assert.rejects(store.fetchFile('fetch/absent', path.join(local, 'no')), hasCode('InputMissing'));
     });

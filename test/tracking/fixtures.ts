@@ -77,6 +77,7 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
       return 'stored';
     },
     readBytes: async (key) => objects.get(key),
+    openRead: notUsed,
     stat: notUsed,
     fetchFile: async (key, localPath) => writeFile(localPath, objects.get(key) ?? ''),
     list: () => {

@@ -63,6 +63,10 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
       const file = pathOf(key);
       return await attempt('read', key, () => readFile(file).catch(undefinedWhenAbsent));
     },
+    openRead: async (key, { start = 0 } = {}) => {
+      const file = pathOf(key);
+      return (await statObject(root, key)) === undefined ? undefined : readPieces(file, { key, start });
+    },
     stat: async (key) => await statObject(root, key),
     fetchFile: async (key, localPath) => {
       const file = pathOf(key);
@@ -152,13 +156,42 @@ async function statObject(root: string, key: string): Promise<StoredObject | und
   };
 }
 
+const PIECE_BYTES = 256 * 1024;
+
+async function* readPieces(
+  file: string,
+  { key, start }: { readonly key: string; readonly start: number },
+): AsyncGenerator<Uint8Array> {
+  const handle = await attempt('read', key, () => open(file, 'r').catch(throwMissing(file)));
+  try {
+    const buffer = new Uint8Array(PIECE_BYTES);
+    for (let at = start; ;) {
+      const { bytesRead } = await attempt('read', key, () => handle.read(buffer, 0, PIECE_BYTES, at));
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+function throwMissing(file: string): (error: unknown) => never {
+  return (error) => {
+    throw hasErrorCode(error, 'ENOENT', 'ENOTDIR') ? missingObject(file) : error;
+  };
+}
+
+function missingObject(file: string): AnnealError {
+  return new AnnealError(
+    'InputMissing',
+    `"${file}" is no longer in the artifact store. Run the step that made it again.`,
+  );
+}
+
 async function fetchObject(file: string, localPath: string, shareFiles: boolean): Promise<void> {
   const found = await stat(file).catch(undefinedWhenAbsent);
-  if (found === undefined || !found.isFile())
-    throw new AnnealError(
-      'InputMissing',
-      `"${file}" is no longer in the artifact store. Run the step that made it again.`,
-    );
+  if (found === undefined || !found.isFile()) throw missingObject(file);
   await rm(localPath, { force: true });
   for (const way of [reflink, ...(shareFiles ? [hardLink] : [])]) if (await way(file, localPath)) return;
   await copyFile(file, localPath, constants.COPYFILE_EXCL);
