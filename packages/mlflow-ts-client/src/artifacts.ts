@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { absentIsDone, buildUrl, readJson, type Api } from './api.js';
 import { openArtifactSource, readResponse, saveResponse, type ArtifactSource } from './artifact-files.js';
 import { encodeArtifactPath, readArtifactRoot } from './artifact-location.js';
-import { iteratePages, type Page } from './paging.js';
+import { allPages, type Page, type PageRequest } from './paging.js';
 import type { CallOptions, Transport } from './transport.js';
 import { wireInteger, wirePageToken } from './wire.js';
 
@@ -106,16 +106,17 @@ async function listByRun(
   options: CallOptions | undefined,
 ): Promise<ArtifactFile[]> {
   if (path !== undefined) encodeArtifactPath(path);
-  const load = (pageToken: string | undefined): Promise<Page<ArtifactFile>> =>
+  const listAll = allPages(({ pageToken }: PageRequest): Promise<Page<ArtifactFile>> =>
     api.call({
       ...options,
       method: 'GET',
       path: 'artifacts/list',
       query: { runId, path, pageToken },
       schema: filePageSchema,
-    });
+    }),
+  );
   const files: ArtifactFile[] = [];
-  for await (const file of iteratePages(load)) files.push(file);
+  for await (const file of listAll({})) files.push(file);
   return files;
 }
 

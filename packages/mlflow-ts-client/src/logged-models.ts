@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Api } from './api.js';
 import { invalidArgument } from './errors.js';
-import { iteratePages, type Page, type PageRequest } from './paging.js';
+import { allPages, type Page, type PageRequest } from './paging.js';
 import { metricSchema } from './run-schemas.js';
 import type { CallOptions } from './transport.js';
 import {
@@ -97,8 +97,7 @@ export function createLoggedModels(api: Api): LoggedModels {
     });
   return {
     search,
-    searchAll: (request, options) =>
-      iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
+    searchAll: allPages(search),
     create: async ({ params, tags, ...model }, options) => {
       const answer = await api.call({
         ...options,

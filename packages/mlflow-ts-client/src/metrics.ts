@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Api } from './api.js';
-import { iteratePages, type Page, type PageRequest } from './paging.js';
+import { allPages, type Page, type PageRequest } from './paging.js';
 import { metricSchema, type Metric } from './run-schemas.js';
 import type { CallOptions } from './transport.js';
 import { wirePageToken } from './wire.js';
@@ -34,11 +34,9 @@ export function createMetrics(api: Api): Metrics {
     });
   return {
     getHistory,
-    getWholeHistory: (request, options) =>
-      iteratePages(
-        (pageToken) => getHistory({ maxResults: 10_000, ...request, pageToken }, options),
-        request.pageToken,
-      ),
+    getWholeHistory: allPages((request: MetricHistoryRequest, options) =>
+      getHistory({ maxResults: 10_000, ...request }, options),
+    ),
   };
 }
 

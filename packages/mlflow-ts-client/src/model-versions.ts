@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { absentIsDone, type Api } from './api.js';
-import { iteratePages, type Page, type PageRequest } from './paging.js';
+import { allPages, type Page, type PageRequest } from './paging.js';
 import type { CallOptions } from './transport.js';
 import {
   toPairs,
@@ -101,8 +101,7 @@ export function createModelVersions(api: Api): ModelVersions {
     });
   return {
     search,
-    searchAll: (request, options) =>
-      iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
+    searchAll: allPages(search),
     create: async ({ tags, ...version }, options) => {
       const answer = await api.call({
         ...options,

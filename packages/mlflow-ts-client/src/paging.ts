@@ -1,4 +1,5 @@
 import { CLIENT_ERROR_CODES, MlflowError } from './errors.js';
+import type { CallOptions } from './transport.js';
 
 /** One page of a search; `nextPageToken` is absent on the last. */
 export interface Page<T> {
@@ -12,8 +13,16 @@ export interface PageRequest {
   readonly pageToken?: string | undefined;
 }
 
+/** Makes the call that walks all pages of a search. */
+export function allPages<R extends PageRequest, T>(
+  search: (request: R, options?: CallOptions) => Promise<Page<T>>,
+): (request: R, options?: CallOptions) => AsyncGenerator<T, void> {
+  return (request, options) =>
+    iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken);
+}
+
 /** Walks all pages. A server that gives the same token twice would be asked for ever, so that is an error. */
-export async function* iteratePages<T>(
+async function* iteratePages<T>(
   load: (pageToken: string | undefined) => Promise<Page<T>>,
   start?: string,
 ): AsyncGenerator<T, void> {

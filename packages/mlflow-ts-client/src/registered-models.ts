@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { absentIsDone, type Api } from './api.js';
 import { CLIENT_ERROR_CODES, isMlflowError } from './errors.js';
 import { modelVersionSchema, type ModelVersion } from './model-versions.js';
-import { iteratePages, type Page, type PageRequest } from './paging.js';
+import { allPages, type Page, type PageRequest } from './paging.js';
 import type { CallOptions } from './transport.js';
 import {
   toPairs,
@@ -109,8 +109,7 @@ export function createRegisteredModels(api: Api): RegisteredModels {
     get,
     create,
     search,
-    searchAll: (request, options) =>
-      iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
+    searchAll: allPages(search),
     ensure: async (model, options) => {
       try {
         return await create(model, options);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Api } from './api.js';
-import { iteratePages, type Page, type PageRequest } from './paging.js';
+import { allPages, type Page, type PageRequest } from './paging.js';
 import { createRunLogging, type RunLogging } from './run-logging.js';
 import { runSchema, type Run, type RunStatus } from './run-schemas.js';
 import type { CallOptions } from './transport.js';
@@ -75,8 +75,7 @@ export function createRuns(api: Api): Runs {
     ...createRunLogging(api, get),
     get,
     search,
-    searchAll: (request, options) =>
-      iteratePages((pageToken) => search({ ...request, pageToken }, options), request.pageToken),
+    searchAll: allPages(search),
     create: async ({ tags, ...run }, options) => {
       const answer = await api.call({
         ...options,
