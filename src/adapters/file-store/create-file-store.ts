@@ -63,10 +63,7 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
       const file = pathOf(key);
       return await attempt('read', key, () => readFile(file).catch(undefinedWhenAbsent));
     },
-    openRead: async (key, { start = 0 } = {}) => {
-      const file = pathOf(key);
-      return (await statObject(root, key)) === undefined ? undefined : readPieces(file, { key, start });
-    },
+    openRead: async (key, options) => await openObject(root, key, options?.start ?? 0),
     stat: async (key) => await statObject(root, key),
     fetchFile: async (key, localPath) => {
       const file = pathOf(key);
@@ -154,6 +151,15 @@ async function statObject(root: string, key: string): Promise<StoredObject | und
     sizeBytes: found.size,
     modifiedAtMs: Math.floor(found.mtimeMs),
   };
+}
+
+async function openObject(
+  root: string,
+  key: string,
+  start: number,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const found = await statObject(root, key);
+  return found && readPieces(fileURLToPath(found.uri), { key, start });
 }
 
 const PIECE_BYTES = 256 * 1024;
