@@ -44,9 +44,12 @@ export function createInterrupts({
     abort,
     interruptible: async (work) => {
       for (const name of SIGNALS) signals.on(name, onSignal);
+      // Waiting for a signal alone keeps no program alive: Node would leave in the middle of the work, with exit code 13.
+      const alive = setInterval(() => undefined, A_DAY_MS);
       try {
         return await work(controller.signal);
       } finally {
+        clearInterval(alive);
         for (const name of SIGNALS) signals.off(name, onSignal);
       }
     },
@@ -54,5 +57,6 @@ export function createInterrupts({
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const A_DAY_MS = 86_400_000;
 /** One Ctrl-C may arrive twice: from the terminal, and passed on by npm. */
 const SAME_KEY_MS = 1_000;

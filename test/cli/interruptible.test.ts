@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { createInterrupts } from '../../src/cli/interruptible.js';
 
 function world() {
@@ -45,6 +47,24 @@ describe('interruptible work', () => {
     second.abort('a closed output');
     const seen = await second.interruptible(async ({ aborted }) => await Promise.resolve(aborted));
     assert.equal(seen, true);
+  });
+
+  test('a program that only waits for Ctrl-C waits', async () => {
+    const code = `
+      import { createInterrupts } from './src/cli/interruptible.ts';
+      process.exitCode = await createInterrupts().interruptible(async (signal) => {
+        console.log('waits');
+        return await new Promise((resolve) => signal.addEventListener('abort', () => resolve(7)));
+      });`;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const closed = once(child, 'close');
+    await Promise.race([once(child.stdout, 'data'), closed]);
+    // Longer than a program with nothing to do lives on.
+    const early = await Promise.race([closed.then(() => true), delay(500, false)]);
+    child.kill('SIGINT');
+    assert.deepEqual({ early, code: ((await closed) as [number | null])[0] }, { early: false, code: 7 });
   });
 
   test('a reader that goes away ends the program in its own way, without a trace', async () => {
