@@ -4,11 +4,10 @@ import {
   type AttemptFailed,
   type AttemptOutcome,
   type AttemptRequest,
-  type AttemptSucceeded,
 } from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
 import { sortCancellation } from './attempt-signals.js';
-import type { CacheIndex } from './cache.js';
+import type { CachedAttempt, CacheIndex } from './cache.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { AttemptExecutor, AttemptProgress, StreamedMetric } from './ports/executor.js';
 import type { Executions } from './ports/executions.js';
@@ -68,7 +67,12 @@ async function executeAttempt(
       onProgress: (next) => void (progress = next),
     });
     if (outcome.kind === 'succeeded' && cacheKey !== undefined)
-      void rememberQuietly(deps, cacheKey, { outcome, runId: context.workflowId });
+      void rememberQuietly(deps, cacheKey, {
+        outcome,
+        runId: context.workflowId,
+        executionId: request.executionId,
+        ...(request.tracking === undefined ? {} : { experimentId: request.tracking.experimentId }),
+      });
     return outcome;
   } catch (error) {
     if (context.signal.aborted) throw error;
@@ -87,11 +91,7 @@ async function executeAttempt(
 }
 
 /** The step has succeeded; an index that cannot be written costs a later hit, nothing else. So nobody waits for it either. */
-async function rememberQuietly(
-  deps: PoolActivityDeps,
-  key: string,
-  made: { readonly outcome: AttemptSucceeded; readonly runId: string },
-): Promise<void> {
+async function rememberQuietly(deps: PoolActivityDeps, key: string, made: CachedAttempt): Promise<void> {
   try {
     await deps.cache.store(key, made);
   } catch {
@@ -128,7 +128,7 @@ async function runTracked(deps: PoolActivityDeps, attempt: TrackedAttempt): Prom
     await curve.flush();
     if (!opened) return outcome;
     await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome });
-    return outcome.kind === 'succeeded' ? { ...outcome, trackingRunId: opened.runId } : outcome;
+    return { ...outcome, trackingRunId: opened.runId };
   } catch (error) {
     if (signals.cancelled.aborted && opened)
       await closeQuietly(deps, {
@@ -150,7 +150,7 @@ async function trackFound(
   const opened = await openQuietly(deps, { request, name, runId: context.workflowId, signal });
   if (!opened) return outcome;
   await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome, signal });
-  return outcome.kind === 'succeeded' ? { ...outcome, trackingRunId: opened.runId } : outcome;
+  return { ...outcome, trackingRunId: opened.runId };
 }
 
 /** Time that an attempt which was launched before waits for MLflow. */

@@ -5,6 +5,15 @@ import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import type { Clock } from './ports/activity-context.js';
 
+/** A finished step, and the run that made it. */
+export interface CachedAttempt {
+  readonly outcome: AttemptSucceeded;
+  readonly runId: string;
+  readonly executionId?: string;
+  /** Experiment of the run, where it is tracked. */
+  readonly experimentId?: string;
+}
+
 /** The index of finished steps that later calls may reuse. */
 export interface CacheIndex {
   /**
@@ -14,7 +23,7 @@ export interface CacheIndex {
    */
   lookUp(key: string, ttlMs: number | undefined): Promise<CacheEntry | null>;
   /** Adds a finished step. The last writer of a key wins: all of them made the same, and its files are the likeliest to be there. */
-  store(key: string, made: { readonly outcome: AttemptSucceeded; readonly runId: string }): Promise<void>;
+  store(key: string, made: CachedAttempt): Promise<void>;
 }
 
 /** A cache index in the artifact store. A look-up waits for an entry that this process is writing. */
@@ -31,9 +40,8 @@ export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs
         return null;
       }
     },
-    store: async (key, { outcome, runId }) => {
-      const { attemptName, outputs, parameters } = outcome;
-      const entry: CacheEntry = { key, runId, attemptName, storedAtMs: clock.nowMs(), outputs, parameters };
+    store: async (key, made) => {
+      const entry = buildEntry(key, made, clock.nowMs());
       const bytes = new TextEncoder().encode(JSON.stringify(entry));
       const write = store.putBytes(storeKeys.cache(key), bytes, { remakeable: true });
       writing.set(key, write);
@@ -43,6 +51,26 @@ export function createCacheIndex(store: ArtifactStore, clock: Pick<Clock, 'nowMs
         if (writing.get(key) === write) writing.delete(key);
       }
     },
+  };
+}
+
+function buildEntry(
+  key: string,
+  { outcome, runId, executionId, experimentId }: CachedAttempt,
+  storedAtMs: number,
+): CacheEntry {
+  const { attemptName, outputs, parameters, trackingRunId } = outcome;
+  return {
+    key,
+    runId,
+    attemptName,
+    ...(executionId === undefined ? {} : { executionId }),
+    ...(experimentId === undefined || trackingRunId === undefined
+      ? {}
+      : { tracking: { experimentId, runId: trackingRunId } }),
+    storedAtMs,
+    outputs,
+    parameters,
   };
 }
 

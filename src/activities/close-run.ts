@@ -2,10 +2,10 @@ import type { SystemActivities } from '../core/activities.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
-import { TAGS } from '../core/registry.js';
-import type { CallState, RunState, RunStatus } from '../core/run.js';
+import type { RunState, RunStatus } from '../core/run.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { TrackedStatus, Tracking } from './ports/tracking.js';
+import { settleLeftovers, showCachedCalls, type ClosingDeps, type RunClosing } from './tracking-close.js';
 import { withHeartbeat } from './tracking-context.js';
 
 /** What {@link createCloseRun} is made of. */
@@ -40,42 +40,20 @@ async function closeRun(
   );
   if (tracking === undefined || status.tracking === undefined) return;
   try {
-    await closeTracked(tracking, { record, endedAtMs, ...status.tracking }, signal);
+    await closeTracked({ tracking, store }, { record, endedAtMs, ...status.tracking }, signal);
   } catch (error) {
     if (!(error instanceof AnnealError) || error.code !== 'TrackingRefused') throw error;
     log?.(`MLflow's run of ${status.runId} could not be closed: ${error.message}`);
   }
 }
 
-interface TrackedClosing {
-  readonly record: RunStatus;
-  readonly endedAtMs: number;
-  readonly experimentId: string;
-  readonly runId: string;
-}
-
-async function closeTracked(
-  tracking: Tracking,
-  { record, endedAtMs, experimentId, runId }: TrackedClosing,
-  signal: AbortSignal,
-): Promise<void> {
-  // What steps and their commands opened carries the execution's id; the parent goes last, so that a retry finds the rest again.
-  const running = await tracking.findRunning(
-    { experimentId, tag: TAGS.executionId, value: record.executionId },
-    signal,
-  );
-  const ends = new Map(
-    record.calls.map(({ trackingRunId, state: end }) => [trackingRunId, toEndedStatus(end)]),
-  );
-  for (const left of running) {
-    if (left.runId === runId) continue;
-    await tracking.setStatus(
-      { runId: left.runId, status: ends.get(left.runId) ?? 'KILLED', endedAtMs },
-      signal,
-    );
-  }
-  await tracking.log({ runId, tags: buildClosingTags(record) }, signal);
-  await tracking.setStatus({ runId, status: toTrackedStatus(record.state), endedAtMs }, signal);
+/** The parent goes last, so that a retry finds the rest again. */
+async function closeTracked(deps: ClosingDeps, closing: RunClosing, signal: AbortSignal): Promise<void> {
+  const { record, endedAtMs, runId } = closing;
+  const cached = await showCachedCalls(deps, closing, signal);
+  await settleLeftovers(deps, closing, signal);
+  await deps.tracking.log({ runId, tags: { ...buildClosingTags(record), ...cached } }, signal);
+  await deps.tracking.setStatus({ runId, status: toTrackedStatus(record.state), endedAtMs }, signal);
 }
 
 function buildClosingTags({ state, failure }: RunStatus): { [name: string]: string } {
@@ -83,12 +61,6 @@ function buildClosingTags({ state, failure }: RunStatus): { [name: string]: stri
     'anneal.status': state,
     ...(failure === undefined ? {} : { 'anneal.failure': `${failure.code}: ${failure.message}` }),
   };
-}
-
-/** How a step ended whose worker could not close its run any more. */
-function toEndedStatus(state: CallState): TrackedStatus {
-  if (state === 'succeeded' || state === 'cached') return 'FINISHED';
-  return state === 'failed' ? 'FAILED' : 'KILLED';
 }
 
 function toTrackedStatus(state: RunState): TrackedStatus {

@@ -38,6 +38,10 @@ export interface CacheEntry {
   readonly key: string;
   readonly runId: string;
   readonly attemptName: string;
+  /** Execution id of the run that made it. */
+  readonly executionId?: string;
+  /** MLflow's run of the step that made it. */
+  readonly tracking?: { readonly experimentId: string; readonly runId: string };
   readonly storedAtMs: number;
   readonly outputs: Extract<AttemptOutcome, { kind: 'succeeded' }>['outputs'];
   readonly parameters: Extract<AttemptOutcome, { kind: 'succeeded' }>['parameters'];

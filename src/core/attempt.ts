@@ -66,6 +66,7 @@ export interface AttemptFailed {
   readonly logTail: readonly string[];
   readonly startedAtMs: number;
   readonly endedAtMs: number;
+  readonly trackingRunId?: string;
 }
 
 /** How an attempt ended. A value: only outcomes spend retry budgets. */

@@ -105,7 +105,8 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
     const hit = plan.cacheKey === undefined ? null : await lookUp(plan, plan.cacheKey);
     if (!hit) return await runAttempts(context, call, { plan, base });
     const { attemptName } = hit;
-    context.view.put({ ...base, state: 'cached', endedAtMs: Date.now(), detail: detailOf(hit), attemptName });
+    const ended = { endedAtMs: Date.now(), detail: detailOf(hit), attemptName, cachedFrom: originOf(hit) };
+    context.view.put({ ...base, ...ended, state: 'cached' });
     return { ...hit.outputs, ...hit.parameters };
   } catch (error) {
     if (isCancellation(error)) {
@@ -128,10 +129,10 @@ async function runAttempts(
     if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, plan.name);
     const outcome = await runAttempt(context, call, { plan, base, state, index });
     const { attemptName } = outcome;
-    const ended = { ...base, attempt: state.attempt, attemptName, endedAtMs: Date.now() };
+    const tracked = outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId };
+    const ended = { ...base, ...tracked, attempt: state.attempt, attemptName, endedAtMs: Date.now() };
     if (outcome.kind === 'succeeded') {
-      const tracked = outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId };
-      context.view.put({ ...ended, ...tracked, state: 'succeeded', detail: detailOf(outcome) });
+      context.view.put({ ...ended, state: 'succeeded', detail: detailOf(outcome) });
       return { ...outcome.outputs, ...outcome.parameters };
     }
     const decision = decideRetry(plan.retry, plan.resources, { outcome, state });
@@ -143,7 +144,7 @@ async function runAttempts(
     ({ state } = decision);
     notBeforeMs = Date.now() + decision.delayMs;
     const detail = `next attempt in ${formatDuration(decision.delayMs)}`;
-    context.view.put({ ...base, attempt: state.attempt, state: 'retrying', failure, detail });
+    context.view.put({ ...base, ...tracked, attempt: state.attempt, state: 'retrying', failure, detail });
     call.setPending({ retry: state, notBeforeMs });
     call.end();
   }
@@ -273,6 +274,14 @@ function attemptRequest(
     ...(view.tracking === undefined
       ? {}
       : { tracking: { experimentId: view.tracking.experimentId, parentRunId: view.tracking.runId } }),
+  };
+}
+
+function originOf({ runId, executionId, tracking }: CacheEntry): NonNullable<CallStatus['cachedFrom']> {
+  return {
+    runId,
+    ...(executionId === undefined ? {} : { executionId }),
+    ...(tracking === undefined ? {} : { tracking }),
   };
 }
 
