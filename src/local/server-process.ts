@@ -9,6 +9,7 @@ import {
   readGroupMembers,
   readProcessIdentity,
 } from '../adapters/process-identity.js';
+import { readPortHolder } from '../adapters/port-holder.js';
 import type { ProcessIdentity } from '../adapters/process-identity.js';
 import { lastLines, SetupError } from '../adapters/setup-error.js';
 import { findFreePort, isPortFree } from './free-port.js';
@@ -197,13 +198,20 @@ async function waitUntilHealthy(
   const deadline = performance.now() + definition.healthTimeoutMs;
   for (;;) {
     context.signal?.throwIfAborted();
-    // Alive after it answered: what answers on the port of a dead process is somebody else's.
     const healthy = await definition.isHealthy(ports);
+    // Alive after it answered: what answers on the port of a dead process is somebody else's.
     if (!(await isSameProcess(waiting.process))) return 'ended';
-    if (healthy) return 'healthy';
+    if (healthy && (await holdsPort(waiting))) return 'healthy';
     if (performance.now() > deadline) return 'timeout';
     await delay(POLL_MS);
   }
+}
+
+/** False while another program, such as the server of another project that chose the port at the same moment, is what answers there. */
+async function holdsPort({ process: leader, ports }: Waiting): Promise<boolean> {
+  const members = [leader, ...(await readGroupMembers(leader.pid))];
+  const pids = members.map(({ pid }) => pid);
+  return (await readPortHolder(ports.port, pids)) !== 'others';
 }
 
 /** Starts a process in a session of its own, so that Ctrl-C in our terminal does not reach it; `undefined` when it ended at once. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { Server } from 'node:net';
 import path from 'node:path';
@@ -10,6 +11,8 @@ import { describe, test } from 'node:test';
 import { endProcess, readProcessIdentity } from '../../src/adapters/process-identity.js';
 import { isPortFree } from '../../src/local/free-port.js';
 import { readLocalState, stopLocalServers } from '../../src/local/local-servers.js';
+import { ensureServer } from '../../src/local/server-process.js';
+import type { ServerDefinition } from '../../src/local/server-process.js';
 import { readServerRecord, writeServerRecord } from '../../src/local/server-record.js';
 import { withLocalProject } from './with-local-project.js';
 
@@ -17,6 +20,17 @@ async function listen(port: number): Promise<Server> {
   const server = createServer((socket) => socket.end()).listen(port, '127.0.0.1');
   await once(server, 'listening');
   return server;
+}
+
+/** Takes its time before it listens, as MLflow does, and ends when it cannot. */
+const SLOW_SERVER = `setTimeout(() => require('node:http')
+  .createServer((_request, response) => response.end('ours')).listen(Number(process.argv[1]), '127.0.0.1'), 500)`;
+
+async function ask(port: number): Promise<string | undefined> {
+  return await fetch(`http://127.0.0.1:${port}`).then(
+    async (response) => await response.text(),
+    () => undefined,
+  );
 }
 
 describe('local servers', () => {
@@ -64,6 +78,38 @@ describe('local servers', () => {
       await once(foreign, 'close');
       const remembered = (await readLocalState(project.stateDir)).mlflow?.address;
       assert.equal((await project.start()).mlflow.trackingUri, remembered, project.progress.join('\n'));
+    });
+  });
+
+  test('do not take for theirs what another program answers on their port', async () => {
+    await withLocalProject(async ({ stateDir, ports, progress }) => {
+      await mkdir(stateDir, { recursive: true });
+      const foreign = createHttpServer((_request, response) => response.end('theirs'));
+      const definition: ServerDefinition = {
+        name: 'mlflow',
+        label: 'MLflow',
+        defaultPorts: ports.mlflow,
+        healthTimeoutMs: 20_000,
+        prepare: async ({ port }) => {
+          // After the port was found free, and while ours is still far from listening.
+          if (!foreign.listening) await once(foreign.listen(port, '127.0.0.1'), 'listening');
+          return {
+            file: process.execPath,
+            args: ['-e', SLOW_SERVER, String(port)],
+            env: process.env,
+            cwd: stateDir,
+          };
+        },
+        isHealthy: async ({ port }) => (await ask(port)) !== undefined,
+      };
+      try {
+        const onProgress = (line: string) => void progress.push(line);
+        const { record } = await ensureServer(definition, { stateDir, onProgress });
+        assert.equal(await ask(record.port), 'ours');
+        assert.match(progress.join('\n'), /MLflow: another program took port \d+ meanwhile; trying another/);
+      } finally {
+        foreign.close();
+      }
     });
   });
 
