@@ -41,6 +41,12 @@ export interface CallStatus {
   readonly endedAtMs?: number;
   readonly attemptName?: string;
   readonly trackingRunId?: string;
+  /** Where a cached result comes from: a run, and MLflow's run of the step that made it. */
+  readonly cachedFrom?: {
+    readonly runId: string;
+    readonly executionId?: string;
+    readonly tracking?: { readonly experimentId: string; readonly runId: string };
+  };
   /** Values of its Metrics outputs, or what a gate or registration said. */
   readonly detail?: string;
   readonly failure?: FailureInfo & { readonly logTail?: readonly string[] };
