@@ -18,6 +18,7 @@ const MEMORY = 'an amount of memory such as "8Gi"';
 const ADDRESS = 'an address of the form host:port';
 const SLOTS = 'a whole number of at least 1';
 const GPUS = 'a whole number of at least 0';
+const SECRET = 'the name of a secret with keys username and password';
 const TEXT = 'a text that is not empty';
 
 const pool = z.strictObject(
@@ -45,7 +46,10 @@ export const configSchema = z.strictObject(
       .optional(),
     store: path('a directory or a file:// URI').optional(),
     secrets: path('a path of a file that only its owner can read').optional(),
-    mlflow: section({ uri: url(['http', 'https']).optional() }),
+    mlflow: section({
+      uri: url(['http', 'https']).optional(),
+      stepCredentials: z.string({ error: SECRET }).min(1, SECRET).optional(),
+    }),
     temporal: section({
       address: z
         .string({ error: ADDRESS })

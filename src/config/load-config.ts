@@ -91,12 +91,16 @@ function resolveServers(
   env: Environment,
 ): Pick<ProjectConfig, 'mlflow' | 'temporal' | 'smtp'> {
   const mlflowUri = fromEnvironment(env, 'MLFLOW_TRACKING_URI') ?? written.mlflow?.uri;
+  const stepCredentials = written.mlflow?.stepCredentials;
   const address = fromEnvironment(env, 'TEMPORAL_ADDRESS') ?? written.temporal?.address;
   const uiUrl = written.temporal?.uiUrl;
   const smtpUrl = fromEnvironment(env, 'ANNEAL_SMTP_URL') ?? written.smtp?.url;
   const from = written.smtp?.from;
   return {
-    mlflow: mlflowUri === undefined ? {} : { uri: withoutSlash(mlflowUri) },
+    mlflow: {
+      ...(mlflowUri === undefined ? {} : { uri: withoutSlash(mlflowUri) }),
+      ...(stepCredentials === undefined ? {} : { stepCredentials }),
+    },
     temporal: {
       ...(address === undefined ? {} : { address }),
       namespace: fromEnvironment(env, 'TEMPORAL_NAMESPACE') ?? written.temporal?.namespace ?? 'default',

@@ -17,7 +17,11 @@ export interface ProjectConfig {
   readonly store: string;
   /** File with local secrets. */
   readonly secrets?: string;
-  readonly mlflow: { readonly uri?: string };
+  readonly mlflow: {
+    readonly uri?: string;
+    /** Secret (keys `username` and `password`) whose values tracked steps get as MLflow credentials. */
+    readonly stepCredentials?: string;
+  };
   readonly temporal: { readonly address?: string; readonly namespace: string; readonly uiUrl?: string };
   readonly smtp: { readonly url?: string; readonly from?: string };
 }

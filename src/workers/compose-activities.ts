@@ -148,6 +148,7 @@ function createExecutors(
         install,
       ),
     ...(config.secrets === undefined ? {} : { secretsFile: config.secrets }),
+    ...(config.mlflow.stepCredentials === undefined ? {} : { mlflowSecret: config.mlflow.stepCredentials }),
   });
   return (name) => (config.pools[name]?.executor === 'noop' ? noop : processes);
 }

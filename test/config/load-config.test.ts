@@ -118,6 +118,10 @@ describe('an anneal.yaml that cannot be used', () => {
     await refused('- a', /:1:1: the file is a list; it must be a map of settings/);
     await refused('temporal: { address: "http://x:1" }', /temporal\.address is "http:.*host:port/);
     await refused(
+      'mlflow: { stepCredentials: { username: me } }',
+      /mlflow\.stepCredentials is .*; it must be the name of a secret with keys username and password/,
+    );
+    await refused(
       'mlflow: { uri: sqlite.db }',
       /mlflow\.uri is "sqlite\.db"; it must be a URL that starts with http/,
     );

@@ -393,6 +393,31 @@ describe('process executor: supervision', { concurrency: 3 }, () => {
     assert.match(failedWith(outcome, 'AttemptLost').message, /its supervisor did not start in 3 tries/);
   });
 
+  test('gives MLflow credentials to tracked steps alone, and only where a secret for them is named', async () => {
+    const env = {
+      ...process.env,
+      ANNEAL_SECRET_MLFLOW_STEPS_USERNAME: 'steps',
+      ANNEAL_SECRET_MLFLOW_STEPS_PASSWORD: 'from-env',
+      MLFLOW_TRACKING_USERNAME: 'worker',
+      MLFLOW_TRACKING_PASSWORD: 'worker',
+    };
+    const seen = async (mlflowSecret: string | undefined, tracked: boolean) => {
+      const launch = buildLaunch({
+        command: sh('env | grep ^MLFLOW_TRACKING | sort > ', output('env'), '; true'),
+        outputs: { env: dataset },
+        ...(tracked ? { tracking: { experimentId: '1', parentRunId: 'p' } } : {}),
+      });
+      const executor = createExecutor({ env, ...(mlflowSecret === undefined ? {} : { mlflowSecret }) });
+      return await readOutput(await executor.run(launch, recordWatch().watch), 'env');
+    };
+    assert.equal(
+      await seen('mlflow-steps', true),
+      'MLFLOW_TRACKING_PASSWORD=from-env\nMLFLOW_TRACKING_USERNAME=steps\n',
+    );
+    assert.equal(await seen('mlflow-steps', false), '');
+    assert.equal(await seen(undefined, true), '');
+  });
+
   test('gives the command an environment of its own, with the secrets that it names and no others', async () => {
     const secretsFile = path.join(root, 'secrets.yaml');
     await writeFile(secretsFile, 'db:\n  password: from-file\n');

@@ -1,7 +1,7 @@
 import path from 'node:path';
 
 import type { AttemptLaunch, AttemptWatch } from '../../activities/ports/executor.js';
-import type { AttemptFailed } from '../../core/attempt.js';
+import type { AttemptFailed, AttemptRequest } from '../../core/attempt.js';
 import { AnnealError } from '../../core/failures.js';
 import { gpuCount } from '../../core/pools.js';
 import type { AttemptSpec } from './attempt-spec.js';
@@ -14,7 +14,8 @@ export async function buildAttemptSpec(
   launch: AttemptLaunch,
   watch: AttemptWatch,
 ): Promise<AttemptSpec | AttemptFailed> {
-  const { request, name, runId, environment } = launch;
+  const { name, runId, environment } = launch;
+  const request = withMlflowCredentials(launch.request, deps.mlflowSecret);
   const preparedAtMs = deps.clock.nowMs();
   const build = path.join(deps.buildsDir, request.build);
   watch.onProgress({ phase: 'preparing', sinceMs: preparedAtMs, adopted: false });
@@ -51,6 +52,16 @@ export async function buildAttemptSpec(
       endedAtMs: deps.clock.nowMs(),
     };
   }
+}
+
+/** References: the values reach the supervisor as the step's own secrets do, and are nowhere on disk. What the step sets itself wins. */
+function withMlflowCredentials(request: AttemptRequest, name: string | undefined): AttemptRequest {
+  if (name === undefined || request.tracking === undefined) return request;
+  const credentials = {
+    MLFLOW_TRACKING_USERNAME: { secret: { name, key: 'username' } },
+    MLFLOW_TRACKING_PASSWORD: { secret: { name, key: 'password' } },
+  };
+  return { ...request, env: { ...credentials, ...request.env } };
 }
 
 const UNCLAIMED_MS = 5 * 60_000;

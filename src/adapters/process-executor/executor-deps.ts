@@ -25,6 +25,8 @@ export interface ProcessExecutorDeps {
   readonly env: NodeJS.ProcessEnv;
   /** Only its owner may read it. */
   readonly secretsFile?: string;
+  /** Secret with keys `username` and `password`: MLflow credentials for the commands of tracked steps. Default: they get none. */
+  readonly mlflowSecret?: string;
   /** An attempt that no worker has watched for so long ends itself. Default 5 minutes. */
   readonly unclaimedMs?: number;
   /** A checkpoint that is not renamed from `*.tmp` is whole when unchanged for so long. Default 10 s. */
