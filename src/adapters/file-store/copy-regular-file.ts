@@ -41,7 +41,8 @@ export async function hashRegularFile(
   }
 }
 
-async function openRegularFile(file: string): Promise<FileHandle> {
+/** Opens a regular file to read; a symlink is refused. @throws AnnealError InvalidInput */
+export async function openRegularFile(file: string): Promise<FileHandle> {
   let handle: FileHandle;
   try {
     // Without O_NONBLOCK a pipe without a writer would be waited for.

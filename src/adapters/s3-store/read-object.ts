@@ -1,0 +1,117 @@
+import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
+
+import { AnnealError } from '../../core/failures.js';
+import type { S3Connection } from './connect-s3.js';
+import { classifyS3Error, toS3StoreError } from './s3-problems.js';
+
+/** An object that is being read. */
+export interface OpenObject {
+  /** Of the whole object. */
+  readonly sizeBytes: number;
+  readonly metadata: { readonly [name: string]: string };
+  /** From where it was opened to the end; what is cut off is asked for again from there. To be read once, or left by `close`. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  close(): void;
+}
+
+/** Asks for an object from a byte on. `undefined` when it does not exist. */
+export async function openObject(
+  connection: S3Connection,
+  objectKey: string,
+  start = 0,
+): Promise<OpenObject | undefined> {
+  const first = await request(connection, { objectKey, at: start });
+  if (first === undefined || first === 'replaced') return undefined;
+  if (first === 'beyond-end')
+    return { sizeBytes: start, metadata: {}, chunks: none(), close: () => undefined };
+  const sizeBytes = start + (first.ContentLength ?? 0);
+  return {
+    sizeBytes,
+    metadata: first.Metadata ?? {},
+    chunks: readOn(connection, { objectKey, start, sizeBytes, first }),
+    close: () => void bodyOf(first).destroy(),
+  };
+}
+
+interface Reading {
+  readonly objectKey: string;
+  readonly start: number;
+  readonly sizeBytes: number;
+  readonly first: GetObjectCommandOutput;
+}
+
+async function* readOn(connection: S3Connection, reading: Reading): AsyncGenerator<Uint8Array> {
+  const { objectKey, start, sizeBytes, first } = reading;
+  const action = { verb: 'read', key: objectKey };
+  let at = start;
+  let failures = 0;
+  let answer: Answer = first;
+  for (;;) {
+    if (answer === undefined || answer === 'beyond-end' || answer === 'replaced') throw replaced(objectKey);
+    const body = bodyOf(answer);
+    try {
+      for await (const chunk of body) {
+        if (!(chunk instanceof Uint8Array)) continue;
+        at += chunk.byteLength;
+        failures = 0;
+        yield chunk;
+      }
+      if (at >= sizeBytes) return;
+      failures += 1;
+    } catch (error) {
+      failures += 1;
+      if (classifyS3Error(error) !== 'transient' || failures >= connection.timing.tries)
+        throw toS3StoreError(action, connection, error);
+    } finally {
+      body.destroy();
+    }
+    if (failures >= connection.timing.tries)
+      throw new AnnealError(
+        'StoreUnavailable',
+        `The artifact store cannot read "${objectKey}": the connection ends after ${at} of ${sizeBytes} bytes, again and again. Check the network.`,
+      );
+    await connection.pause(failures);
+    answer = await request(connection, {
+      objectKey,
+      at,
+      ...(first.ETag === undefined ? {} : { ifMatch: first.ETag }),
+    });
+  }
+}
+
+type Answer = GetObjectCommandOutput | 'beyond-end' | 'replaced' | undefined;
+
+async function request(
+  { bucket, call }: S3Connection,
+  from: { readonly objectKey: string; readonly at: number; readonly ifMatch?: string },
+): Promise<Answer> {
+  const { objectKey, at, ifMatch } = from;
+  return await call<GetObjectCommandOutput, Answer>(
+    { verb: 'read', key: objectKey },
+    (s3) =>
+      s3.getObject({
+        Bucket: bucket,
+        Key: objectKey,
+        ...(at === 0 ? {} : { Range: `bytes=${at}-` }),
+        ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
+      }),
+    { absent: undefined, exists: 'replaced', 'beyond-end': 'beyond-end' },
+  );
+}
+
+/** In Node the body is a stream of Node. */
+function bodyOf({ Body }: GetObjectCommandOutput): AsyncIterable<unknown> & { destroy(): unknown } {
+  if (Body !== undefined && 'destroy' in Body && Symbol.asyncIterator in Body) return Body;
+  throw new AnnealError('StoreUnavailable', 'The S3 client gave an object without a body.');
+}
+
+function replaced(objectKey: string): AnnealError {
+  return new AnnealError(
+    'StoreUnavailable',
+    `"${objectKey}" was replaced or removed in the artifact store while it was read. It is read again later.`,
+  );
+}
+
+async function* none(): AsyncGenerator<Uint8Array> {
+  // An object that ends before the byte that was asked for.
+}
