@@ -1,3 +1,4 @@
+import type { AttemptMemory } from '../core/artifacts.js';
 import type { FailureCode } from '../core/failures.js';
 import { AnnealError } from '../core/failures.js';
 
@@ -7,6 +8,7 @@ export interface AttemptFailure {
   readonly message: string;
   readonly exitCode?: number;
   readonly signal?: string;
+  readonly memory?: AttemptMemory;
 }
 
 /** Any error as a failure of the step: those of the failure table keep their code. */

@@ -23,6 +23,8 @@ export interface CommandRun {
   readonly stopGraceMs: number;
   readonly stops: StopRequests;
   readonly clock: { nowMs(): number };
+  /** Called with the process before it becomes the command. */
+  readonly enter?: (pid: number) => Promise<void>;
 }
 
 /** How the command ended. One of `exitCode` and `signal` is set. */
@@ -43,7 +45,7 @@ export async function runCommand(run: CommandRun): Promise<CommandEnd> {
   const child = await startCommand(run);
   const group = child.pid ?? 0;
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-  const started = await recordCommand(run, group).then(
+  const started = await prepareCommand(run, group).then(
     () => true,
     () => false,
   );
@@ -90,6 +92,11 @@ async function startCommand({ paths, file, args, env }: CommandRun): Promise<Chi
   } finally {
     await log.close();
   }
+}
+
+async function prepareCommand(run: CommandRun, pid: number): Promise<void> {
+  await recordCommand(run, pid);
+  await run.enter?.(pid);
 }
 
 async function recordCommand({ paths, clock }: CommandRun, pid: number): Promise<void> {

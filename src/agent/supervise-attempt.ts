@@ -5,6 +5,7 @@ import { leaseGpus, releaseGpus } from '../adapters/gpu-leases.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { writeJson } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptSpec, AttemptStatus } from '../adapters/process-executor/attempt-spec.js';
+import type { CgroupFiles } from '../adapters/process-executor/cgroup-files.js';
 import { restoreCheckpoint } from '../adapters/process-executor/checkpoint-store.js';
 import type { CheckpointSync } from '../adapters/process-executor/checkpoint-sync.js';
 import { createCheckpointSync } from '../adapters/process-executor/checkpoint-sync.js';
@@ -12,15 +13,20 @@ import { readLogTail } from '../adapters/process-executor/log-tail.js';
 import { outcomeOfManifest } from '../adapters/process-executor/stored-outcome.js';
 import type { ProcessIdentity } from '../adapters/process-identity.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
+import type { AttemptMemory } from '../core/artifacts.js';
 import type { AttemptSucceeded } from '../core/attempt.js';
+import { formatBytes } from '../core/quantity.js';
 import type { AttemptFailure } from './attempt-failure.js';
+import { failureOfError } from './attempt-failure.js';
 import { classifyEnd, stoppedFailure } from './classify-end.js';
 import { collectOutputs } from './collect-outputs.js';
 import { buildCommandEnvironment } from './command-environment.js';
 import { buildCommandLine } from './command-line.js';
+import { limitMemory } from './limit-memory.js';
+import type { MemoryUse } from './limit-memory.js';
 import { prepareAttempt } from './prepare-attempt.js';
-import type { CommandEnd } from './run-command.js';
 import { runCommand } from './run-command.js';
+import type { CommandEnd } from './run-command.js';
 import type { StopRequests } from './stop-requests.js';
 import { keepSyncing } from './sync-while-running.js';
 import { uploadAttempt } from './upload-attempt.js';
@@ -33,6 +39,7 @@ export interface SuperviseDeps {
   readonly stops: StopRequests;
   readonly self: ProcessIdentity;
   readonly env: NodeJS.ProcessEnv;
+  readonly cgroups: CgroupFiles;
   readonly clock: { nowMs(): number };
 }
 
@@ -48,28 +55,43 @@ export async function superviseAttempt(deps: SuperviseDeps): Promise<AttemptSucc
   try {
     const stop = stops.stop();
     if (stop !== undefined || gpus === undefined) return stoppedFailure(spec, stop?.by ?? 'request');
-    const end = await runWithSync(deps, sync, gpus);
-    await enter(deps, 'uploading');
-    // Of what was killed while it wrote, nobody knows whether it is whole.
-    await say(deps, await syncAtEnd(sync, end.exitCode !== undefined && !end.killed));
-    const failure = classifyEnd(spec, end, await readLogTail(paths.log));
-    if (failure) return failure;
-    const outputs = await collectOutputs(paths.outputs, spec.request.outputs);
-    const { executionId } = spec.request;
-    return outcomeOfManifest(
-      await uploadAttempt({
-        store,
-        executionId,
-        name: spec.name,
-        paths,
-        outputs,
-        startedAtMs,
-        nowMs: clock.nowMs,
-      }),
+    const { end, use } = await runWithSync(deps, sync, gpus);
+    const result = await finishAttempt(deps, { end, use, sync, startedAtMs }).catch((error: unknown) =>
+      failureOfError(spec.request.step, error),
     );
+    const memory = attemptMemory(use);
+    return memory === undefined ? result : { ...result, memory };
   } finally {
     await releaseGpus(spec.gpu.leasesDir, gpus ?? []);
   }
+}
+
+interface Finishing {
+  readonly end: CommandEnd;
+  readonly use: MemoryUse | undefined;
+  readonly sync: CheckpointSync;
+  readonly startedAtMs: number;
+}
+
+/** Stores what the command left behind, and what it made if it succeeded. */
+async function finishAttempt(
+  deps: SuperviseDeps,
+  { end, use, sync, startedAtMs }: Finishing,
+): Promise<AttemptSucceeded | AttemptFailure> {
+  const { store, spec, paths, clock } = deps;
+  const memory = attemptMemory(use);
+  await enter(deps, 'uploading');
+  // Of what was killed while it wrote, nobody knows whether it is whole.
+  await say(deps, await syncAtEnd(sync, end.exitCode !== undefined && !end.killed));
+  await say(deps, killsSentence(use));
+  const logTail = await readLogTail(paths.log);
+  const failure = classifyEnd(spec, { end, logTail, ...(use && { memory: use }) });
+  if (failure) return failure;
+  const outputs = await collectOutputs(paths.outputs, spec.request.outputs);
+  const { executionId } = spec.request;
+  const { name } = spec;
+  const upload = { store, executionId, name, paths, outputs, memory, startedAtMs, nowMs: clock.nowMs };
+  return outcomeOfManifest(await uploadAttempt(upload));
 }
 
 const GPU_POLL_MS = 500;
@@ -120,16 +142,20 @@ async function runWithSync(
   deps: SuperviseDeps,
   sync: CheckpointSync,
   gpus: readonly string[],
-): Promise<CommandEnd> {
+): Promise<{ readonly end: CommandEnd; readonly use: MemoryUse | undefined }> {
   const { spec, paths, stops, clock } = deps;
   const env = buildCommandEnvironment({ spec, paths }, deps.env, gpus);
   const command = await buildCommandLine(deps, env);
   const { timeoutMs, stopGraceMs } = spec.request;
+  const memory = await limitMemory(deps.cgroups, spec, paths);
+  if (memory?.limitBytes !== undefined)
+    await say(deps, `memory is limited to ${formatBytes(memory.limitBytes)}`);
   await enter(deps, 'running');
   stops.needClaims();
   const syncing = keepSyncing(sync, paths.checkpoints);
+  let use: MemoryUse | undefined;
   try {
-    return await runCommand({
+    const end = await runCommand({
       paths,
       ...command,
       env,
@@ -137,11 +163,31 @@ async function runWithSync(
       stops,
       clock,
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(memory && { enter: memory.enter }),
     });
+    use = await memory?.end();
+    return { end, use };
   } finally {
+    if (use === undefined) await memory?.end();
     stops.endClaims();
     await syncing.end();
   }
+}
+
+/** What the record of the attempt says; nothing when there is nothing to say. */
+function attemptMemory(use: MemoryUse | undefined): AttemptMemory | undefined {
+  if (use === undefined || (use.limitBytes === undefined && use.kills === 0)) return undefined;
+  return {
+    ...(use.limitBytes === undefined ? {} : { limitBytes: use.limitBytes }),
+    ...(use.kills === 0 ? {} : { kills: use.kills }),
+  };
+}
+
+function killsSentence(use: MemoryUse | undefined): string | undefined {
+  if (use === undefined || use.kills === 0) return undefined;
+  const what =
+    use.kills === 1 ? 'a process of this attempt was' : `${use.kills} processes of this attempt were`;
+  return `${what} killed for lack of memory`;
 }
 
 /** Checkpoints are a help, not a duty: a store that is away does not fail a step that succeeded. */

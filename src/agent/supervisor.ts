@@ -4,6 +4,7 @@ import { createFileStore } from '../adapters/file-store/create-file-store.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { pathsIn, readJson, writeJson } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptResult, AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
+import { systemCgroupFiles } from '../adapters/process-executor/cgroup-files.js';
 import { readLogTail } from '../adapters/process-executor/log-tail.js';
 import { storeFailure } from '../adapters/process-executor/stored-outcome.js';
 import { readProcessIdentity } from '../adapters/process-identity.js';
@@ -34,9 +35,16 @@ async function main(paths: AttemptPaths): Promise<void> {
   const store = createFileStore({ root: fileURLToPath(spec.storeUri) });
   const stops = watchStopRequests(spec, paths);
   const end = await Promise.race([
-    superviseAttempt({ store, spec, paths, stops, self, env: process.env, clock }).catch((error: unknown) =>
-      failureOfError(spec.request.step, error),
-    ),
+    superviseAttempt({
+      store,
+      spec,
+      paths,
+      stops,
+      self,
+      env: process.env,
+      cgroups: systemCgroupFiles,
+      clock,
+    }).catch((error: unknown) => failureOfError(spec.request.step, error)),
     abandonAfterStop(spec, stops),
   ]);
   const outcome =

@@ -5,7 +5,7 @@ import type { AttemptPaths } from '../adapters/process-executor/attempt-director
 import { toBytes } from '../adapters/process-executor/stored-outcome.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
-import type { FileEntry, Manifest, ManifestOutput } from '../core/artifacts.js';
+import type { AttemptMemory, FileEntry, Manifest, ManifestOutput } from '../core/artifacts.js';
 import { treeDigest } from '../core/artifacts.js';
 import { AnnealError } from '../core/failures.js';
 import type { CollectedArtifact, CollectedOutputs } from './collect-outputs.js';
@@ -17,6 +17,7 @@ export interface Upload {
   readonly name: string;
   readonly paths: AttemptPaths;
   readonly outputs: CollectedOutputs;
+  readonly memory: AttemptMemory | undefined;
   readonly startedAtMs: number;
   readonly nowMs: () => number;
 }
@@ -37,6 +38,7 @@ export async function uploadAttempt(upload: Upload): Promise<Manifest> {
     attempt: name,
     outputs: stored,
     parameters,
+    ...(upload.memory === undefined ? {} : { memory: upload.memory }),
     startedAtMs: upload.startedAtMs,
     endedAtMs: upload.nowMs(),
   };

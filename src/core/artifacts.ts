@@ -38,6 +38,14 @@ export interface ManifestOutput extends ArtifactRef {
   readonly files: readonly FileEntry[];
 }
 
+/** What is known of the memory of an attempt's command, where the place that runs it limits or counts it. */
+export interface AttemptMemory {
+  /** The limit that held. */
+  readonly limitBytes?: number;
+  /** Processes of the attempt that were killed for lack of memory; absent: none. */
+  readonly kills?: number;
+}
+
 /**
  * What an attempt made. Written last: the attempt succeeded if and only if this is in the store
  * (`<attempt prefix>/manifest.json`).
@@ -47,6 +55,7 @@ export interface Manifest {
   readonly attempt: string;
   readonly outputs: { readonly [name: string]: ManifestOutput };
   readonly parameters: { readonly [name: string]: Json };
+  readonly memory?: AttemptMemory;
   readonly startedAtMs: number;
   readonly endedAtMs: number;
 }

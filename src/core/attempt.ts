@@ -1,4 +1,4 @@
-import type { ArtifactRef } from './artifacts.js';
+import type { ArtifactRef, AttemptMemory } from './artifacts.js';
 import { base32Digest } from './digest.js';
 import type { FailureCode } from './failures.js';
 import type { SlotSchema } from './schema.js';
@@ -52,6 +52,7 @@ export interface AttemptSucceeded {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly trackingRunId?: string;
+  readonly memory?: AttemptMemory;
 }
 
 /** An attempt that did not. */
@@ -64,6 +65,7 @@ export interface AttemptFailed {
   readonly signal?: string;
   /** Last lines of the log, 20 at most. */
   readonly logTail: readonly string[];
+  readonly memory?: AttemptMemory;
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly trackingRunId?: string;

@@ -14,6 +14,8 @@ export interface AttemptPaths {
   readonly supervisor: string;
   /** Identity of the command: `CommandRecord`. */
   readonly command: string;
+  /** `MemoryGroup`, while the attempt has a control group. */
+  readonly memoryGroup: string;
   /** `AttemptStatus`. */
   readonly status: string;
   /** `AttemptResult`, written last. */
@@ -47,6 +49,7 @@ export function pathsIn(directory: string): AttemptPaths {
     spec: at('spec.json'),
     supervisor: at('supervisor.json'),
     command: at('command.json'),
+    memoryGroup: at('memory-group.json'),
     status: at('status.json'),
     result: at('result.json'),
     claimed: at('claimed'),

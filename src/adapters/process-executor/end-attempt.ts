@@ -20,8 +20,11 @@ import {
 } from './attempt-directory.js';
 import type { AttemptSpec, CommandRecord, StopRequest } from './attempt-spec.js';
 import { readAttemptState } from './attempt-state.js';
+import { systemCgroupFiles } from './cgroup-files.js';
 import { createCheckpointSync } from './checkpoint-sync.js';
 import { readLogTail } from './log-tail.js';
+import type { MemoryGroup } from './memory-group.js';
+import { removeMemoryGroup } from './memory-group.js';
 import type { AttemptPlace } from './stored-outcome.js';
 import { readStoredOutcome, storeFailure } from './stored-outcome.js';
 
@@ -134,6 +137,8 @@ async function closeAlone(
   const { store, attemptsDir, clock } = deps;
   const place = { executionId: spec.request.executionId, name: spec.name };
   const wasAlive = await endOrphans(paths, spec.request.stopGraceMs, clock);
+  const group = await readJson<MemoryGroup>(paths.memoryGroup);
+  if (group) await removeMemoryGroup(systemCgroupFiles, group);
   const salvage = async () => {
     const sync = createCheckpointSync({ store, spec, paths, clock });
     await sync.markRecorded();

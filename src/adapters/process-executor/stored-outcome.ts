@@ -41,8 +41,16 @@ export async function readManifest(store: ArtifactStore, key: string): Promise<M
 export function outcomeOfManifest(manifest: Manifest): AttemptSucceeded {
   const outputs: Record<string, ArtifactRef> = {};
   for (const [name, { files: _, ...ref }] of Object.entries(manifest.outputs)) outputs[name] = ref;
-  const { attempt: attemptName, parameters, startedAtMs, endedAtMs } = manifest;
-  return { kind: 'succeeded', attemptName, outputs, parameters, startedAtMs, endedAtMs };
+  const { attempt: attemptName, parameters, startedAtMs, endedAtMs, memory } = manifest;
+  return {
+    kind: 'succeeded',
+    attemptName,
+    outputs,
+    parameters,
+    startedAtMs,
+    endedAtMs,
+    ...(memory === undefined ? {} : { memory }),
+  };
 }
 
 /** A value as the bytes of its JSON. */

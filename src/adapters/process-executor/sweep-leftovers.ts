@@ -2,6 +2,9 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 import { INCOMING } from '../file-store/create-file-store.js';
+import { systemCgroupFiles } from './cgroup-files.js';
+import { findCgroupParent } from './find-cgroup-parent.js';
+import { sweepMemoryGroups } from './memory-group.js';
 
 /** Where leftovers lie. */
 export interface SweepOptions {
@@ -13,7 +16,7 @@ export interface SweepOptions {
 
 /**
  * Removes what processes that died left half-made: files that were on their way into the store, drafts of attempt directories, and
- * directories whose removal was interrupted. Only what nothing has touched for an hour.
+ * directories whose removal was interrupted, control groups without processes. Only what nothing has touched for an hour.
  * @returns the paths removed. What cannot be removed is left for the next time.
  */
 export async function sweepLeftovers(options: SweepOptions): Promise<string[]> {
@@ -23,7 +26,8 @@ export async function sweepLeftovers(options: SweepOptions): Promise<string[]> {
     ...(await namesIn(incoming)).map((name) => path.join(incoming, name)),
     ...drafts.map((name) => path.join(options.attemptsDir, name)),
   ];
-  const before = (options.nowMs?.() ?? Date.now()) - OLD_MS;
+  const nowMs = options.nowMs?.() ?? Date.now();
+  const before = nowMs - OLD_MS;
   const removed: string[] = [];
   for (const leftover of found) {
     const stats = await lstat(leftover).catch(() => undefined);
@@ -35,7 +39,9 @@ export async function sweepLeftovers(options: SweepOptions): Promise<string[]> {
     );
     if (gone) removed.push(leftover);
   }
-  return removed;
+  const parent = await findCgroupParent(systemCgroupFiles);
+  const groups = parent && (await sweepMemoryGroups(systemCgroupFiles, parent, nowMs));
+  return [...removed, ...(groups ?? [])];
 }
 
 const OLD_MS = 60 * 60_000;
