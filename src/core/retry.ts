@@ -1,7 +1,8 @@
 import type { AttemptFailed } from './attempt.js';
 import { parseDuration } from './duration.js';
 import { failureRow } from './failures.js';
-import { parseBytes, toQuantity } from './quantity.js';
+import type { Pool } from './pools.js';
+import { formatBytes, parseBytes, toQuantity } from './quantity.js';
 import type { Resources, RetryPolicy } from './step.js';
 
 /** Infrastructure failures in a row that are retried before the step fails. */
@@ -28,19 +29,21 @@ export type RetryDecision =
 /** An attempt that ran so long before it was lost does not count with earlier losses as "in a row". */
 const LONG_RUN_MS = 600_000;
 
+/** A failed attempt, with what its next one must keep to. */
+export interface FailedAttempt {
+  readonly outcome: Pick<AttemptFailed, 'code'> & Partial<Pick<AttemptFailed, 'startedAtMs' | 'endedAtMs'>>;
+  readonly state: RetryState;
+  /** The pool that runs the step: no escalation asks for more memory than it offers to one attempt. */
+  readonly pool?: Pick<Pool, 'name' | 'memory'>;
+}
+
 /**
  * Decides what follows a failed attempt. A user failure spends the step's own attempts and waits
  * `delay * backoff^(failures - 1)`, at most `maxDelay`; an infrastructure failure spends its own budget and waits
- * `min(1 s * 2^(n - 1), 2 min)`.
+ * `min(1 s * 2^(n - 1), 2 min)`. With `retry.outOfMemory` an attempt that ran out of memory is followed, on no budget, by one with
+ * `min(memory * factor, max, the pool's)`, until that is no more than the attempt had.
  */
-export function decideRetry(
-  policy: RetryPolicy,
-  resources: Resources,
-  failed: {
-    readonly outcome: Pick<AttemptFailed, 'code'> & Partial<Pick<AttemptFailed, 'startedAtMs' | 'endedAtMs'>>;
-    readonly state: RetryState;
-  },
-): RetryDecision {
+export function decideRetry(policy: RetryPolicy, resources: Resources, failed: FailedAttempt): RetryDecision {
   const { outcome, state } = failed;
   switch (failureRow(outcome.code).retry) {
     case 'never':
@@ -65,20 +68,21 @@ export function decideRetry(
 function decideUserRetry(
   policy: RetryPolicy,
   resources: Resources,
-  failed: { readonly outcome: Pick<AttemptFailed, 'code'>; readonly state: RetryState },
+  { outcome, state, pool }: FailedAttempt,
 ): RetryDecision {
-  const { outcome, state } = failed;
   const next: RetryState = { ...state, attempt: state.attempt + 1, infrastructureFailuresInARow: 0 };
+  let why = '';
   if (outcome.code === 'OutOfMemory' && policy.outOfMemory) {
-    const memory = escalateMemory(policy.outOfMemory, state.memory ?? resources.memory);
-    if (memory !== undefined) return { action: 'retry', delayMs: 0, state: { ...next, memory } };
+    const raised = escalateMemory(policy.outOfMemory, state.memory ?? resources.memory, pool);
+    if ('memory' in raised) return { action: 'retry', delayMs: 0, state: { ...next, memory: raised.memory } };
+    why = `; ${raised.limit}`;
   }
   const failures = state.userFailures + 1;
   const allowed = policy.attempts ?? 1;
   if (failures >= allowed)
     return {
       action: 'fail',
-      reason: allowed === 1 ? 'the step has no retry' : `all ${allowed} attempts failed`,
+      reason: `${allowed === 1 ? 'the step has no retry' : `all ${allowed} attempts failed`}${why}`,
     };
   const first = parseDuration(policy.delay ?? '0s');
   const limit =
@@ -90,13 +94,22 @@ function decideUserRetry(
   };
 }
 
-/** Memory for the next attempt, or undefined when the limit is reached or no memory was asked. */
+/** Memory for the next attempt, or what forbids more. */
 function escalateMemory(
   rule: { readonly memory: `x${number}`; readonly max: string },
   current: string | undefined,
-): string | undefined {
-  if (current === undefined) return undefined;
+  pool: FailedAttempt['pool'],
+): { readonly memory: string } | { readonly limit: string } {
+  if (current === undefined) return { limit: 'it asks for no resources.memory that could be raised' };
   const bytes = parseBytes(current);
-  const next = toQuantity(Math.min(bytes * Number(rule.memory.slice(1)), parseBytes(rule.max)));
-  return parseBytes(next) > bytes ? next : undefined;
+  const max = parseBytes(rule.max);
+  const offered = pool?.memory === undefined ? Infinity : parseBytes(pool.memory);
+  const memory = toQuantity(Math.min(bytes * Number(rule.memory.slice(1)), max, offered));
+  if (parseBytes(memory) > bytes) return { memory };
+  return {
+    limit:
+      pool !== undefined && offered < max
+        ? `its memory (${current}) is at the most that pool "${pool.name}" offers (${formatBytes(offered)})`
+        : `its memory (${current}) is at the limit of retry.outOfMemory (max ${rule.max})`,
+  };
 }

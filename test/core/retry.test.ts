@@ -3,18 +3,28 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { FAILURES, type FailureCode } from '../../src/core/failures.js';
 import { parseBytes } from '../../src/core/quantity.js';
-import { decideRetry, FIRST_ATTEMPT, INFRASTRUCTURE_RETRIES, type RetryState } from '../../src/core/retry.js';
+import {
+  decideRetry,
+  FIRST_ATTEMPT,
+  INFRASTRUCTURE_RETRIES,
+  type FailedAttempt,
+  type RetryState,
+} from '../../src/core/retry.js';
 import type { Resources, RetryPolicy } from '../../src/core/step.js';
 
 const codes = Object.keys(FAILURES) as FailureCode[];
 const decide = (
   code: FailureCode,
   policy: RetryPolicy = {},
-  from: { readonly state?: Partial<RetryState>; readonly resources?: Resources } = {},
+  from: Partial<Pick<FailedAttempt, 'pool'>> & {
+    readonly state?: Partial<RetryState>;
+    readonly resources?: Resources;
+  } = {},
 ) =>
   decideRetry(policy, from.resources ?? {}, {
     outcome: { code },
     state: { ...FIRST_ATTEMPT, ...from.state },
+    ...(from.pool && { pool: from.pool }),
   });
 
 describe('after a user failure', () => {
@@ -120,7 +130,7 @@ describe('out of memory', () => {
     const state = { attempt: 3, memory: '20Gi' };
     assert.deepEqual(decide('OutOfMemory', policy, { state, resources: { memory: '8Gi' } }), {
       action: 'fail',
-      reason: 'the step has no retry',
+      reason: 'the step has no retry; its memory (20Gi) is at the limit of retry.outOfMemory (max 20Gi)',
     });
     const retried = decide(
       'OutOfMemory',
@@ -135,8 +145,24 @@ describe('out of memory', () => {
     });
   });
 
+  test('asks for no more than the pool offers, and says that it was the pool', () => {
+    const pool = { name: 'cpu', memory: '12Gi' };
+    const raised = decide('OutOfMemory', policy, { pool, resources: { memory: '8Gi' } });
+    assert.equal(raised.action === 'retry' && raised.state.memory, '12Gi');
+    const state = { attempt: 2, memory: '12Gi' };
+    assert.deepEqual(decide('OutOfMemory', policy, { pool, state, resources: { memory: '8Gi' } }), {
+      action: 'fail',
+      reason: 'the step has no retry; its memory (12Gi) is at the most that pool "cpu" offers (12Gi)',
+    });
+    const unlimited = decide('OutOfMemory', policy, { pool: { name: 'cpu' }, resources: { memory: '8Gi' } });
+    assert.equal(unlimited.action === 'retry' && unlimited.state.memory, '16Gi');
+  });
+
   test('without an amount of memory or a rule is a failure like another', () => {
-    assert.equal(decide('OutOfMemory', policy).action, 'fail');
+    assert.deepEqual(decide('OutOfMemory', policy), {
+      action: 'fail',
+      reason: 'the step has no retry; it asks for no resources.memory that could be raised',
+    });
     assert.equal(decide('OutOfMemory', {}, { resources: { memory: '8Gi' } }).action, 'fail');
   });
 
