@@ -135,7 +135,7 @@ async function runAttempts(
       context.view.put({ ...ended, state: 'succeeded', detail: detailOf(outcome) });
       return { ...outcome.outputs, ...outcome.parameters };
     }
-    const decision = decideRetry(plan.retry, plan.resources, { outcome, state });
+    const decision = decideRetry(plan.retry, plan.resources, { outcome, state, pool: plan.pool });
     const failure = { code: outcome.code, message: outcome.message, logTail: outcome.logTail };
     if (decision.action === 'fail') {
       context.view.put({ ...ended, state: 'failed', failure });
@@ -143,7 +143,8 @@ async function runAttempts(
     }
     ({ state } = decision);
     notBeforeMs = Date.now() + decision.delayMs;
-    const detail = `next attempt in ${formatDuration(decision.delayMs)}`;
+    const raised = outcome.code === 'OutOfMemory' && state.memory !== undefined ? ` with ${state.memory}` : '';
+    const detail = `next attempt in ${formatDuration(decision.delayMs)}${raised}`;
     context.view.put({ ...base, ...tracked, attempt: state.attempt, state: 'retrying', failure, detail });
     call.setPending({ retry: state, notBeforeMs });
     call.end();
