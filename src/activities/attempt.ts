@@ -7,10 +7,11 @@ import {
 } from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
 import { sortCancellation } from './attempt-signals.js';
-import type { CachedAttempt, CacheIndex } from './cache.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { AttemptExecutor, AttemptProgress, StreamedMetric } from './ports/executor.js';
 import type { Executions } from './ports/executions.js';
+import { settleSlot } from './settle-slot.js';
+import type { StepCache } from './step-cache.js';
 import type { StepTracking } from './tracking-step.js';
 
 /** What {@link createPoolActivities} is made of. */
@@ -18,7 +19,7 @@ export interface PoolActivityDeps {
   /** The executor of a pool, by the pool's name. */
   readonly executorOf: (pool: string) => AttemptExecutor;
   readonly tracking?: StepTracking;
-  readonly cache: CacheIndex;
+  readonly cache: StepCache;
   readonly executions: Executions;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly context: () => ActivityContext;
@@ -31,7 +32,12 @@ const FIRST_HEARTBEAT_MS = 250;
 /** The activities of a pool's workers. */
 export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
   return {
-    executeAttempt: async (request, cacheKey) => await executeAttempt(deps, request, cacheKey),
+    executeAttempt: async (request, slot) => {
+      const outcome = await executeAttempt(deps, request);
+      const { workflowId: runId } = deps.context();
+      if (slot !== undefined) await settleSlot(deps.cache, { slot, request, runId, outcome });
+      return outcome;
+    },
     endAttempt: async (request) => {
       const context = deps.context();
       const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
@@ -47,11 +53,7 @@ export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
   };
 }
 
-async function executeAttempt(
-  deps: PoolActivityDeps,
-  request: AttemptRequest,
-  cacheKey: string | undefined,
-): Promise<AttemptOutcome> {
+async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest): Promise<AttemptOutcome> {
   const context = deps.context();
   const name = nameOf(context, request);
   let progress: AttemptProgress = { phase: 'queued', sinceMs: deps.clock.nowMs(), adopted: false };
@@ -60,20 +62,12 @@ async function executeAttempt(
   const timer = setInterval(beat, HEARTBEAT_MS);
   const startedAtMs = deps.clock.nowMs();
   try {
-    const outcome = await runTracked(deps, {
+    return await runTracked(deps, {
       context,
       request,
       name,
       onProgress: (next) => void (progress = next),
     });
-    if (outcome.kind === 'succeeded' && cacheKey !== undefined)
-      void rememberQuietly(deps, cacheKey, {
-        outcome,
-        runId: context.workflowId,
-        executionId: request.executionId,
-        ...(request.tracking === undefined ? {} : { experimentId: request.tracking.experimentId }),
-      });
-    return outcome;
   } catch (error) {
     if (context.signal.aborted) throw error;
     // It may run on: an outcome lets the next attempt start, so this one is ended first. Where that fails, Temporal tries again and adopts.
@@ -87,15 +81,6 @@ async function executeAttempt(
   } finally {
     clearTimeout(first);
     clearInterval(timer);
-  }
-}
-
-/** The step has succeeded; an index that cannot be written costs a later hit, nothing else. So nobody waits for it either. */
-async function rememberQuietly(deps: PoolActivityDeps, key: string, made: CachedAttempt): Promise<void> {
-  try {
-    await deps.cache.store(key, made);
-  } catch {
-    return;
   }
 }
 

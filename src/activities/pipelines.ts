@@ -1,15 +1,17 @@
 import type { PipelineActivities, RunSnapshot } from '../core/activities.js';
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
-import type { CacheIndex } from './cache.js';
-import type { ActivityContext } from './ports/activity-context.js';
+import { awaitCache } from './await-cache.js';
+import type { ActivityContext, Clock } from './ports/activity-context.js';
+import type { CacheAsker, StepCache } from './step-cache.js';
 import { withHeartbeat } from './tracking-context.js';
 
 /** What {@link createPipelineActivities} is made of. */
 export interface PipelineActivityDeps {
   readonly context: () => ActivityContext;
   readonly snapshot: (pipeline: string) => Promise<RunSnapshot>;
-  readonly cache: CacheIndex;
+  readonly cache: StepCache;
+  readonly clock: Clock;
   /** The functions of the project's tasks module, by export name. */
   readonly tasks: { readonly [name: string]: unknown };
 }
@@ -18,7 +20,15 @@ export interface PipelineActivityDeps {
 export function createPipelineActivities(deps: PipelineActivityDeps): PipelineActivities {
   return {
     snapshotRun: async ({ pipeline }) => await deps.snapshot(pipeline),
-    lookUpCache: async ({ key, ttlMs }) => await deps.cache.lookUp(key, ttlMs),
+    askCache: async (query) => {
+      const context = deps.context();
+      return await withHeartbeat(context, async () => await deps.cache.ask(query, askerOf(context)));
+    },
+    awaitCache: async (query, { untilMs, runId }) => {
+      const context = deps.context();
+      const wait = { query, asker: askerOf(context), untilMs, runId };
+      return await withHeartbeat(context, (signal) => awaitCache(deps, wait, signal));
+    },
     runTask: async ({ task, input }) => {
       const run = deps.tasks[task];
       if (typeof run !== 'function')
@@ -29,6 +39,10 @@ export function createPipelineActivities(deps: PipelineActivityDeps): PipelineAc
       return await withHeartbeat(deps.context(), (signal) => callTask(task, run as Task, { input, signal }));
     },
   };
+}
+
+function askerOf({ workflowId, epoch }: ActivityContext): CacheAsker {
+  return { runId: workflowId, epoch };
 }
 
 /** A task also gets the signal that aborts when the run is cancelled or the worker stops. */

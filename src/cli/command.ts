@@ -22,6 +22,9 @@ export interface CommandOptions {
   readonly id?: string;
   readonly wait?: boolean;
   readonly cache?: boolean;
+  readonly refresh?: readonly string[];
+  readonly verify?: string;
+  readonly step?: string;
   readonly pipeline?: string;
   readonly state?: string;
   readonly limit?: string;

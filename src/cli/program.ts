@@ -89,6 +89,8 @@ function addRunCommands(add: Add): void {
     .option('--id <run>', 'run id (default: made from pipeline and time)')
     .option('--wait', 'follow the run to its end; Ctrl-C stops following only')
     .option('--no-cache', 'run every step, whatever the cache holds')
+    .option('--refresh <step>', 'run this step again and keep its new result; may be repeated', collect, [])
+    .option('--verify <depth>', 'of cached results: size (default) looks for their files, full reads them')
     .addHelpText(
       'after',
       examples(

@@ -1,6 +1,6 @@
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
-import { NO_CACHE_MEMO, pipelinesTaskQueue } from '../core/run.js';
+import { CACHE_MEMO, pipelinesTaskQueue, type CacheOptions } from '../core/run.js';
 import { PARAMETERS_LIMIT } from '../core/schema.js';
 import type { ClientDeps } from './client-deps.js';
 import { createRunId, RUN_ID_LIMIT, shellWord } from './run-id.js';
@@ -13,8 +13,8 @@ export interface StartRunOptions {
   readonly parameters?: { readonly [name: string]: Json };
   /** Default: `<pipeline>-<yyyymmdd>-<hhmmss>-<4 characters>`. A second run of the same id is refused for ever. */
   readonly runId?: string;
-  /** `false`: no step's result is taken from the cache. */
-  readonly cache?: boolean;
+  /** `false`: no step's result is taken from the cache, and none is kept. `refresh`: steps to make again. `verify`: read files of hits. */
+  readonly cache?: boolean | Omit<CacheOptions, 'off'>;
 }
 
 /** A run that was accepted by the server. */
@@ -40,6 +40,7 @@ export async function startRun(
       'InvalidInput',
       `A run id has 1 to ${RUN_ID_LIMIT} characters; this one has ${runId.length}. Use a shorter one.`,
     );
+  const cache = toCacheOptions(options.cache);
   const start = () =>
     deps.temporal.workflow.start(pipeline, {
       workflowId: runId,
@@ -48,7 +49,7 @@ export async function startRun(
       staticSummary: pipeline,
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
       workflowIdConflictPolicy: 'FAIL',
-      ...(options.cache === false ? { memo: { [NO_CACHE_MEMO]: true } } : {}),
+      ...(cache === undefined ? {} : { memo: { [CACHE_MEMO]: cache } }),
     });
   try {
     const handle = await callTemporal(deps, `a run of "${pipeline}"`, start);
@@ -56,6 +57,11 @@ export async function startRun(
   } catch (error) {
     throw classifyTemporalError(error) === 'exists' ? await runExists(deps, runId, error) : error;
   }
+}
+
+function toCacheOptions(cache: StartRunOptions['cache']): CacheOptions | undefined {
+  if (cache === undefined || cache === true) return undefined;
+  return cache === false ? { off: true } : cache;
 }
 
 function refuseLargeParameters(pipeline: string, parameters: { readonly [name: string]: Json }): void {

@@ -2,9 +2,10 @@ import type { AdmissionRequest, AdmissionTicket } from './admission.js';
 import type { AttemptOutcome, AttemptRequest } from './attempt.js';
 import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
+import type { CacheAnswer, CacheQuery, CacheSlot } from './claims.js';
 import type { Pool } from './pools.js';
-import type { LaneOperation, LaneRequest, LaneResult } from './registry.js';
-import type { RunState, RunStatus } from './run.js';
+import type { LaneRequest, LaneResult, LaneWork } from './registry.js';
+import type { CacheOptions, RunState, RunStatus } from './run.js';
 
 /** Local activity at the start of a run: what the run will use, fixed for its whole life. */
 export interface RunSnapshot {
@@ -19,8 +20,8 @@ export interface RunSnapshot {
   readonly temporalUiUrl?: string;
   readonly trackingUiUrl?: string;
   readonly tracked: boolean;
-  /** The run neither looks up nor stores cached results. */
-  readonly noCache?: boolean;
+  /** What the run was told about the cache when it was started. */
+  readonly cache?: CacheOptions;
   /** Events of history after which the run looks for a moment to continue as new; absent: the server's suggestion. Tests and benchmarks lower it. */
   readonly continueAfterEvents?: number;
 }
@@ -29,31 +30,25 @@ export interface RunSnapshot {
 export interface PipelineActivities {
   snapshotRun(input: { readonly pipeline: string }): Promise<RunSnapshot>;
   runTask(input: { readonly task: string; readonly input: Json }): Promise<Json>;
-  /** Look-up of a cached result; `undefined` is a miss. */
-  lookUpCache(input: { readonly key: string; readonly ttlMs?: number }): Promise<CacheEntry | null>;
-}
-
-/** A finished step that a later call with the same key may reuse. */
-export interface CacheEntry {
-  readonly key: string;
-  readonly runId: string;
-  readonly attemptName: string;
-  /** Execution id of the run that made it. */
-  readonly executionId?: string;
-  /** MLflow's run of the step that made it. */
-  readonly tracking?: { readonly experimentId: string; readonly runId: string };
-  readonly storedAtMs: number;
-  readonly outputs: Extract<AttemptOutcome, { kind: 'succeeded' }>['outputs'];
-  readonly parameters: Extract<AttemptOutcome, { kind: 'succeeded' }>['parameters'];
+  /** Looks for a result to reuse; where there is none, claims the making of it. Does not wait. */
+  askCache(query: CacheQuery): Promise<CacheAnswer>;
+  /**
+   * Waits while another call makes the result: until that is there, or can be claimed, or another run makes it. After `untilMs` the claim
+   * is taken from whoever holds it.
+   */
+  awaitCache(
+    query: CacheQuery,
+    wait: { readonly untilMs: number; readonly runId: string },
+  ): Promise<CacheAnswer>;
 }
 
 /** Run by the workers of a pool, on the pool's task queue. One stable, additive contract for all builds. */
 export interface PoolActivities {
   /**
    * Launches or adopts the attempt, watches it to its end and answers with its outcome. A retry by Temporal means "the worker was
-   * lost": it adopts. `cacheKey`: write a cache entry once the outputs are safe.
+   * lost": it adopts. `slot`: where the result goes in the cache once the outputs are safe.
    */
-  executeAttempt(request: AttemptRequest, cacheKey?: string): Promise<AttemptOutcome>;
+  executeAttempt(request: AttemptRequest, slot?: CacheSlot): Promise<AttemptOutcome>;
   /** Ends whatever is left of an attempt that gave no outcome and verifies that it is gone. Idempotent. */
   endAttempt(
     request: Pick<
@@ -84,10 +79,7 @@ export interface SystemActivities {
   /** Execution ids of those runs that are closed. */
   findClosedRuns(tickets: readonly AdmissionTicket[]): Promise<readonly string[]>;
   /** Carries out one operation on the registry, idempotently. Called by the lane alone. */
-  runLaneOperation(input: {
-    readonly modelName: string;
-    readonly operation: LaneOperation;
-  }): Promise<LaneResult>;
+  runLaneOperation(input: LaneWork): Promise<LaneResult>;
   /** The version behind an alias with its metrics, or null. */
   readChampion(input: { readonly modelName: string; readonly alias: string }): Promise<ChampionInfo | null>;
 }

@@ -16,7 +16,7 @@ export interface StoredObject {
  * - `runs/<execution id>/attempts/<attempt name>/outputs/<output>/...`, `.../manifest.json`, `.../logs/output.log`
  * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/files/...` and `.../checkpoint.json`, written last
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
- * - `cache/<key>.json` · `payloads/<sha256>` · `builds/<digest>/...`
+ * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<sha256>` · `builds/<digest>/...`
  *
  * Errors: `AnnealError` with `StoreUnavailable`, or `InputMissing` where an object that must exist does not.
  */
@@ -68,6 +68,10 @@ export const storeKeys = {
   checkpoints: (executionId: string, callId: string) => `runs/${executionId}/checkpoints/${callId}/`,
   run: (executionId: string) => `runs/${executionId}/run.json`,
   notification: (executionId: string, id: string) => `runs/${executionId}/notifications/${id}.json`,
-  cache: (key: string) => `cache/${key}.json`,
+  /** All that the cache knows of a step. */
+  cacheStep: (step: string) => `cache/${step}/`,
+  cacheKey: (step: string, key: string) => `cache/${step}/${key}/`,
+  cacheGeneration: (of: { readonly step: string; readonly key: string; readonly generation: number }) =>
+    `cache/${of.step}/${of.key}/${String(of.generation).padStart(6, '0')}/`,
   payload: (sha256: string) => `payloads/${sha256}`,
 } as const;

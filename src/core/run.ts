@@ -11,8 +11,20 @@ export const STATUS_QUERY = 'status';
 /** Update and signal with an {@link ApprovalDecision}. */
 export const DECIDE_APPROVAL = 'decide';
 
-/** Memo of a run that takes no step's result from the cache (`anneal run --no-cache`). */
-export const NO_CACHE_MEMO = 'anneal.noCache';
+/** Memo with the {@link CacheOptions} of a run. */
+export const CACHE_MEMO = 'anneal.cache';
+/** Member of a run's parameters that says the same where no memo can be given (Temporal's Web UI): {@link CacheOptions}, or `false`. */
+export const CACHE_PARAMETER = '$cache';
+
+/** What a run may say of the cache when it is started. */
+export interface CacheOptions {
+  /** No step's result is taken from the cache, and none is kept. */
+  readonly off?: true;
+  /** Steps whose results are made again; the new ones are kept. */
+  readonly refresh?: readonly string[];
+  /** Files of cached results are read and compared with their digests, instead of only looked for. */
+  readonly verify?: 'full';
+}
 
 /** State of a run as the search attribute and the CLI show it. A pipeline that returns `{ promoted: false }` ends as `not-promoted`. */
 export type RunState =
@@ -28,6 +40,17 @@ export type RunState =
 
 /** State of one call of a step, task, approval or other thing that a run waits for. */
 export type CallState = 'running' | 'retrying' | 'waiting' | 'succeeded' | 'cached' | 'failed' | 'cancelled';
+
+/** What the cache was asked for a call, or why it was not; `anneal cache why` reads the rest from the store. */
+export interface CallCache {
+  /** Name of the step's definition. */
+  readonly step: string;
+  readonly key?: string;
+  /** Of the key: the one that was hit, or claimed. */
+  readonly generation?: number;
+  /** Why a step with a cache did not use it. */
+  readonly off?: string;
+}
 
 /** One call as the status shows it. */
 export interface CallStatus {
@@ -49,6 +72,7 @@ export interface CallStatus {
   };
   /** Values of its Metrics outputs, or what a gate or registration said. */
   readonly detail?: string;
+  readonly cache?: CallCache;
   readonly failure?: FailureInfo & { readonly logTail?: readonly string[] };
 }
 

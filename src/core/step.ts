@@ -37,6 +37,16 @@ export interface PythonEnvironment {
   readonly version?: string;
 }
 
+/** How the results of a step are reused. */
+export interface StepCacheOptions {
+  /** Age up to which a result is reused, such as `'12h'`. Default: any. */
+  readonly ttl?: string;
+  /** Part of the key: another version is another result. A step without an artifact as input is cached only where it has one. */
+  readonly version?: string;
+  /** Time that a run waits for another one that is making the same result, before it makes its own. Default `'30m'`. */
+  readonly maxWait?: string;
+}
+
 /** A path or URI of one of the step's own inputs or outputs inside its command, put in where the step runs. */
 export type CommandToken =
   | { readonly input: string; readonly as: 'path' | 'uri' }
@@ -64,7 +74,7 @@ export interface StepDefinition {
   readonly timeout?: string;
   /** Time between SIGTERM and SIGKILL. Default `'30s'`. */
   readonly stopGrace: string;
-  readonly cache: false | { readonly ttl?: string; readonly version?: string };
+  readonly cache: false | StepCacheOptions;
   /** `'resume'`: the command itself continues the step's MLflow run (`MLFLOW_RUN_ID`). */
   readonly mlflow?: 'resume';
 }

@@ -10,6 +10,7 @@ import type {
   Resources,
   RetryPolicy,
   SecretRef,
+  StepCacheOptions,
   StepDefinition,
 } from '../core/step.js';
 import { handled } from './handled.js';
@@ -56,7 +57,7 @@ export interface StepOptionsOf<I, O> {
   /** Time between SIGTERM and SIGKILL. Default `'30s'`. */
   readonly stopGrace?: string;
   /** Reuse the result of an earlier call with the same code, parameters and inputs. Default: no. */
-  readonly cache?: false | { readonly ttl?: string; readonly version?: string };
+  readonly cache?: false | StepCacheOptions;
   /** `'resume'`: the command continues the step's own MLflow run instead of making one below it. */
   readonly mlflow?: 'resume';
 }
@@ -196,7 +197,15 @@ function definitionOf<
   O extends { readonly [name: string]: Slot },
 >(options: StepOptionsOf<I, O>): StepDefinition {
   checkName('Step name', options.name);
-  for (const text of [options.timeout, options.stopGrace, options.retry?.delay, options.retry?.maxDelay])
+  const { ttl, maxWait } = options.cache === undefined || options.cache === false ? {} : options.cache;
+  for (const text of [
+    options.timeout,
+    options.stopGrace,
+    options.retry?.delay,
+    options.retry?.maxDelay,
+    ttl,
+    maxWait,
+  ])
     if (text !== undefined) parseDuration(text);
   if (options.resources?.memory !== undefined) parseBytes(options.resources.memory);
   const { command: _command, code, inputs, outputs, ...rest } = options;

@@ -5,24 +5,24 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import { createPoolActivities } from '../activities/attempt.js';
-import { createCacheIndex } from '../activities/cache.js';
 import { createCloseRun } from '../activities/close-run.js';
 import { createLaneActivities } from '../activities/lane.js';
 import { createNotifyActivities } from '../activities/notify.js';
 import type { Clock } from '../activities/ports/activity-context.js';
 import type { AttemptExecutor } from '../activities/ports/executor.js';
 import { createRegistryActivities } from '../activities/registry.js';
+import { createStepCache } from '../activities/step-cache.js';
 import { createStepTracking } from '../activities/tracking-step.js';
 import { createTrackingActivities } from '../activities/tracking.js';
 import { readActivityContext } from '../activities/tracking-context.js';
 import { userCacheDirectory } from '../adapters/cache-directory.js';
-import { createFileStore } from '../adapters/file-store/create-file-store.js';
 import { findPython } from '../adapters/find-python.js';
 import { createGpuInventory, gpuLeasesDirectory } from '../adapters/gpu-leases.js';
 import { connectMlflow } from '../adapters/mlflow/connect.js';
 import { createNoopExecutor } from '../adapters/noop-executor.js';
 import { createEmailNotifier } from '../adapters/notifiers/email.js';
 import { createProcessExecutor } from '../adapters/process-executor/create-process-executor.js';
+import { openStore } from '../adapters/open-store.js';
 import { ensurePythonEnvironment } from '../adapters/python-environment.js';
 import { runProgram } from '../adapters/run-program.js';
 import type { ProjectConfig } from '../config/project-config.js';
@@ -34,9 +34,11 @@ import {
   admissionWorkflowId,
   type AdmissionRequest,
 } from '../core/admission.js';
+import type { ArtifactStore } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId, type LaneRequest } from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
+import type { BuiltStep } from './build/build-manifest.js';
 import { createExecutions } from './executions.js';
 
 /** Where the services are. */
@@ -72,8 +74,7 @@ export function composeActivities(setting: WorkerSetting) {
   const { config, services, client } = setting;
   const scratchDir = path.join(projectPaths(config).stateDir, 'scratch');
   mkdirSync(scratchDir, { recursive: true });
-  const store = createFileStore({ root: config.store });
-  const cache = createCacheIndex(store, clock);
+  const store = openStore(config.store);
   const mlflow =
     services.trackingUri === undefined
       ? undefined
@@ -81,10 +82,20 @@ export function composeActivities(setting: WorkerSetting) {
   const links = services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl };
   const context = readActivityContext;
   const executions = createExecutions(client);
+  const { isHolderLive: isLive } = executions;
+  /** The cache as the pipelines of a build ask it. */
+  const stepCache = (steps: readonly BuiltStep[]) =>
+    createStepCache({
+      store,
+      clock,
+      isLive,
+      log: setting.log,
+      codeFilesOf: (name) => steps.find((step) => step.name === name)?.codeFiles,
+    });
   const tracking = mlflow && { tracking: mlflow.tracking, clock, context, ...links };
   const pool: PoolActivities = createPoolActivities({
     executorOf: createExecutors(setting, store),
-    cache,
+    cache: stepCache([]),
     executions,
     clock,
     context,
@@ -93,7 +104,15 @@ export function composeActivities(setting: WorkerSetting) {
   const system: SystemActivities = {
     ...untracked,
     ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
-    ...(mlflow && createRegistryActivities({ registry: mlflow.registry, store, context, scratchDir })),
+    ...(mlflow &&
+      createRegistryActivities({
+        registry: mlflow.registry,
+        store,
+        clock,
+        context,
+        scratchDir,
+        log: setting.log,
+      })),
     ...createCloseRun({
       store,
       clock,
@@ -104,7 +123,7 @@ export function composeActivities(setting: WorkerSetting) {
     ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config) }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
-  return { store, cache, pool, system };
+  return { store, stepCache, clock, pool, system };
 }
 
 /** System activities of a project without MLflow. */
@@ -123,10 +142,7 @@ async function refuse(): Promise<never> {
   );
 }
 
-function createExecutors(
-  setting: WorkerSetting,
-  store: ReturnType<typeof createFileStore>,
-): (pool: string) => AttemptExecutor {
+function createExecutors(setting: WorkerSetting, store: ArtifactStore): (pool: string) => AttemptExecutor {
   const { config, env } = setting;
   const paths = projectPaths(config);
   const install = { cacheDirectory: userCacheDirectory(env), env, run: runProgram, onProgress: setting.log };
@@ -147,6 +163,7 @@ function createExecutors(
         },
         install,
       ),
+    ...(config.store.s3 === undefined ? {} : { s3: config.store.s3 }),
     ...(config.secrets === undefined ? {} : { secretsFile: config.secrets }),
     ...(config.mlflow.stepCredentials === undefined ? {} : { mlflowSecret: config.mlflow.stepCredentials }),
   });

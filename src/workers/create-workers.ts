@@ -41,7 +41,7 @@ export function createWorkerFactory(
     defaultHeartbeatThrottleInterval: '1s',
     shutdownForceTime: '20s',
   } as const;
-  const { system, cache, pool } = activities;
+  const { system, stepCache, clock, pool } = activities;
   return {
     /** Anneal's own workflows and activities. */
     system: async () =>
@@ -71,7 +71,8 @@ export function createWorkerFactory(
     pipelines: async (build: Build) => {
       const deps = {
         snapshot: createSnapshot(options, build),
-        cache,
+        cache: stepCache(build.manifest.steps),
+        clock,
         tasks: await loadTasks(build),
         context: readActivityContext,
       };

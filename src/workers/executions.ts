@@ -1,4 +1,5 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { isActivityOf } from '../core/claims.js';
 import type { Executions } from '../activities/ports/executions.js';
 
 /** What is asked of a Temporal client. */
@@ -12,6 +13,8 @@ export interface ExecutionDirectory {
         readonly status: { readonly name: string };
         readonly raw: {
           readonly workflowExecutionInfo?: { readonly firstRunId?: string | null } | null;
+          readonly pendingActivities?: readonly { readonly activityId?: string | null }[] | null;
+          readonly pendingWorkflowTask?: object | null;
         };
       }>;
     };
@@ -32,6 +35,18 @@ export function createExecutions({ workflow }: ExecutionDirectory): Executions {
         return isAnother || status.name !== 'RUNNING';
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return true;
+        throw error;
+      }
+    },
+    isHolderLive: async (holder) => {
+      try {
+        const { status, raw } = await workflow.getHandle(holder.runId, holder.epoch).describe();
+        if (status.name !== 'RUNNING') return false;
+        // A workflow task may be about to start the attempt, or to be given it.
+        if (raw.pendingWorkflowTask) return true;
+        return (raw.pendingActivities ?? []).some(({ activityId }) => isActivityOf(holder, activityId ?? ''));
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return false;
         throw error;
       }
     },

@@ -1,4 +1,6 @@
 import { workflowInfo } from '@temporalio/workflow';
+import { readCacheOptions } from '../core/cache-options.js';
+import { CACHE_PARAMETER, type CacheOptions } from '../core/run.js';
 import { checkParameters } from '../core/schema.js';
 import { isPipeline, type Pipeline } from '../pipeline/define-pipeline.js';
 import type { Continuation } from './continuation.js';
@@ -24,13 +26,22 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
         'UnknownPipeline',
         `This build has no pipeline "${workflowType}"; it has ${[...pipelines.keys()].sort().join(', ') || 'none'}.`,
       );
-    const checked = checkParameters(`pipeline "${workflowType}"`, pipeline.definition.params, parameters);
-    if (!checked.ok)
-      return await runPipeline(
-        pipeline,
-        {},
-        { refusal: toFailure('InvalidParameter', checked.problems.join(' ')) },
-      );
-    return await runPipeline(pipeline, checked.values, { continuation });
+    const { cache, given } = splitReserved(parameters);
+    const checked = checkParameters(`pipeline "${workflowType}"`, pipeline.definition.params, given);
+    const problems = [...(checked.ok ? [] : checked.problems), ...(typeof cache === 'string' ? [cache] : [])];
+    if (!checked.ok || typeof cache === 'string')
+      return await runPipeline(pipeline, {}, { refusal: toFailure('InvalidParameter', problems.join(' ')) });
+    return await runPipeline(pipeline, checked.values, { continuation, cache });
   };
+}
+
+/** The pipeline's own parameters, and what is said beside them where no memo can be given. */
+function splitReserved(parameters: unknown): {
+  readonly cache: CacheOptions | undefined | string;
+  readonly given: unknown;
+} {
+  if (typeof parameters !== 'object' || parameters === null || !(CACHE_PARAMETER in parameters))
+    return { cache: undefined, given: parameters };
+  const { [CACHE_PARAMETER]: cache, ...given } = parameters;
+  return { cache: readCacheOptions(cache), given };
 }

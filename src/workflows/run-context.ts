@@ -37,6 +37,9 @@ export class RunContext {
   readonly player: JournalPlayer;
   readonly view: RunView;
   readonly snapshot: RunSnapshot;
+  /** Steps of which something was said that is said once. */
+  readonly said = new Set<string>();
+  readonly runId = workflowInfo().workflowId;
   /** Resolves when the run is to continue as new; nothing is in flight then and nothing more is delivered. */
   readonly continuing: Promise<'continue'>;
   private resolveContinuing: (signal: 'continue') => void = () => undefined;

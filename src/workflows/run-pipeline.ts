@@ -21,10 +21,11 @@ import type { LaneAnswer } from '../core/registry.js';
 import { LANE_ANSWER } from '../core/registry.js';
 import {
   DECIDE_APPROVAL,
-  NO_CACHE_MEMO,
+  CACHE_MEMO,
   STATUS_QUERY,
   systemTaskQueue,
   type ApprovalDecision,
+  type CacheOptions,
   type RunState,
   type RunStatus,
 } from '../core/run.js';
@@ -45,13 +46,15 @@ export interface RunStart {
   readonly continuation?: Continuation | undefined;
   /** Why the run cannot begin; it ends with that, written and told like every other end. */
   readonly refusal?: Error;
+  /** What its parameters say of the cache. */
+  readonly cache?: CacheOptions | undefined;
 }
 
 /** Runs a pipeline from its checked parameters to its end, over as many executions as its history needs. */
 export async function runPipeline(
   pipeline: Pipeline<object, unknown>,
   parameters: { readonly [name: string]: Json },
-  { continuation, refusal }: RunStart = {},
+  { continuation, refusal, cache }: RunStart = {},
 ): Promise<unknown> {
   const { definition } = pipeline;
   const parent = workflowInfo().root?.workflowId;
@@ -64,7 +67,7 @@ export async function runPipeline(
   const admission = new AdmissionClient(continuation !== undefined);
   handleMessages(view, approvals, lane);
   if (!continuation) view.publishStart();
-  const snapshot = continuation?.snapshot ?? (await takeSnapshot(definition.name));
+  const snapshot = continuation?.snapshot ?? (await takeSnapshot(definition.name, cache));
   view.snapshot = snapshot;
 
   const context = new RunContext(view, snapshot, continuation);
@@ -134,14 +137,15 @@ function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): 
   setHandler(defineSignal<[LaneAnswer]>(LANE_ANSWER), (answer) => lane.receive(answer));
 }
 
-async function takeSnapshot(pipeline: string): Promise<RunSnapshot> {
+async function takeSnapshot(pipeline: string, options: CacheOptions | undefined): Promise<RunSnapshot> {
   const local = proxyLocalActivities<PipelineActivities>({
     startToCloseTimeout: '10s',
     summary: 'pools and code of this run',
   });
   // Also for a run that was cancelled before it began: its end is written like every other.
   const snapshot = await CancellationScope.nonCancellable(async () => await local.snapshotRun({ pipeline }));
-  return workflowInfo().memo?.[NO_CACHE_MEMO] === true ? { ...snapshot, noCache: true } : snapshot;
+  const cache = options ?? (workflowInfo().memo?.[CACHE_MEMO] as CacheOptions | undefined);
+  return cache === undefined ? snapshot : { ...snapshot, cache };
 }
 
 async function openTracking(

@@ -13,7 +13,7 @@ import { digestOfText } from '../core/digest.js';
 import { parseDuration } from '../core/duration.js';
 import type { Json } from '../core/json.js';
 import { registrationKey, TAGS, type LaneOperation } from '../core/registry.js';
-import { systemTaskQueue, type CallStatus } from '../core/run.js';
+import { CACHE_MEMO, systemTaskQueue, type CallStatus } from '../core/run.js';
 import type { Message, PipelineRuntime, RegisterOptions, TaskOptions } from '../pipeline/runtime.js';
 import type { Approvals } from './approvals.js';
 import { toFailure } from './failures.js';
@@ -140,6 +140,7 @@ async function runChild(
         workflowId: childId,
         args: [parameters],
         parentClosePolicy: 'REQUEST_CANCEL',
+        ...(context.snapshot.cache && { memo: { [CACHE_MEMO]: context.snapshot.cache } }),
         staticSummary: `${name} of ${workflowId}`.slice(0, 200),
       });
       return { value, detail: childId };

@@ -4,21 +4,21 @@ import {
   ActivityFailure,
   isCancellation,
   proxyActivities,
-  proxyLocalActivities,
   sleep,
 } from '@temporalio/workflow';
-import type { CacheEntry, PipelineActivities, PoolActivities } from '../core/activities.js';
+import type { PoolActivities } from '../core/activities.js';
 import type { AttemptFailed, AttemptOutcome, AttemptRequest } from '../core/attempt.js';
-import { digestOf } from '../core/digest.js';
+import { inputDigests } from '../core/cache.js';
+import { claimActivityId, type CacheHit, type CacheSlot } from '../core/claims.js';
 import { formatDuration, parseDuration } from '../core/duration.js';
-import type { Json } from '../core/json.js';
 import { choosePool, type Pool } from '../core/pools.js';
 import { decideRetry, FIRST_ATTEMPT, type RetryState } from '../core/retry.js';
-import type { CallStatus } from '../core/run.js';
+import type { CallCache, CallStatus } from '../core/run.js';
 import type { Resources, RetryPolicy } from '../core/step.js';
 import type { StepOutputs, StepRequest } from '../pipeline/runtime.js';
 import { readFailure, toFailure } from './failures.js';
 import type { LiveCall, RunContext } from './run-context.js';
+import { askCache, planCache, type CachePlan } from './step-cache.js';
 
 /** Longest that one attempt's activity may take where the step sets no time limit. */
 const NO_LIMIT_MS = 30 * 86_400_000;
@@ -33,13 +33,13 @@ interface StepPlan {
   readonly resources: Resources;
   readonly retry: RetryPolicy;
   readonly timeout: string | undefined;
-  readonly cacheKey: string | undefined;
+  readonly cache: { readonly plan?: CachePlan; readonly shown?: CallCache };
 }
 
 /** Runs a step, or answers from the journal or the cache. @throws a failure whose type is a code of the failure table. */
 export function runStep(context: RunContext, request: StepRequest): Promise<StepOutputs> {
   const plan = planStep(context, request);
-  const input = { parameters: request.parameters, inputs: inputDigests(request) };
+  const input = { parameters: request.parameters, inputs: inputDigests(request.inputs) };
   return context.call({ kind: 'step', name: plan.name, input }, (call) => executeStep(context, call, plan));
 }
 
@@ -54,7 +54,6 @@ function planStep(context: RunContext, request: StepRequest): StepPlan {
     context.snapshot.pools,
   );
   if (!choice.ok) throw toFailure('NoPoolFits', choice.message);
-  const cached = definition.cache !== false && options.cache !== false && !context.snapshot.noCache;
   return {
     request,
     name,
@@ -62,32 +61,8 @@ function planStep(context: RunContext, request: StepRequest): StepPlan {
     resources,
     retry: { ...definition.retry, ...options.retry },
     timeout: options.timeout ?? definition.timeout,
-    cacheKey: cached ? cacheKeyOf(context, request) : undefined,
+    cache: planCache(context, request, name),
   };
-}
-
-function inputDigests(request: StepRequest): { readonly [name: string]: Json } {
-  return Object.fromEntries(
-    Object.entries(request.inputs).map(([name, ref]) => [name, [ref.kind, ref.digest]]),
-  );
-}
-
-/** Everything that decides what the step makes, and nothing else: not resources, retries, pools or names of runs. */
-function cacheKeyOf(context: RunContext, request: StepRequest): string {
-  const { definition } = request;
-  const { version } = definition.cache === false ? {} : definition.cache;
-  return digestOf({
-    step: definition.name,
-    image: definition.image,
-    code: context.snapshot.codeDigests[definition.name],
-    python: context.snapshot.pythonDigests[definition.name],
-    env: definition.env,
-    outputs: definition.outputs,
-    version,
-    command: request.command,
-    parameters: request.parameters,
-    inputs: inputDigests(request),
-  });
 }
 
 async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan): Promise<StepOutputs> {
@@ -99,15 +74,11 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
     attempt: 1,
     pool: plan.pool.name,
     startedAtMs: Date.now(),
+    ...(plan.cache.shown && { cache: plan.cache.shown }),
   };
   context.view.put(base);
   try {
-    const hit = plan.cacheKey === undefined ? null : await lookUp(plan, plan.cacheKey);
-    if (!hit) return await runAttempts(context, call, { plan, base });
-    const { attemptName } = hit;
-    const ended = { endedAtMs: Date.now(), detail: detailOf(hit), attemptName, cachedFrom: originOf(hit) };
-    context.view.put({ ...base, ...ended, state: 'cached' });
-    return { ...hit.outputs, ...hit.parameters };
+    return await runAttempts(context, call, { plan, base });
   } catch (error) {
     if (isCancellation(error)) {
       const shown = context.view.call(call.callId) ?? base;
@@ -117,17 +88,27 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
   }
 }
 
-/** Attempt after attempt, until one succeeds or the budget of what failed is spent. */
+/** Attempt after attempt, until one succeeds, the cache has a result, or the budget of what failed is spent. */
 async function runAttempts(
   context: RunContext,
   call: LiveCall,
-  { plan, base }: { readonly plan: StepPlan; readonly base: CallStatus },
+  { plan, base: begun }: { readonly plan: StepPlan; readonly base: CallStatus },
 ): Promise<StepOutputs> {
-  const index = context.nextIndex(plan.request.definition.name);
+  let base = begun;
+  let index: number | undefined;
   let { retry: state = FIRST_ATTEMPT, notBeforeMs } = call.pending ?? {};
   for (;;) {
     if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, plan.name);
-    const outcome = await runAttempt(context, call, { plan, base, state, index });
+    // In flight from here on: the run must not continue as new while it holds a claim.
+    await call.begin();
+    const { attempt } = state;
+    const cached =
+      plan.cache.plan && (await findCached(context, call, { plan: plan.cache.plan, base, attempt }));
+    if (cached?.hit) return showHit(context, cached.base, cached.hit);
+    base = cached?.base ?? base;
+    index ??= context.nextIndex(plan.request.definition.name);
+    const slot = cached?.slot;
+    const outcome = await runAttempt(context, call, { plan, base, state, index, slot });
     const { attemptName } = outcome;
     const tracked = outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId };
     const ended = { ...base, ...tracked, attempt: state.attempt, attemptName, endedAtMs: Date.now() };
@@ -151,31 +132,37 @@ async function runAttempts(
   }
 }
 
+/** The result that the cache has for an attempt, or where the attempt's own result goes. */
+async function findCached(
+  context: RunContext,
+  call: LiveCall,
+  { plan, base, attempt }: { readonly plan: CachePlan; readonly base: CallStatus; readonly attempt: number },
+): Promise<{ readonly base: CallStatus; readonly hit?: CacheHit; readonly slot: CacheSlot }> {
+  const onWait = (runId: string) => {
+    const detail = `waiting for ${runId === context.runId ? 'another call of this run' : `run ${runId}`}`;
+    context.view.put({ ...base, attempt, state: 'waiting', detail });
+  };
+  const answer = await askCache(call, plan, { attempt, onWait });
+  const { key } = plan.query;
+  const { generation } = answer;
+  const asked: CallStatus = {
+    ...base,
+    attempt,
+    cache: { step: plan.query.material.step, key, generation },
+  };
+  return { base: asked, slot: { key, generation }, ...(answer.kind === 'hit' && { hit: answer }) };
+}
+
+function showHit(context: RunContext, base: CallStatus, hit: CacheHit): StepOutputs {
+  const { attemptName } = hit;
+  const ended = { endedAtMs: Date.now(), detail: detailOf(hit), attemptName, cachedFrom: originOf(hit) };
+  context.view.put({ ...base, ...ended, state: 'cached' });
+  return { ...hit.outputs, ...hit.parameters };
+}
+
 async function waitUntil(atMs: number, name: string): Promise<void> {
   const left = atMs - Date.now();
   if (left > 0) await sleep(left, { summary: `retry delay of ${name}` });
-}
-
-async function lookUp(plan: StepPlan, key: string): Promise<CacheEntry | null> {
-  const { cache } = plan.request.definition;
-  const ttlMs = cache !== false && cache.ttl !== undefined ? parseDuration(cache.ttl) : undefined;
-  const input = { key, ...(ttlMs === undefined ? {} : { ttlMs }) };
-  try {
-    const local = proxyLocalActivities<PipelineActivities>({
-      startToCloseTimeout: '2s',
-      scheduleToCloseTimeout: '5s',
-      summary: `cache of ${plan.name}`,
-    });
-    return await local.lookUpCache(input);
-  } catch (error) {
-    if (isCancellation(error)) throw error;
-    const { lookUpCache } = proxyActivities<PipelineActivities>({
-      startToCloseTimeout: '10s',
-      retry: { maximumInterval: '1m' },
-      summary: `cache of ${plan.name}`,
-    });
-    return await lookUpCache(input);
-  }
 }
 
 interface AttemptPlan {
@@ -183,17 +170,19 @@ interface AttemptPlan {
   readonly base: CallStatus;
   readonly state: RetryState;
   readonly index: number;
+  readonly slot: CacheSlot | undefined;
 }
 
 /** Runs one attempt to its outcome. One that gave none is ended for certain before anything else happens. */
 async function runAttempt(
   context: RunContext,
   call: LiveCall,
-  { plan, base, state, index }: AttemptPlan,
+  attempt: AttemptPlan,
 ): Promise<AttemptOutcome> {
-  await call.begin();
-  const request = attemptRequest(context, call, { plan, base, state, index });
-  if (state.attempt !== base.attempt) context.view.put({ ...base, attempt: state.attempt, state: 'running' });
+  const { plan, base, state, slot } = attempt;
+  const request = attemptRequest(context, call, attempt);
+  if (state.attempt !== base.attempt || slot)
+    context.view.put({ ...base, attempt: state.attempt, state: 'running' });
   const pool = proxyActivities<PoolActivities>({
     taskQueue: plan.pool.taskQueue,
     startToCloseTimeout:
@@ -201,10 +190,11 @@ async function runAttempt(
     heartbeatTimeout: '6s',
     retry: { initialInterval: '500ms', backoffCoefficient: 1.5, maximumInterval: '10s' },
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    ...(slot && { activityId: claimActivityId({ ...call, attempt: state.attempt }, 'attempt') }),
     summary: state.attempt === 1 ? plan.name : `${plan.name}, attempt ${state.attempt}`,
   });
   try {
-    return await pool.executeAttempt(request, plan.cacheKey);
+    return await (slot ? pool.executeAttempt(request, slot) : pool.executeAttempt(request));
   } catch (error) {
     await CancellationScope.nonCancellable(async () => await endAttempt(request, plan));
     if (isCancellation(error)) throw error;
@@ -278,16 +268,16 @@ function attemptRequest(
   };
 }
 
-function originOf({ runId, executionId, tracking }: CacheEntry): NonNullable<CallStatus['cachedFrom']> {
+function originOf({ runId, executionId, tracking }: CacheHit): NonNullable<CallStatus['cachedFrom']> {
   return {
     runId,
-    ...(executionId === undefined ? {} : { executionId }),
+    executionId,
     ...(tracking === undefined ? {} : { tracking }),
   };
 }
 
 /** Metric values for people: `f1=0.942 rows=1500`. */
-function detailOf({ outputs }: Pick<CacheEntry, 'outputs'>): string {
+function detailOf({ outputs }: Pick<CacheHit, 'outputs'>): string {
   const values = Object.values(outputs).flatMap((ref) => Object.entries(ref.values ?? {}));
   return values
     .slice(0, 6)

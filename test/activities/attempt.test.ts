@@ -96,8 +96,16 @@ function compose(executor: Partial<AttemptExecutor>, mlflow: { open?: StepTracki
         return Promise.resolve();
       },
     },
-    cache: { lookUp: () => Promise.resolve(null), store: () => Promise.resolve() },
-    executions: { isClosed: () => Promise.resolve(false), isChainClosed: () => Promise.resolve(false) },
+    cache: {
+      ask: () => Promise.resolve({ kind: 'claimed', generation: 1 }),
+      store: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+    },
+    executions: {
+      isClosed: () => Promise.resolve(false),
+      isChainClosed: () => Promise.resolve(false),
+      isHolderLive: () => Promise.resolve(true),
+    },
     clock: { nowMs: () => 0 },
     context: createContext(),
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createPipelineActivities } from '../../src/activities/pipelines.js';
 import type { Json } from '../../src/core/json.js';
-import { createContext } from '../tracking/fixtures.js';
+import { createContext, createFakeClock } from '../tracking/fixtures.js';
 
 describe('a task', () => {
   test('heartbeats while it runs', async (t) => {
@@ -54,7 +54,12 @@ function compose(
 ) {
   return createPipelineActivities({
     snapshot: () => Promise.reject(new Error('not used here')),
-    cache: { lookUp: () => Promise.resolve(null), store: () => Promise.resolve() },
+    cache: {
+      ask: () => Promise.resolve({ kind: 'claimed', generation: 1 }),
+      store: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+    },
+    clock: createFakeClock(),
     tasks: { load },
     context: createContext(overrides),
   });

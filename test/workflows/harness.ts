@@ -1,5 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { awaitCache } from '../../src/activities/await-cache.js';
+import type { Clock } from '../../src/activities/ports/activity-context.js';
+import { settleSlot } from '../../src/activities/settle-slot.js';
+import type { StepCache } from '../../src/activities/step-cache.js';
+import { readActivityContext } from '../../src/activities/tracking-context.js';
 import { ADMISSION_ENTER, ADMISSION_WORKFLOW, admissionWorkflowId } from '../../src/core/admission.js';
 import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
@@ -41,6 +47,8 @@ export interface Harness {
   lane: (request: Pick<LaneRequest, 'modelName' | 'operation'>) => LaneResult;
   champion: (modelName: string, alias: string) => ChampionInfo | null;
   snapshot: Partial<RunSnapshot>;
+  /** Without one, every step that may be cached runs. */
+  cache: StepCache | undefined;
   start(pipeline: string, parameters?: object, id?: string): Promise<WorkflowHandle>;
   close(): Promise<void>;
 }
@@ -179,6 +187,7 @@ function createState(client: Client) {
     closed: [] as string[],
     script: ((request) => succeeded(request)) as AttemptScript,
     snapshot: {} as Partial<RunSnapshot>,
+    cache: undefined as StepCache | undefined,
   };
 }
 
@@ -208,18 +217,43 @@ function pipelineActivities(state: State): PipelineActivities {
         ...state.snapshot,
       }),
     runTask: async ({ task, input }) => await state.task(task, input),
-    lookUpCache: () => Promise.resolve(null),
+    askCache: async (query) => (await state.cache?.ask(query, asker())) ?? { kind: 'claimed', generation: 1 },
+    awaitCache: async (query, { untilMs, runId }) => {
+      const { cache } = state;
+      if (!cache) throw new Error('nobody waits here');
+      const context = Context.current();
+      const timer = setInterval(() => context.heartbeat(), 100);
+      const wait = { query, asker: asker(), untilMs, runId };
+      return await awaitCache({ cache, clock }, wait, context.cancellationSignal).finally(() =>
+        clearInterval(timer),
+      );
+    },
   };
+}
+
+const clock: Clock = {
+  nowMs: () => Date.now(),
+  sleep: async (ms, signal) => {
+    await wait(ms, undefined, { signal });
+  },
+};
+
+function asker() {
+  const { workflowId: runId, epoch } = readActivityContext();
+  return { runId, epoch };
 }
 
 function poolActivities(state: State): PoolActivities {
   return {
-    executeAttempt: async (request) => {
+    executeAttempt: async (request, slot) => {
       state.attempts.push(request);
       const context = Context.current();
       const timer = setInterval(() => context.heartbeat(), 100);
       try {
-        return await state.script(request, context.cancellationSignal);
+        const outcome = await state.script(request, context.cancellationSignal);
+        const { runId } = asker();
+        if (state.cache) await settleSlot(state.cache, { slot, request, runId, outcome });
+        return outcome;
       } finally {
         clearInterval(timer);
       }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { shellWord } from '../../client/run-id.js';
+import type { StartRunOptions } from '../../client/index.js';
 import { didYouMean } from '../../core/nearest-name.js';
 import { AnnealError } from '../../core/failures.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
@@ -29,7 +30,7 @@ export const run: Command = async (context, [name = ''], options) => {
   const started = await client.startRun(pipeline.name, {
     parameters,
     ...(options.id === undefined ? {} : { runId: options.id }),
-    ...(options.cache === false ? { cache: false } : {}),
+    ...readCacheOptions(manifest.steps, options),
   });
   const { runId } = started;
   const { terminal, nowMs } = context;
@@ -49,6 +50,28 @@ export const run: Command = async (context, [name = ''], options) => {
   );
   return EXIT.ok;
 };
+
+/** `--no-cache`, `--refresh STEP`, `--verify full`. @throws AnnealError InvalidCommand with the step that was probably meant. */
+export function readCacheOptions(
+  steps: readonly { readonly name: string }[],
+  { cache, refresh = [], verify }: CommandOptions,
+): Pick<StartRunOptions, 'cache'> {
+  const names = steps.map(({ name }) => name);
+  for (const name of refresh)
+    if (!names.includes(name))
+      throw new AnnealError(
+        'InvalidCommand',
+        `--refresh names step "${name}", which the build does not have; it has ${names.join(', ') || 'none'}.${didYouMean(name, names)}`,
+      );
+  if (verify !== undefined && verify !== 'full' && verify !== 'size')
+    throw new AnnealError('InvalidCommand', `--verify is "${verify}"; it must be size or full.`);
+  if (cache === false) return { cache };
+  const given = {
+    ...(refresh.length > 0 ? { refresh } : {}),
+    ...(verify === 'full' ? { verify: 'full' as const } : {}),
+  };
+  return Object.keys(given).length === 0 ? {} : { cache: given };
+}
 
 function howToGoOn(runId: string): string {
   const id = shellWord(runId);

@@ -9,6 +9,8 @@ export const BUILD_VERSION = 1;
 export interface BuiltStep extends StepDefinition {
   /** Digest of the names, modes and contents of its code files. */
   readonly codeDigest: string;
+  /** Digest of each of them, by the name that it has in the working directory. */
+  readonly codeFiles?: { readonly [name: string]: string };
   /** Digest of its Python lock and version. */
   readonly pythonDigest?: string;
 }

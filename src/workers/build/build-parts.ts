@@ -109,6 +109,12 @@ function builtStep(step: StepDefinition, files: StepFiles | undefined): BuiltSte
   return {
     ...step,
     codeDigest: files?.codeDigest ?? digestOf([]),
+    codeFiles: Object.fromEntries(
+      (files?.code ?? []).map(({ name, sha256, executable }) => [
+        name,
+        executable ? `${sha256} executable` : sha256,
+      ]),
+    ),
     ...(files?.python === undefined ? {} : { pythonDigest: files.python.digest }),
   };
 }

@@ -1,0 +1,129 @@
+import {
+  ActivityCancellationType,
+  isCancellation,
+  log,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
+import type { PipelineActivities } from '../core/activities.js';
+import { cacheKey, inputDigests, type CacheMaterial } from '../core/cache.js';
+import { claimActivityId, type CacheAnswer, type CacheQuery } from '../core/claims.js';
+import { parseDuration } from '../core/duration.js';
+import type { CallCache } from '../core/run.js';
+import type { StepRequest } from '../pipeline/runtime.js';
+import type { LiveCall, RunContext } from './run-context.js';
+
+/** Time that a run waits for another one's result where the step does not say. */
+const MAX_WAIT = '30m';
+/** Time that reading the files of a result may take. */
+const FULL_VERIFY_MS = 6 * 3_600_000;
+
+/** How the cache takes part in a step call. */
+export interface CachePlan {
+  readonly name: string;
+  /** Without the call and its attempt. */
+  readonly query: Omit<CacheQuery, 'callId' | 'attempt'>;
+  readonly maxWaitMs: number;
+}
+
+/** What the cache is asked for a call, and what its status says of that. */
+export function planCache(
+  context: RunContext,
+  request: StepRequest,
+  name: string,
+): { readonly plan?: CachePlan; readonly shown?: CallCache } {
+  const { definition, options } = request;
+  if (definition.cache === false) return {};
+  const step = definition.name;
+  if (options.cache === false) return { shown: { step, off: 'this call says cache: false' } };
+  const { off, refresh = [], verify } = context.snapshot.cache ?? {};
+  if (off === true) return { shown: { step, off: 'the run was started without the cache' } };
+  const { ttl, version, maxWait } = definition.cache;
+  if (version === undefined && Object.keys(request.inputs).length === 0) return withoutInputs(context, step);
+  const material = materialOf(context, request);
+  const query = {
+    key: cacheKey(material),
+    material,
+    pipeline: context.view.pipeline,
+    ...(ttl === undefined ? {} : { ttlMs: parseDuration(ttl) }),
+    ...(refresh.includes(step) ? { sinceMs: context.view.startedAtMs } : {}),
+    ...(verify === undefined ? {} : { verify }),
+  };
+  const plan = { name, query, maxWaitMs: parseDuration(maxWait ?? MAX_WAIT) };
+  return { plan, shown: { step, key: query.key } };
+}
+
+function materialOf({ snapshot }: RunContext, request: StepRequest): CacheMaterial {
+  const { definition } = request;
+  const { name: step, image, env, outputs, cache } = definition;
+  return {
+    step,
+    image,
+    code: snapshot.codeDigests[step],
+    python: snapshot.pythonDigests[step],
+    env,
+    outputs,
+    version: cache === false ? undefined : cache.version,
+    command: request.command,
+    parameters: request.parameters,
+    inputs: inputDigests(request.inputs),
+  };
+}
+
+/** Nothing in the key would change when what the step reads changes. Said once for each run and step. */
+function withoutInputs(context: RunContext, step: string): { readonly shown: CallCache } {
+  const off = 'it has no artifact as input; say cache: { version } to reuse its results';
+  if (context.said.has(step)) return { shown: { step } };
+  context.said.add(step);
+  log.warn(`step "${step}" is not cached: ${off}`);
+  return { shown: { step, off } };
+}
+
+/** Asks the cache before an attempt: gives a result, or the claim to make it. Waits while another call makes it. */
+export async function askCache(
+  { callId }: LiveCall,
+  { name, query: common, maxWaitMs }: CachePlan,
+  { attempt, onWait }: { readonly attempt: number; readonly onWait: (runId: string) => void },
+): Promise<Exclude<CacheAnswer, { readonly kind: 'busy' }>> {
+  const query: CacheQuery = { ...common, callId, attempt };
+  let answer = await lookUp(name, query);
+  const untilMs = Date.now() + maxWaitMs;
+  while (answer.kind === 'busy') {
+    const { runId } = answer;
+    onWait(runId);
+    const { awaitCache } = proxyActivities<PipelineActivities>({
+      activityId: claimActivityId(query, 'wait'),
+      startToCloseTimeout: maxWaitMs + FULL_VERIFY_MS,
+      heartbeatTimeout: '20s',
+      retry: { maximumInterval: '30s' },
+      cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+      summary: `${name} waits for the result of ${runId}`.slice(0, 200),
+    });
+    answer = await awaitCache(query, { untilMs, runId });
+  }
+  return answer;
+}
+
+/** A local activity first: it costs one event. A store that does not answer at once is asked by a regular one, which may wait. */
+async function lookUp(name: string, query: CacheQuery): Promise<CacheAnswer> {
+  const summary = `cache of ${name}`;
+  if (query.verify === undefined)
+    try {
+      const local = proxyLocalActivities<PipelineActivities>({
+        startToCloseTimeout: '2s',
+        scheduleToCloseTimeout: '5s',
+        summary,
+      });
+      return await local.askCache(query);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+    }
+  const { askCache: ask } = proxyActivities<PipelineActivities>({
+    activityId: claimActivityId(query, 'look-up'),
+    startToCloseTimeout: query.verify === undefined ? '30s' : FULL_VERIFY_MS,
+    heartbeatTimeout: '20s',
+    retry: { maximumInterval: '1m' },
+    summary,
+  });
+  return await ask(query);
+}

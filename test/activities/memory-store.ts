@@ -1,0 +1,48 @@
+import type { ArtifactStore, StoredObject } from '../../src/core/artifact-store.js';
+
+/** An artifact store in memory, for bytes: whole objects, first writer wins where asked, lists in key order. */
+export function createMemoryStore(): ArtifactStore & { readonly objects: Map<string, Uint8Array> } {
+  const objects = new Map<string, Uint8Array>();
+  const rootUri = 'memory://store';
+  const uriOf = (key: string) => `${rootUri}/${key}`;
+  const found = (key: string): StoredObject | undefined => {
+    const bytes = objects.get(key);
+    return bytes && { key, uri: uriOf(key), sizeBytes: bytes.length, modifiedAtMs: 0 };
+  };
+  const notUsed = () => Promise.reject(new Error('not used here'));
+  return {
+    objects,
+    rootUri,
+    uriOf,
+    keyOf: (uri) => uri.slice(rootUri.length + 1),
+    putFile: notUsed,
+    putBytes: (key, bytes, options) => {
+      if (options?.ifAbsent === true && objects.has(key)) return Promise.resolve('exists');
+      objects.set(key, bytes);
+      return Promise.resolve('stored');
+    },
+    readBytes: (key) => Promise.resolve(objects.get(key)),
+    openRead: (key) => {
+      const bytes = objects.get(key);
+      return Promise.resolve(bytes && pieces(bytes));
+    },
+    stat: (key) => Promise.resolve(found(key)),
+    fetchFile: notUsed,
+    // eslint-disable-next-line @typescript-eslint/require-await
+    list: async function* (prefix) {
+      for (const key of [...objects.keys()].sort()) {
+        const object = key.startsWith(prefix) ? found(key) : undefined;
+        if (object) yield object;
+      }
+    },
+    removeAll: (prefix) => {
+      for (const key of [...objects.keys()]) if (key.startsWith(prefix)) objects.delete(key);
+      return Promise.resolve();
+    },
+  };
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await
+async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
