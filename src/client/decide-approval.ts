@@ -13,24 +13,29 @@ export interface DecideOptions extends Omit<ApprovalDecision, 'digest'> {
   readonly runId: string;
   /** Digest of what was seen. Default: of what the gate shows now. */
   readonly digest?: string;
-  /** The same id is counted once, so a call whose answer was lost can be repeated. Default: made from the decision. */
+  /** The same id is counted once, so a call whose answer was lost can be repeated. Default: made from the decision and, without `digest`, from when its gate opened. */
   readonly updateId?: string;
 }
 
 /**
  * Decides an approval and waits until the run has taken the decision.
  * @returns the decision as it was sent.
- * @throws AnnealError InvalidInput when there is no such gate or the run refuses, WorkerUnavailable when nobody confirms.
+ * @throws AnnealError InvalidInput when there is no such gate, it waits for several decisions and no digest says which, or the run refuses;
+ * WorkerUnavailable when nobody confirms.
  */
 export async function decideApproval(deps: ClientDeps, options: DecideOptions): Promise<ApprovalDecision> {
   const { runId, updateId, ...given } = options;
-  const decision = { ...given, digest: options.digest ?? (await openGate(deps, options)).digest };
+  const { digest, openedAtMs } =
+    options.digest === undefined ? await openGate(deps, options) : { digest: options.digest };
+  const decision = { ...given, digest };
+  // A gate may open again for the same subject; that is another decision, whose text is the same.
+  const identity = openedAtMs === undefined ? decision : [decision, openedAtMs];
   const handle = deps.temporal.workflow.getHandle(runId);
   try {
     await deps.temporal.withDeadline(deps.clock.nowMs() + CALL_TIMEOUT_MS, () =>
       handle.executeUpdate(DECIDE_APPROVAL, {
         args: [decision],
-        updateId: updateId ?? digestOf(decision).slice(0, 40),
+        updateId: updateId ?? digestOf(identity).slice(0, 40),
       }),
     );
     return decision;
@@ -39,14 +44,23 @@ export async function decideApproval(deps: ClientDeps, options: DecideOptions): 
   }
 }
 
-async function openGate(deps: ClientDeps, { runId, gate }: DecideOptions): Promise<PendingApproval> {
+async function openGate(
+  deps: ClientDeps,
+  { runId, gate }: DecideOptions,
+): Promise<Pick<PendingApproval, 'digest'> & Partial<PendingApproval>> {
   const report = await readStatus(deps, runId);
   if (!isOpen(report.state))
     throw new AnnealError(
       'InvalidInput',
       `Run "${runId}" is ${report.state}; nothing of it waits for a decision.`,
     );
-  const open = report.approvals.find((approval) => approval.gate === gate);
+  const [open, ...others] = report.approvals.filter((approval) => approval.gate === gate);
+  const digests = [...new Set([open, ...others].flatMap((approval) => approval?.digest ?? []))];
+  if (digests.length > 1)
+    throw new AnnealError(
+      'InvalidInput',
+      `Gate "${gate}" of run "${runId}" waits for decisions on ${digests.length} subjects. Say which by its digest (--digest): ${digests.join(', ')}`,
+    );
   if (open) return open;
   if (report.notice !== undefined) throw unconfirmed(deps, runId);
   const gates = report.approvals.map((approval) => approval.gate);
