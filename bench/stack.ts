@@ -49,7 +49,7 @@ export async function withStack<T>(
     const connection = await NativeConnection.connect({ address: server.address });
     const client = new Client({
       connection: await Connection.connect({ address: server.address }),
-      dataConverter: { payloadCodecs: [createPayloadCodec(createFileStore({ root: config.store }))] },
+      dataConverter: { payloadCodecs: [createPayloadCodec(createFileStore({ root: config.store.root }))] },
     });
     const running: Promise<unknown>[] = [];
     try {

@@ -1,6 +1,4 @@
-import { fileURLToPath } from 'node:url';
-
-import { createFileStore } from '../adapters/file-store/create-file-store.js';
+import { openStore } from '../adapters/open-store.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { pathsIn, readJson, writeJson } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptResult, AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
@@ -32,7 +30,7 @@ async function main(paths: AttemptPaths): Promise<void> {
   if ((await writeJson(paths.supervisor, self, { ifAbsent: true })) === 'exists') return;
   const clock = { nowMs: () => Date.now() };
   const startedAtMs = clock.nowMs();
-  const store = createFileStore({ root: fileURLToPath(spec.storeUri) });
+  const store = openStore({ root: spec.storeUri, ...(spec.s3 === undefined ? {} : { s3: spec.s3 }) });
   const stops = watchStopRequests(spec, paths);
   const end = await Promise.race([
     superviseAttempt({

@@ -99,5 +99,8 @@ async function withRetries<T>(work: () => Promise<T>): Promise<T> {
 
 function asUploadFailure(error: unknown): AnnealError {
   const reason = error instanceof Error ? error.message : String(error);
+  // A bucket that is not there, or credentials that are wrong, will be so for the next attempt, too.
+  if (error instanceof AnnealError && error.code === 'InvalidConfig')
+    return new AnnealError('InvalidConfig', `its outputs could not be stored: ${reason}`, { cause: error });
   return new AnnealError('UploadFailed', `its outputs could not be stored: ${reason}`, { cause: error });
 }

@@ -112,7 +112,7 @@ function projectChecks(project: Project, env: CommandContext['env']): Check[] {
     { name: 'Temporal', run: async () => await checkTemporal(project) },
     { name: 'MLflow', run: async () => await checkTracking(project, env) },
     { name: 'Worker', run: async () => await checkWorker(project) },
-    { name: 'Store', run: async () => await checkWritable(project.paths.storeDir) },
+    { name: 'Store', run: async () => await checkStore(project.paths.store) },
     { name: 'Disk space', run: async () => await checkDisk(project.paths.root) },
   ];
 }
@@ -175,6 +175,16 @@ async function checkWorker(project: Project): Promise<Finding> {
   return (await project.stack.running()).worker
     ? { level: 'ok', found: 'runs on this machine' }
     : { level: 'warning', found: 'none on this machine', mend: 'Start one with: anneal up' };
+}
+
+async function checkStore(store: Project['paths']['store']): Promise<Finding> {
+  const { isS3Uri } = await import('../core/store-location.js');
+  if (!isS3Uri(store.root)) return await checkWritable(store.root);
+  const { inspectStore } = await import('../workers/open-store.js');
+  const concern = await inspectStore(store);
+  if (concern === undefined) return { level: 'ok', found: `${store.root} can be written` };
+  const { refused, found, mend } = concern;
+  return { level: refused ? 'error' : 'warning', found, mend };
 }
 
 async function checkWritable(directory: string): Promise<Finding> {

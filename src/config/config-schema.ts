@@ -20,6 +20,7 @@ const SLOTS = 'a whole number of at least 1';
 const GPUS = 'a whole number of at least 0';
 const SECRET = 'the name of a secret with keys username and password';
 const TEXT = 'a text that is not empty';
+const REGION = 'the name of a region such as "eu-central-1"';
 
 const pool = z.strictObject(
   {
@@ -44,7 +45,15 @@ export const configSchema = z.strictObject(
       .record(poolName, pool, { error: 'a map from names of pools to their settings' })
       .refine((pools) => Object.keys(pools).length > 0, 'at least one pool')
       .optional(),
-    store: path('a directory or a file:// URI').optional(),
+    store: path('a directory, or a file:// or s3:// URI').optional(),
+    s3: section({
+      endpoint: url(['http', 'https']).optional(),
+      region: z
+        .string({ error: REGION })
+        .regex(/^[a-z0-9-]+$/, REGION)
+        .optional(),
+      forcePathStyle: z.boolean({ error: 'true or false' }).optional(),
+    }),
     secrets: path('a path of a file that only its owner can read').optional(),
     mlflow: section({
       uri: url(['http', 'https']).optional(),

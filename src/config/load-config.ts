@@ -3,6 +3,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { slug } from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
+import { isS3Uri } from '../core/store-location.js';
+import type { S3Settings, StoreLocation } from '../core/store-location.js';
 import type { ConfigFile } from './config-schema.js';
 import { parseConfig } from './parse-config.js';
 import type { PoolConfig, ProjectConfig } from './project-config.js';
@@ -80,7 +82,7 @@ function resolveConfig(written: ConfigFile, file: string, env: Environment): Pro
       ? {}
       : { activities: insideProject(root, 'activities', written.activities) }),
     pools: resolvePools(written.pools ?? { cpu: {}, gpu: { gpu: 1 } }),
-    store: storeDirectory(root, written.store ?? '.anneal/local/store'),
+    store: locateStore(root, written, env),
     ...(written.secrets === undefined ? {} : { secrets: path.resolve(root, written.secrets) }),
     ...resolveServers(written, env),
   };
@@ -142,8 +144,29 @@ function insideProject(root: string, key: string, written: string): string {
   return resolved;
 }
 
-function storeDirectory(root: string, written: string): string {
-  return written.startsWith('file://') ? fileURLToPath(written) : path.resolve(root, written);
+function locateStore(root: string, written: ConfigFile, env: Environment): StoreLocation {
+  const store = written.store ?? '.anneal/local/store';
+  if (isS3Uri(store)) return { root: withoutSlash(store), s3: resolveS3(written.s3, env) };
+  return { root: store.startsWith('file://') ? fileURLToPath(store) : path.resolve(root, store) };
+}
+
+/** AWS's variables beat the file, which beats what is set for MLflow. The rest of AWS's settings its SDK reads by itself. */
+function resolveS3(written: ConfigFile['s3'], env: Environment): S3Settings {
+  const ignored = fromEnvironment(env, 'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS') === 'true';
+  const endpoint =
+    (ignored
+      ? undefined
+      : (fromEnvironment(env, 'AWS_ENDPOINT_URL_S3') ?? fromEnvironment(env, 'AWS_ENDPOINT_URL'))) ??
+    written?.endpoint ??
+    fromEnvironment(env, 'MLFLOW_S3_ENDPOINT_URL');
+  const region =
+    fromEnvironment(env, 'AWS_REGION') ?? fromEnvironment(env, 'AWS_DEFAULT_REGION') ?? written?.region;
+  const forcePathStyle = written?.forcePathStyle;
+  return {
+    ...(endpoint === undefined ? {} : { endpoint: withoutSlash(endpoint) }),
+    ...(region === undefined ? {} : { region }),
+    ...(forcePathStyle === undefined ? {} : { forcePathStyle }),
+  };
 }
 
 function withoutSlash(url: string): string {

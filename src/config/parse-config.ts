@@ -3,6 +3,7 @@ import type { Document } from 'yaml';
 import type { z } from 'zod';
 import { AnnealError } from '../core/failures.js';
 import { describeValue } from '../core/schema.js';
+import { isS3Uri, s3UriProblem } from '../core/store-location.js';
 import { configSchema, keysAt } from './config-schema.js';
 import type { ConfigFile } from './config-schema.js';
 import { nearestName } from '../core/nearest-name.js';
@@ -143,9 +144,15 @@ function refuseCredentials({ mlflow }: ConfigFile, position: () => string): void
 
 function refuseOtherStores(config: ConfigFile, position: () => string): void {
   const store = config.store;
+  if (store !== undefined && isS3Uri(store)) {
+    const problem = s3UriProblem(store);
+    if (problem !== undefined)
+      throw invalid(`${position()}: store is ${describeValue(store)}; it must be ${problem}. Correct it.`);
+    return;
+  }
   if (store !== undefined && /^[a-z][a-z0-9+.-]*:\/\//i.test(store) && !/^file:\/\/\/[^?#]*$/.test(store))
     throw invalid(
-      `${position()}: store is ${describeValue(store)}; it must be a directory or a file:///... URI. Change it, or leave it out for .anneal/local/store.`,
+      `${position()}: store is ${describeValue(store)}; it must be a directory, a file:///... URI or s3://BUCKET/PREFIX. Change it, or leave it out for .anneal/local/store.`,
     );
 }
 

@@ -1,4 +1,5 @@
 import type { Pool } from '../core/pools.js';
+import type { StoreLocation } from '../core/store-location.js';
 
 /** A project's settings with defaults filled in and paths absolute. */
 export interface ProjectConfig {
@@ -13,8 +14,7 @@ export interface ProjectConfig {
   readonly activities?: string;
   /** In the order of anneal.yaml, which is the order in which a step looks for one that fits. */
   readonly pools: { readonly [name: string]: PoolConfig };
-  /** Directory of the artifact store. */
-  readonly store: string;
+  readonly store: StoreLocation;
   /** File with local secrets. */
   readonly secrets?: string;
   readonly mlflow: {

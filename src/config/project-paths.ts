@@ -1,4 +1,5 @@
 import path from 'node:path';
+import type { StoreLocation } from '../core/store-location.js';
 import type { ProjectConfig } from './project-config.js';
 
 /** Where a project keeps what it makes. Nothing here exists until someone writes it. */
@@ -6,7 +7,8 @@ export interface ProjectPaths {
   readonly root: string;
   /** State of the local servers and workers. */
   readonly stateDir: string;
-  readonly storeDir: string;
+  /** Of the artifacts; may be elsewhere altogether. */
+  readonly store: StoreLocation;
   readonly buildsDir: string;
   /** Working directories, logs and checkpoints of attempts on this machine. */
   readonly attemptsDir: string;
@@ -18,7 +20,7 @@ export function projectPaths(config: Pick<ProjectConfig, 'root' | 'store'>): Pro
   return {
     root: config.root,
     stateDir,
-    storeDir: config.store,
+    store: config.store,
     buildsDir: path.join(config.root, '.anneal', 'build'),
     attemptsDir: path.join(stateDir, 'attempts'),
   };

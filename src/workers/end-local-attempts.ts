@@ -10,7 +10,7 @@ import { settleAttempts } from './settle-attempts.js';
  * @returns names of the attempts that were there; all are verified gone.
  */
 export async function endLocalAttempts(
-  paths: Pick<ProjectPaths, 'attemptsDir' | 'storeDir'>,
+  paths: Pick<ProjectPaths, 'attemptsDir' | 'store'>,
   options: { readonly graceMs: number },
 ): Promise<string[]> {
   const { attemptsDir } = paths;

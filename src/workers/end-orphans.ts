@@ -22,7 +22,7 @@ export interface RunDirectory {
 /** Where orphans are looked for, and who knows which runs are open. */
 export interface OrphanSearch {
   readonly client: RunDirectory;
-  readonly paths: Pick<ProjectPaths, 'attemptsDir' | 'storeDir'>;
+  readonly paths: Pick<ProjectPaths, 'attemptsDir' | 'store'>;
   /** Only attempts of this run. */
   readonly runId?: string;
 }

@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { NativeConnection, type NativeConnectionOptions, type Worker } from '@temporalio/worker';
+import { sweepUploads } from '../adapters/open-store.js';
 import { sweepLeftovers } from '../adapters/process-executor/sweep-leftovers.js';
 import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
@@ -13,6 +14,7 @@ import { countOpenRunsOutside, hasOpenRuns, makeVersionCurrent } from './deploym
 import { keepEndingOrphans } from './end-orphans.js';
 import { createBuildHost, type BuildHost } from './host-builds.js';
 import { loadHostName } from './host-name.js';
+import { requireStore } from './open-store.js';
 import { WorkerGroup } from './worker-group.js';
 
 /** What {@link runProjectWorkers} takes. */
@@ -36,9 +38,11 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
   const group = new WorkerGroup(options.signal);
   try {
     await checkSearchAttributes(connection.operatorService, options);
+    await requireStore(options.config.store, options.log);
     const activities = composeActivities(options);
-    const { attemptsDir, storeDir } = projectPaths(options.config);
-    void sweepLeftovers({ attemptsDir, storeDir }).catch(() => undefined);
+    const { attemptsDir, store } = projectPaths(options.config);
+    void sweepLeftovers({ attemptsDir, storeDir: store.root }).catch(() => undefined);
+    void sweepUploads(store, Date.now()).catch(() => undefined);
     const host = await loadHostName(projectPaths(options.config).stateDir, options.env);
     const create = createWorkerFactory({ ...options, host }, connection, activities);
     group.add(await create.system());

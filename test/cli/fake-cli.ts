@@ -137,7 +137,7 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
       project: 'shop',
       pipelines: '/p/pipelines.ts',
       pools: {},
-      store: '/p/store',
+      store: { root: '/p/store' },
       mlflow: {},
       temporal: { namespace: 'default' },
       smtp: {},
@@ -145,7 +145,7 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
     paths: {
       root: '/p',
       stateDir,
-      storeDir: '/p/store',
+      store: { root: '/p/store' },
       buildsDir: '/builds',
       attemptsDir: '/p/attempts',
     },

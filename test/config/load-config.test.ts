@@ -37,7 +37,7 @@ describe('loadConfig', () => {
           cpu: { executor: 'process', gpu: 0, gpuOptional: true },
           gpu: { executor: 'process', gpu: 1, gpuOptional: true },
         },
-        store: path.join(root, '.anneal/local/store'),
+        store: { root: path.join(root, '.anneal/local/store') },
         mlflow: {},
         temporal: { namespace: 'default' },
         smtp: {},
@@ -79,9 +79,29 @@ describe('loadConfig', () => {
       assert.deepEqual(config.smtp, { url: 'smtp://u:p@mail:25' });
     }));
 
+  test('takes a store in S3, with settings of AWS before those of the file, and those of MLflow last', () =>
+    withProject('store: s3://bucket/pre/\ns3: { region: eu-central-1 }', async (root) => {
+      const load = async (env: { [name: string]: string }) => (await loadConfig({ cwd: root, env })).store;
+      const of = (s3: object) => ({ root: 's3://bucket/pre', s3 });
+      assert.deepEqual(await load({}), of({ region: 'eu-central-1' }));
+      const all = {
+        MLFLOW_S3_ENDPOINT_URL: 'http://mlflow:1',
+        AWS_ENDPOINT_URL: 'http://all:2',
+        AWS_ENDPOINT_URL_S3: 'http://s3:3/',
+        AWS_REGION: 'eu-west-1',
+      };
+      assert.deepEqual(await load(all), of({ endpoint: 'http://s3:3', region: 'eu-west-1' }));
+      const { AWS_ENDPOINT_URL_S3: _s3, ...general } = all;
+      assert.deepEqual(await load(general), of({ endpoint: 'http://all:2', region: 'eu-west-1' }));
+      assert.deepEqual(
+        await load({ MLFLOW_S3_ENDPOINT_URL: 'http://mlflow:1' }),
+        of({ endpoint: 'http://mlflow:1', region: 'eu-central-1' }),
+      );
+    }));
+
   test('takes the store as a file URI', () =>
     withProject('store: file:///data/my%20store', async (root) => {
-      assert.equal((await loadConfig({ cwd: root, env: {} })).store, '/data/my store');
+      assert.deepEqual((await loadConfig({ cwd: root, env: {} })).store, { root: '/data/my store' });
     }));
 
   test('says how to make a project where there is none', () =>
@@ -164,7 +184,15 @@ describe('an anneal.yaml that cannot be used', () => {
     refused('smtp: { url: "smtp://u:secret@mail:25" }', /smtp\.url holds a password.*ANNEAL_SMTP_URL\.$/));
 
   test('refuses a store that it cannot use', () =>
-    refused('store: s3://bucket/x', /:1:8: store is "s3:\/\/bucket\/x"; it must be a directory or a file:/));
+    refused(
+      'store: gs://bucket/x',
+      /:1:8: store is "gs:\/\/bucket\/x"; it must be a directory, a file:.* or s3:/,
+    ));
+
+  test('refuses an S3 store without a bucket, or with a prefix that leaves it', async () => {
+    await refused('store: s3://Bu/x', /:1:8: store is "s3:\/\/Bu\/x"; it must be s3:\/\/BUCKET/);
+    await refused('store: s3://bucket/a/../b', /without empty, "." or ".." segments/);
+  });
 
   test('refuses modules outside the project', () =>
     refused(

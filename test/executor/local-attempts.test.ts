@@ -56,7 +56,9 @@ describe('attempts on this machine', () => {
     await damage('one');
     await damage('two');
     await createExecutor().end('one', { graceMs: 0, executionId: 'execution' });
-    assert.deepEqual(await endLocalAttempts({ attemptsDir, storeDir }, { graceMs: 0 }), ['two']);
+    assert.deepEqual(await endLocalAttempts({ attemptsDir, store: { root: storeDir } }, { graceMs: 0 }), [
+      'two',
+    ]);
     assert.deepEqual(await readdir(attemptsDir), []);
   });
 
@@ -72,7 +74,7 @@ describe('attempts on this machine', () => {
     await utimes(claimed, 1, 1);
     const asked = (closeTime?: Date) => ({
       runId: 'run/1',
-      paths: { attemptsDir, storeDir },
+      paths: { attemptsDir, store: { root: storeDir } },
       client: {
         options: { namespace: 'default' },
         workflow: {

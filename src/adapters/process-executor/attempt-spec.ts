@@ -1,4 +1,5 @@
 import type { AttemptOutcome, AttemptRequest } from '../../core/attempt.js';
+import type { S3Settings } from '../../core/store-location.js';
 import type { AttemptProgress } from '../../activities/ports/executor.js';
 import type { ProcessIdentity } from '../process-identity.js';
 
@@ -12,6 +13,7 @@ export interface AttemptSpec {
   readonly environment: { readonly [name: string]: string };
   /** `rootUri` of the artifact store. */
   readonly storeUri: string;
+  readonly s3?: S3Settings;
   /** Folder whose contents land in the working directory. */
   readonly codeDir: string;
   /** The `bin` folder of the step's Python environment. */

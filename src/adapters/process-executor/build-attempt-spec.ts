@@ -32,6 +32,7 @@ export async function buildAttemptSpec(
       request,
       environment,
       storeUri: deps.store.rootUri,
+      ...(deps.s3 === undefined ? {} : { s3: deps.s3 }),
       codeDir: path.join(build, 'code', request.step),
       ...(pythonBin === undefined ? {} : { pythonBin }),
       gpu: { count, devices, leasesDir: deps.gpus.leasesDir },

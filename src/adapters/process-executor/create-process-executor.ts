@@ -1,6 +1,7 @@
 import type { AttemptExecutor, AttemptLaunch, AttemptWatch } from '../../activities/ports/executor.js';
 import type { AttemptOutcome } from '../../core/attempt.js';
 import { hasErrorCode } from '../file-store/store-errors.js';
+import { s3Environment } from '../s3-store/s3-environment.js';
 import { endProcess, isSameProcess } from '../process-identity.js';
 import { attemptPaths, createAttemptDirectory, removeAttemptDirectory } from './attempt-directory.js';
 import type { AttemptSpec } from './attempt-spec.js';
@@ -74,7 +75,10 @@ async function runAttempt(
       started = await startSupervisor({
         ...deps,
         paths,
-        secrets: await readSecrets(state.spec.request.env, deps),
+        secrets: {
+          ...s3Environment(state.spec.storeUri, deps.env),
+          ...(await readSecrets(state.spec.request.env, deps)),
+        },
       });
       await waitUntil(
         async () => started?.hasEnded() === true || (await readAttemptState(paths)).kind !== 'unsupervised',

@@ -1,10 +1,13 @@
 import type { ArtifactStore } from '../../core/artifact-store.js';
 import type { PythonEnvironment } from '../../core/step.js';
+import type { S3Settings } from '../../core/store-location.js';
 import type { GpuInventory } from '../gpu-leases.js';
 
 /** What the process executor needs. */
 export interface ProcessExecutorDeps {
   readonly store: ArtifactStore;
+  /** How supervisors reach an S3 store; their credentials come from `env`. */
+  readonly s3?: S3Settings;
   /** Folder of the attempts that run on this machine; one for all its workers. */
   readonly attemptsDir: string;
   /**

@@ -13,7 +13,7 @@ export interface StartedSupervisor {
 
 /**
  * Starts a supervisor in a session of its own, with its output in a file: neither the death of this process nor that of its group
- * reaches it. The step's secrets are in its environment and nowhere on disk.
+ * reaches it. The step's secrets and the store's credentials are in its environment and nowhere on disk.
  */
 export async function startSupervisor(deps: {
   readonly supervisorPath: string;

@@ -76,7 +76,8 @@ interface WorldParts extends Pick<FaultWorld, 'root' | 'paths' | 'startServers'>
 
 async function connectWorld(parts: WorldParts): Promise<FaultWorld> {
   const { root, paths, env, services, startServers } = parts;
-  const { stateDir, storeDir } = paths;
+  const { stateDir } = paths;
+  const storeDir = paths.store.root;
   const store = openStore(paths);
   const { address, namespace } = services.temporal;
   const connected = await connectTemporal({
