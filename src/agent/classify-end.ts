@@ -4,6 +4,7 @@ import { formatDuration } from '../core/duration.js';
 import { failureCodeOfExit } from '../core/failures.js';
 import { formatBytes } from '../core/quantity.js';
 import type { AttemptFailure } from './attempt-failure.js';
+import { commandRefusal } from './command-refusal.js';
 import type { MemoryUse } from './limit-memory.js';
 import type { CommandEnd } from './run-command.js';
 import type { Stop } from './stop-requests.js';
@@ -37,6 +38,8 @@ export function classifyEnd(
   if (end.exitCode === 0) return undefined;
   if (memory !== undefined && memory.kills > 0)
     return { ...how, code: 'OutOfMemory', message: `${outOfMemory(step, end, memory)}${last}` };
+  const refused = commandRefusal(step, end.exitCode, logTail);
+  if (refused) return { ...how, ...refused };
   const signal = end.signal ?? SIGNAL_CODES[end.exitCode ?? 0];
   if (signal === undefined)
     return {

@@ -7,6 +7,7 @@ import { CHECKPOINT_DIR } from '../adapters/process-executor/attempt-processes.j
 import { secretVariable } from '../adapters/process-executor/attempt-spec.js';
 import { hostEnvironment } from '../adapters/process-executor/host-environment.js';
 import { AnnealError } from '../core/failures.js';
+import { traceParent } from '../core/trace-context.js';
 
 /** A uid without an entry in the system's list of users, as containers have, is named by its number. */
 function systemUser(): string {
@@ -35,6 +36,7 @@ export function buildCommandEnvironment(
   const environment: Record<string, string> = {
     ...inherited,
     ...own,
+    TRACEPARENT: traceParent(spec.request.executionId, spec.name),
     ...spec.environment,
     ...Object.fromEntries(stepEnv),
   };

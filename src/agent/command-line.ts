@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, open, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
@@ -86,5 +86,33 @@ async function whyNotRunnable(file: string): Promise<string | undefined> {
     () => true,
     () => false,
   );
-  return executable ? undefined : 'is not executable (chmod +x)';
+  if (!executable) return 'is not executable (chmod +x; or its file system is mounted noexec)';
+  return await whyNotStartable(file);
+}
+
+/** A script whose interpreter is missing: the system would say that the script itself is not there. */
+async function whyNotStartable(file: string): Promise<string | undefined> {
+  const head = await readHead(file).catch(() => Buffer.alloc(0));
+  if (head.subarray(0, 2).toString('latin1') !== '#!') return undefined;
+  const line = head.subarray(2).toString('utf8').split('\n', 1)[0] ?? '';
+  const interpreter = /^[ \t]*([^ \t]+)/.exec(line)?.[1];
+  if (interpreter === undefined) return undefined;
+  if (interpreter.endsWith('\r') || line.endsWith('\r'))
+    return 'has Windows line ends, so that its first line names no program (save it with LF line ends)';
+  const found = await stat(interpreter).catch(() => undefined);
+  return found === undefined
+    ? `needs ${interpreter}, which does not exist on this machine (its first line, #!, names it)`
+    : undefined;
+}
+
+const HEAD_BYTES = 256;
+
+async function readHead(file: string): Promise<Buffer> {
+  const handle = await open(file, 'r');
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
 }

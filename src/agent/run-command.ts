@@ -11,6 +11,7 @@ import { readAttemptProcesses } from '../adapters/process-executor/attempt-proce
 import type { CommandRecord } from '../adapters/process-executor/attempt-spec.js';
 import type { ProcessIdentity } from '../adapters/process-identity.js';
 import { readGroupMembers, readProcessIdentity } from '../adapters/process-identity.js';
+import { GATE_NAME, spawnFailure } from './command-refusal.js';
 import type { Stop, StopRequests } from './stop-requests.js';
 
 /** What to run, and under which limits. */
@@ -81,7 +82,7 @@ const GATE = 'IFS= read -r go <&3 && [ "$go" = go ] || exit 125; exec 3<&-; exec
 async function startCommand({ paths, file, args, env }: CommandRun): Promise<ChildProcess> {
   const log = await open(paths.log, 'a');
   try {
-    const child = spawn('/bin/sh', ['-c', GATE, 'sh', file, ...args], {
+    const child = spawn('/bin/sh', ['-c', GATE, GATE_NAME, file, ...args], {
       cwd: paths.work,
       env,
       detached: true,
@@ -89,6 +90,8 @@ async function startCommand({ paths, file, args, env }: CommandRun): Promise<Chi
     });
     await once(child, 'spawn');
     return child;
+  } catch (error) {
+    throw spawnFailure(error, { file, args, env });
   } finally {
     await log.close();
   }
