@@ -51,7 +51,7 @@ function machineChecks({ env }: CommandContext): Check[] {
     { name: 'Node.js', run: async () => await Promise.resolve(checkNode(process.versions.node)) },
     {
       name: 'Python',
-      run: async () => await checkPython(env['ANNEAL_PYTHON'] ?? 'python3'),
+      run: async () => await checkPython(env['ANNEAL_PYTHON'] || 'python3'),
     },
     {
       name: 'uv',
@@ -67,11 +67,14 @@ function machineChecks({ env }: CommandContext): Check[] {
       run: async () => {
         if (env['TEMPORAL_ADDRESS'])
           return { level: 'ok', found: `not needed: TEMPORAL_ADDRESS is ${env['TEMPORAL_ADDRESS']}` };
-        return await optionalProgram(
-          env['ANNEAL_TEMPORAL_CLI'] ?? 'temporal',
-          ['--version'],
-          'not on PATH; fetched from PyPI when servers start',
-        );
+        const set = env['ANNEAL_TEMPORAL_CLI'];
+        return set
+          ? await requiredProgram('ANNEAL_TEMPORAL_CLI', set)
+          : await optionalProgram(
+              'temporal',
+              ['--version'],
+              'not on PATH; fetched from PyPI when servers start',
+            );
       },
     },
   ];
@@ -104,6 +107,18 @@ async function checkPython(program: string): Promise<Finding> {
 async function optionalProgram(program: string, args: readonly string[], missing: string): Promise<Finding> {
   const said = await output(program, args).catch(() => undefined);
   return { level: 'ok', found: said ?? missing };
+}
+
+/** A program that a setting names: nothing else is used in its place. */
+async function requiredProgram(setting: string, program: string): Promise<Finding> {
+  const said = await output(program, ['--version']).catch(() => undefined);
+  return said === undefined
+    ? {
+        level: 'error',
+        found: `${setting} is ${program}, which does not run here`,
+        mend: 'Correct it, or unset it to have one found or installed.',
+      }
+    : { level: 'ok', found: said };
 }
 
 function projectChecks(project: Project, env: CommandContext['env']): Check[] {
