@@ -1,0 +1,70 @@
+import { createDispatcher } from '../../src/workflows/index.js';
+import { dataset, definePipeline, defineStep, integer, string } from '../../src/pipeline/index.js';
+
+const source = defineStep({
+  name: 'source',
+  inputs: { seed: string() },
+  outputs: { data: dataset() },
+  command: ({ inputs }) => ['source', inputs.seed],
+});
+const shared = defineStep({
+  name: 'shared',
+  inputs: { data: dataset(), n: integer({ default: 0 }) },
+  outputs: { data: dataset() },
+  command: ({ inputs }) => ['shared', inputs.n],
+  retry: { attempts: 2 },
+  cache: {},
+});
+const impatient = defineStep({
+  name: 'impatient',
+  inputs: { data: dataset() },
+  outputs: { data: dataset() },
+  command: () => ['impatient'],
+  cache: { maxWait: '1s' },
+});
+const rootless = defineStep({
+  name: 'rootless',
+  inputs: { n: integer() },
+  outputs: { data: dataset() },
+  command: () => ['rootless'],
+  cache: {},
+});
+const versioned = defineStep({
+  name: 'versioned',
+  inputs: { n: integer() },
+  outputs: { data: dataset() },
+  command: () => ['versioned'],
+  cache: { version: '1' },
+});
+
+const once = definePipeline({ name: 'once', params: { seed: string() } }, async ({ seed }) => {
+  const { data } = await source({ seed });
+  return (await shared({ data })).data.uri;
+});
+
+const twice = definePipeline({ name: 'twice', params: { seed: string() } }, async ({ seed }) => {
+  const { data } = await source({ seed });
+  const made = await Promise.all([shared({ data }, { name: 'a' }), shared({ data }, { name: 'b' })]);
+  return made.map((each) => each.data.uri);
+});
+
+const hurried = definePipeline({ name: 'hurried', params: { seed: string() } }, async ({ seed }) => {
+  const { data } = await source({ seed });
+  return (await impatient({ data })).data.uri;
+});
+
+const chain = definePipeline(
+  { name: 'chain', params: { seed: string(), steps: integer() } },
+  async ({ seed, steps }) => {
+    let { data } = await source({ seed });
+    for (let n = 0; n < steps; n++) ({ data } = await shared({ data, n }));
+    return data.digest;
+  },
+);
+
+const roots = definePipeline({ name: 'roots' }, async () => {
+  for (const n of [1, 2]) await rootless({ n });
+  await versioned({ n: 1 });
+});
+
+export default createDispatcher({ once, twice, hurried, chain, roots });
