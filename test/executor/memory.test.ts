@@ -11,6 +11,7 @@ import type { MemoryGroup } from '../../src/adapters/process-executor/memory-gro
 import { sweepLeftovers } from '../../src/adapters/process-executor/sweep-leftovers.js';
 import { readProcessIdentity } from '../../src/adapters/process-identity.js';
 import type { Manifest } from '../../src/core/artifacts.js';
+import { decideRetry, FIRST_ATTEMPT } from '../../src/core/retry.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import { createAttemptWorld, eventually } from './attempt-world.js';
 import { buildLaunch, failedWith, recordWatch, sh, succeeded } from './contract.js';
@@ -52,6 +53,17 @@ describe('memory of an attempt where a control group can be made', { skip }, () 
     assert.deepEqual(failed.memory, { limitBytes: LIMIT, kills: 1 });
     assert.match(await readLog(launch), /^anneal: memory is limited to 64Mi\n/);
     assert.deepEqual(await groupsOf(launch.name), []);
+  });
+
+  test('retry.outOfMemory gives the next attempt enough, really', async () => {
+    const command = [process.execPath, '-e', 'Buffer.alloc(100 << 20, 1)'];
+    const attempt = async (memory: string) =>
+      await createExecutor().run(buildLaunch({ command, resources: { memory } }), recordWatch().watch);
+    const outcome = failedWith(await attempt(MEMORY), 'OutOfMemory');
+    const policy = { outOfMemory: { memory: 'x8', max: '1Gi' } } as const;
+    const decision = decideRetry(policy, { memory: MEMORY }, { outcome, state: FIRST_ATTEMPT });
+    assert.ok(decision.action === 'retry');
+    assert.deepEqual(succeeded(await attempt(decision.state.memory ?? '')).memory, { limitBytes: 8 * LIMIT });
   });
 
   test('a shell that says 137 for what it ran counts as out of memory, too', async () => {
