@@ -12,6 +12,7 @@ import type { CommandRecord } from '../adapters/process-executor/attempt-spec.js
 import type { ProcessIdentity } from '../adapters/process-identity.js';
 import { readGroupMembers, readProcessIdentity } from '../adapters/process-identity.js';
 import { GATE_NAME, spawnFailure } from './command-refusal.js';
+import { startLongTimer } from './long-timer.js';
 import type { Stop, StopRequests } from './stop-requests.js';
 
 /** What to run, and under which limits. */
@@ -41,35 +42,36 @@ export interface CommandEnd {
 /**
  * Runs a command in a session and process group of its own, both of its outputs into the log. Resolves when no process of the group
  * is left, and none that left the group.
+ * @throws the error that kept the command from being prepared; it has not run then.
  */
 export async function runCommand(run: CommandRun): Promise<CommandEnd> {
   const child = await startCommand(run);
   const group = child.pid ?? 0;
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-  const started = await prepareCommand(run, group).then(
-    () => true,
-    () => false,
+  const refused = await prepareCommand(run, group).then(
+    () => undefined,
+    (error: unknown) => ({ error }),
   );
-  openGate(child, started);
+  openGate(child, refused === undefined);
   const ending = createEnding(run.paths, group);
   const onStop = () =>
     ending.begin(run.stops.stop()?.by ?? 'request', run.stops.stop()?.graceMs ?? run.stopGraceMs);
   const timer =
     run.timeoutMs === undefined
       ? undefined
-      : setTimeout(() => ending.begin('timeout', run.stopGraceMs), Math.min(run.timeoutMs, LONGEST_TIMER_MS));
+      : startLongTimer(run.timeoutMs, () => ending.begin('timeout', run.stopGraceMs));
   if (run.stops.signal.aborted) onStop();
   else run.stops.signal.addEventListener('abort', onStop, { once: true });
   const [exitCode, signal] = await exited;
-  clearTimeout(timer);
+  timer?.clear();
   run.stops.signal.removeEventListener('abort', onStop);
   const killed = await ending.finish();
+  if (refused !== undefined) throw refused.error;
   const how = exitCode === null ? { signal: signal ?? 'SIGKILL' } : { exitCode };
   const endedBy = ending.by();
   return { ...how, killed, ...(endedBy === undefined ? {} : { endedBy }) };
 }
 
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const POLL_MS = 25;
 const AFTER_KILL_MS = 5_000;
 
