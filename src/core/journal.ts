@@ -23,6 +23,11 @@ export interface JournalEntry {
     readonly message: string;
     readonly details?: unknown;
   };
+  /**
+   * Turn in which it was given: answers of one turn were given together, before the code reacted to any of them. What is answered at
+   * once (`now`, `random`) has none.
+   */
+  readonly t?: number;
 }
 
 /** A call that had not settled when the run continued as new, and what is needed to take it up again. */

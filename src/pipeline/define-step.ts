@@ -84,21 +84,25 @@ export function defineStep<
   return Object.assign(call, { stepName: options.name, definition });
 }
 
-async function callStep<I extends { readonly [name: string]: Slot }, O>(
+// Not async: every call passes here, and Temporal's sandbox takes a stack trace for each promise.
+function callStep<I extends { readonly [name: string]: Slot }, O>(
   options: StepOptionsOf<I, O>,
   definition: StepDefinition,
   call: { readonly args: object; readonly callOptions: StepOptions },
 ): Promise<ValuesOf<O>> {
-  const runtime = currentRuntime(`Step "${definition.name}"`);
-  const { parameters, inputs } = splitArguments(definition, call.args);
-  const outputs = await runtime.step({
-    definition,
-    command: buildCommand(options, definition, parameters),
-    parameters,
-    inputs,
-    options: call.callOptions,
-  });
-  return outputs as ValuesOf<O>;
+  try {
+    const runtime = currentRuntime(`Step "${definition.name}"`);
+    const { parameters, inputs } = splitArguments(definition, call.args);
+    return runtime.step({
+      definition,
+      command: buildCommand(options, definition, parameters),
+      parameters,
+      inputs,
+      options: call.callOptions,
+    }) as Promise<ValuesOf<O>>;
+  } catch (error) {
+    return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+  }
 }
 
 /** Parameters checked and completed, artifacts checked for their kind. */

@@ -1,22 +1,46 @@
 import { CancellationScope, condition } from '@temporalio/workflow';
-import type { AtRest } from './journal-player.js';
+
+/** Knows whether the workflow is at rest: no microtask is left, the code waits for answers alone. */
+export interface Rest {
+  /** Calls back once, when the workflow is at rest: at once where it is already. What is called back sets it in motion. */
+  readonly reached: (then: () => void) => void;
+  /** Says that the code is in motion: it has just asked for something. */
+  readonly disturb: () => void;
+}
 
 /**
- * Waits until the workflow has come to rest, however deep its code is nested: Temporal looks at blocked conditions only when no
- * microtask is left. One loop serves all who wait, out of reach of the run's cancellation; promises are dear in the sandbox, which
- * records a stack trace for each.
+ * Learns of rest from Temporal, which looks at blocked conditions only when no microtask is left, however deep the code is nested. Each
+ * workflow task begins at rest, so the first answer in it waits for nothing. One loop serves all who wait, out of reach of the run's
+ * cancellation; promises are dear in the sandbox, which records a stack trace for each, and so is every entry into it.
  */
-export function createAtRest(): AtRest {
+export function createRest(): Rest {
   const waiting: (() => void)[] = [];
+  let moving = true;
+  const look = () => {
+    moving = false;
+    return waiting.length > 0;
+  };
+  const callNext = () => {
+    moving = true;
+    waiting.shift()?.();
+  };
   void CancellationScope.nonCancellable(async () => {
     // A workflow's first turn runs inside its activation; conditions are looked at there before any microtask.
     await Promise.resolve();
     for (;;) {
-      await condition(atSecondSight(() => waiting.length > 0));
-      waiting.shift()?.();
+      await condition(atSecondSight(look));
+      callNext();
     }
   });
-  return (then) => void waiting.push(then);
+  return {
+    reached: (then) => {
+      waiting.push(then);
+      if (!moving && waiting.length === 1) callNext();
+    },
+    disturb: () => {
+      moving = true;
+    },
+  };
 }
 
 /** A condition is looked at when it is made, too: in the middle of what is going on. */

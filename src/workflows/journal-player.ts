@@ -8,11 +8,6 @@ const TURNS_BEFORE_DELIVERY = 24;
 /** Calls back once, when everything that could move by itself has moved: the code waits for answers alone. */
 export type AtRest = (then: () => void) => void;
 
-interface Delivery {
-  readonly key: CallKey;
-  readonly deliver: () => void;
-}
-
 /**
  * Answers the calls of a pipeline function: recorded ones from the journal, in the order in which they once settled, and live ones as
  * they settle. Live calls wait until every recorded answer has been delivered, so that a re-run takes the way of the first run.
@@ -23,10 +18,15 @@ export class JournalPlayer {
   private readonly pending: Map<CallKey, PendingCall>;
   private readonly occurrences = new Map<string, number>();
   private readonly asked = new Map<CallKey, () => void>();
-  private readonly queue: Delivery[] = [];
+  /** Deliveries of the next live turn: what settled since the code was last at rest. */
+  private queue: (() => void)[] = [];
+  private turn: number;
   private readonly heldCalls: (() => void)[] = [];
   /** Recorded entries delivered so far. */
   private delivered = 0;
+  /** Recorded entries to be delivered next, together, and how many of them have been asked for. */
+  private next: readonly JournalEntry[];
+  private nextAsked = 0;
   private readonly recordedCount: number;
   private pumping = false;
   private readonly onSettled: () => boolean;
@@ -34,11 +34,13 @@ export class JournalPlayer {
 
   /**
    * @param onSettled asked before each live delivery; `true` holds it back for good, because the run continues as new.
-   * @param atRest waited for before each delivery, so that all code reacts to one answer before the next one arrives.
+   * @param atRest waited for before each turn, so that all code reacts to the answers of one before those of the next arrive.
    */
   constructor(journal: Journal, onSettled: () => boolean, atRest: AtRest = afterSomeTurns) {
     this.entries = [...journal.entries];
     this.recordedCount = journal.entries.length;
+    this.turn = journal.entries.reduce((last, { t = 0 }) => Math.max(last, t), 0);
+    this.next = this.recordedTurn();
     this.recorded = new Map(journal.entries.map((entry, i) => [entry.k, i]));
     this.pending = new Map(Object.entries(journal.pending));
     this.onSettled = onSettled;
@@ -104,11 +106,12 @@ export class JournalPlayer {
     this.pending.set(key, pending);
   }
 
-  /** Records a live answer; `deliver` is called in its turn. */
+  /** Records a live answer; `deliver` is called in its turn, with all that settled before it came. */
   settle(entry: JournalEntry, deliver: () => void): void {
-    this.entries.push(entry);
+    if (this.queue.length === 0) this.turn++;
+    this.entries.push({ ...entry, t: this.turn });
     this.pending.delete(entry.k);
-    this.queue.push({ key: entry.k, deliver });
+    this.queue.push(deliver);
     this.pump();
   }
 
@@ -127,30 +130,45 @@ export class JournalPlayer {
     this.pumping = true;
     this.atRest(() => {
       this.pumping = false;
-      const deliver = this.nextDelivery();
-      if (!deliver) return;
-      deliver();
-      this.pump();
+      const deliveries = this.nextDeliveries();
+      for (const deliver of deliveries) deliver();
+      if (deliveries.length > 0) this.pump();
     });
   }
 
   private hasNext(): boolean {
     if (this.isLive()) return this.heldCalls.length > 0 || this.queue.length > 0;
-    const next = this.entries[this.delivered];
-    return next !== undefined && this.asked.has(next.k);
+    while (this.asked.has(this.next[this.nextAsked]?.k ?? '')) this.nextAsked++;
+    return this.nextAsked === this.next.length;
   }
 
-  private nextDelivery(): (() => void) | undefined {
+  /** The next recorded entry, with the others of its turn and what was answered at once among them. */
+  private recordedTurn(): readonly JournalEntry[] {
+    const first = this.delivered;
+    const turn = this.entries[first]?.t;
+    let end = first + 1;
+    for (let at = end; turn !== undefined && at < this.recordedCount; at++) {
+      const { t } = this.entries[at] ?? {};
+      if (t === turn) end = at + 1;
+      else if (t !== undefined) break;
+    }
+    return this.entries.slice(first, Math.min(end, this.recordedCount));
+  }
+
+  private nextDeliveries(): readonly (() => void)[] {
     if (!this.isLive()) {
-      const entry = this.entries[this.delivered];
-      const deliver = entry && this.asked.get(entry.k);
-      if (deliver) this.delivered++;
-      return deliver;
+      const given = this.next;
+      this.delivered += given.length;
+      this.next = this.recordedTurn();
+      this.nextAsked = 0;
+      return given.flatMap(({ k }) => this.asked.get(k) ?? []);
     }
     const held = this.heldCalls.shift();
-    if (held) return held;
-    if (this.queue.length === 0 || this.onSettled()) return undefined;
-    return this.queue.shift()?.deliver;
+    if (held) return [held];
+    if (this.queue.length === 0 || this.onSettled()) return [];
+    const settled = this.queue;
+    this.queue = [];
+    return settled;
   }
 }
 

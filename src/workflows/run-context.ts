@@ -4,8 +4,8 @@ import { digestOfText } from '../core/digest.js';
 import type { CallKey, CallKind, JournalEntry, PendingCall } from '../core/journal.js';
 import { mustContinue, wantsToContinue, type Continuation } from './continuation.js';
 import { fromJournalFailure, toJournalFailure } from './failures.js';
-import { createAtRest } from './at-rest.js';
-import { JournalPlayer, type AtRest } from './journal-player.js';
+import { createRest } from './at-rest.js';
+import { JournalPlayer } from './journal-player.js';
 import type { RunView } from './run-state.js';
 
 /** A call that is being made now, not answered from the journal. */
@@ -16,8 +16,8 @@ export interface LiveCall {
   /** What was known of it when the run continued as new. */
   readonly pending: PendingCall | undefined;
   setPending(pending: PendingCall): void;
-  /** Waits for leave to start something that must be drained before the run continues as new. */
-  begin(): Promise<void>;
+  /** Asks for leave to start something that must be drained before the run continues as new; nothing to wait for: it is given. */
+  begin(): Promise<void> | undefined;
   /** Says that it has ended while the call goes on (a retry delay). A call that settles ends by itself. */
   end(): void;
 }
@@ -27,6 +27,12 @@ export interface CallIdentity {
   readonly kind: CallKind;
   readonly name: string;
   readonly input?: unknown;
+}
+
+/** How a call is answered. */
+interface Answer<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /** Activities, children and the like that one run has in flight at most; Temporal takes 2,000, and 4 MB of them at once. */
@@ -45,8 +51,7 @@ export class RunContext {
   private resolveContinuing: (signal: 'continue') => void = () => undefined;
   private readonly rootScope = CancellationScope.current();
   private readonly dispatched = new Map<string, number>();
-  private readonly begun = Promise.resolve();
-  private readonly atRest: AtRest = createAtRest();
+  private readonly rest = createRest();
   /** Calls that wait for a place among those in flight. */
   private readonly waiting: (() => void)[] = [];
   private inFlight = 0;
@@ -62,7 +67,11 @@ export class RunContext {
     this.player = new JournalPlayer(
       continuation?.journal ?? { version: 1, entries: [], pending: {} },
       () => this.continueIfQuiet(wantsToContinue(snapshot)),
-      this.atRest,
+      (then) => {
+        // With all that settles in this task settled, nothing may be in flight: the moment to continue as new.
+        if (wantsToContinue(snapshot)) this.rest.disturb();
+        this.rest.reached(then);
+      },
     );
   }
 
@@ -73,20 +82,25 @@ export class RunContext {
 
   /** Resolves when everything that could move by itself has moved. */
   settled(): Promise<void> {
-    return new Promise((resolve) => this.atRest(resolve));
+    return new Promise((resolve) => this.rest.reached(resolve));
   }
 
   /** Makes a call, or answers it from the journal in its turn. */
   call<T>(identity: CallIdentity, work: (call: LiveCall) => Promise<T>): Promise<T> {
+    this.rest.disturb();
     const key = this.player.keyOf(identity.kind, identity.name, identity.input);
     const recorded = this.player.recordedEntry(key);
     if (recorded) return this.answerInTurn<T>(recorded);
-    const make = () => this.callLive({ ...identity, key }, work);
-    return this.player.isLive() ? make() : this.player.live().then(make);
+    return new Promise((resolve, reject) => {
+      const make = () => this.callLive({ ...identity, key }, work, { resolve, reject });
+      if (this.player.isLive()) make();
+      else this.player.live().then(make).catch(reject);
+    });
   }
 
   /** Answers at once, from the journal or by `produce`. */
   callNow<T>(identity: CallIdentity, produce: () => T): T {
+    this.rest.disturb();
     const key = this.player.keyOf(identity.kind, identity.name, identity.input);
     const recorded = this.player.recordedEntry(key);
     if (recorded) {
@@ -117,9 +131,10 @@ export class RunContext {
   private callLive<T>(
     { kind, name, key }: CallIdentity & { readonly key: CallKey },
     work: (call: LiveCall) => Promise<T>,
-  ): Promise<T> {
+    { resolve, reject }: Answer<T>,
+  ): void {
     if (CancellationScope.current().consideredCancelled)
-      return Promise.reject(new CancelledFailure(`${kind} "${name}" was not started: the run is cancelled`));
+      return reject(new CancelledFailure(`${kind} "${name}" was not started: the run is cancelled`));
     let begun = false;
     const call: LiveCall = {
       key,
@@ -137,31 +152,29 @@ export class RunContext {
         this.continueIfQuiet(wantsToContinue(this.snapshot));
       },
     };
+    const settle = (entry: JournalEntry, deliver: () => void) => {
+      this.live--;
+      if (begun) this.leave();
+      this.player.settle(entry, deliver);
+    };
     this.live++;
-    return new Promise<T>((resolve, reject) => {
-      const settle = (entry: JournalEntry, deliver: () => void) => {
-        this.live--;
-        if (begun) this.leave();
-        this.player.settle(entry, deliver);
-      };
-      work(call).then(
-        (value) => settle({ k: key, v: value }, () => resolve(value)),
-        (error: unknown) => {
-          const f = toJournalFailure(error);
-          // Thrown as it will be thrown from the journal: code that looks at it takes the same way again.
-          settle({ k: key, f }, () =>
-            reject(isCancellation(error) && error instanceof Error ? error : fromJournalFailure(f)),
-          );
-        },
-      );
-    });
+    work(call).then(
+      (value) => settle({ k: key, v: value }, () => resolve(value)),
+      (error: unknown) => {
+        const f = toJournalFailure(error);
+        // Thrown as it will be thrown from the journal: code that looks at it takes the same way again.
+        settle({ k: key, f }, () =>
+          reject(isCancellation(error) && error instanceof Error ? error : fromJournalFailure(f)),
+        );
+      },
+    );
   }
 
   /** Gives a place among those in flight: now, when one is free, or where the run must first continue as new, in its next execution. */
-  private place(start: () => void): Promise<void> {
+  private place(start: () => void): Promise<void> | undefined {
     if (!this.mustWait() && this.inFlight < IN_FLIGHT_LIMIT) {
       start();
-      return this.begun;
+      return undefined;
     }
     const scope = CancellationScope.current();
     return new Promise((resolve, reject) => {

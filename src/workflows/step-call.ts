@@ -100,7 +100,8 @@ async function runAttempts(
   for (;;) {
     if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, plan.name);
     // In flight from here on: the run must not continue as new while it holds a claim.
-    await call.begin();
+    const place = call.begin();
+    if (place) await place;
     const { attempt } = state;
     const cached =
       plan.cache.plan && (await findCached(context, call, { plan: plan.cache.plan, base, attempt }));

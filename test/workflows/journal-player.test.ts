@@ -190,6 +190,38 @@ describe('live calls', () => {
     );
   });
 
+  test('that settle while the code reacts to another are answered in one turn, then and when the run is taken up again', async () => {
+    const given: string[] = [];
+    const deliver = (k: string) => () => void given.push(k);
+    const first = new JournalPlayer(journalOf(), never, atRest);
+    first.settle({ k: 'a' }, deliver('a'));
+    await rest();
+    first.settle({ k: 'b' }, deliver('b'));
+    first.settleNow({ k: 'now:||0' });
+    first.settle({ k: 'c' }, deliver('c'));
+    await rest();
+    assert.deepEqual(
+      first.journal().entries.map(({ k, t }) => [k, t]),
+      [
+        ['a', 1],
+        ['b', 2],
+        ['now:||0', undefined],
+        ['c', 2],
+      ],
+    );
+    const again = new JournalPlayer(first.journal(), never, atRest);
+    given.length = 0;
+    for (const k of ['a', 'now:||0', 'b']) again.replayTo({ k }, deliver(k));
+    for (let turn = 0; turn < 5; turn++) await rest();
+    assert.deepEqual(given, ['a']);
+    again.replayTo({ k: 'c' }, deliver('c'));
+    await rest();
+    assert.deepEqual(given, ['a', 'b', 'now:||0', 'c']);
+    assert.equal(again.isLive(), true);
+    again.settle({ k: 'd' }, deliver('d'));
+    assert.equal(again.journal().entries.at(-1)?.t, 3);
+  });
+
   test('are not answered any more once the run continues as new; their answers are recorded', async () => {
     let continues = false;
     const player = new JournalPlayer(journalOf(), () => continues, atRest);
@@ -198,6 +230,7 @@ describe('live calls', () => {
       given.push('a');
       continues = true;
     });
+    await rest();
     player.settle({ k: 'b' }, () => given.push('b'));
     for (let turn = 0; turn < 5; turn++) await rest();
     assert.deepEqual([given, player.journal().entries.map(({ k }) => k)], [['a'], ['a', 'b']]);
