@@ -1,11 +1,18 @@
+import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import type { ChampionInfo, SystemActivities } from '../core/activities.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
-import { AnnealError } from '../core/failures.js';
-import type { LaneOperation, LaneResult } from '../core/registry.js';
+import type {
+  AliasRepair,
+  LaneOperation,
+  LaneResult,
+  LaneWork,
+  RegisterOperation,
+} from '../core/registry.js';
 import { TAGS } from '../core/registry.js';
-import type { ActivityContext } from './ports/activity-context.js';
+import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { ModelRegistry } from './ports/model-registry.js';
+import { moveAlias, reconcileAliases, type LaneTurn, type ReconciledModel } from './registry-aliases.js';
 import { loadModelFiles } from './registry-model-files.js';
 import { withHeartbeat } from './tracking-context.js';
 
@@ -14,38 +21,71 @@ export interface RegistryActivityDeps {
   readonly registry: ModelRegistry;
   readonly store: ArtifactStore;
   readonly context: () => ActivityContext;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  /** Takes a sentence for the worker's log. */
+  readonly log?: (message: string) => void;
   /** Directory for files on their way to the registry, one at a time. Default: the system's. */
   readonly scratchDir?: string;
 }
 
 /** Prefix of a version's tags with the metrics that its gate saw. */
 const METRIC_PREFIX = 'gate.';
-/** Prefix of a version's tags with the newest promotion of an alias to it. */
-const PROMOTION_PREFIX = 'anneal.promotion.';
-/** Written as replaced where an alias was set for the first time. */
-const NOTHING = 'none';
-
 /** The part of {@link SystemActivities} that works on the model registry. */
 export function createRegistryActivities(
   deps: RegistryActivityDeps,
 ): Pick<SystemActivities, 'runLaneOperation' | 'readChampion'> {
   return {
-    runLaneOperation: ({ modelName, operation }) =>
-      withHeartbeat(deps.context(), (signal) =>
-        operation.kind === 'register'
-          ? register(deps, { modelName, operation }, signal)
-          : promote(deps, { modelName, operation }, signal),
-      ),
+    runLaneOperation: (work) =>
+      withHeartbeat(deps.context(), (signal) => runLaneOperation(deps, work, signal)),
     readChampion: (of) => withHeartbeat(deps.context(), (signal) => readChampion(deps, of, signal)),
   };
 }
 
+/** Whatever is asked, the aliases are looked at first: a late write is undone before anything builds on it. */
+async function runLaneOperation(
+  deps: RegistryActivityDeps,
+  { modelName, operation, requestId, order }: LaneWork,
+  signal: AbortSignal,
+): Promise<LaneResult> {
+  const { attempt = 1 } = deps.context();
+  const turn = { modelName, requestId: requestId ?? randomUUID(), order, attempt };
+  const model = await reconcileAliases(deps, turn, signal);
+  const { repairs } = model;
+  for (const repair of repairs) deps.log?.(describeRepair(modelName, repair));
+  const result = await carryOut(deps, { turn, operation, model }, signal);
+  return repairs.length === 0 ? result : { ...result, repairs };
+}
+
+async function carryOut(
+  deps: RegistryActivityDeps,
+  {
+    turn,
+    operation,
+    model,
+  }: { readonly turn: LaneTurn; readonly operation: LaneOperation; readonly model: ReconciledModel },
+  signal: AbortSignal,
+): Promise<LaneResult> {
+  const { modelName } = turn;
+  switch (operation.kind) {
+    case 'register':
+      return await register(deps, { modelName, operation }, signal);
+    case 'reconcile':
+      return { version: '' };
+    case 'promote':
+    case 'rollback':
+    case 'demote':
+      return await moveAlias(deps, { turn, operation, model }, signal);
+  }
+}
+
+function describeRepair(modelName: string, { alias, version, found }: AliasRepair): string {
+  const at = (place: string | null) => (place === null ? 'nowhere' : `version ${place}`);
+  return `Alias "${alias}" of model "${modelName}" was found at ${at(found)}, moved there by a write that came late; it was put back to ${at(version)}.`;
+}
+
 async function register(
   { registry, store, scratchDir = tmpdir() }: RegistryActivityDeps,
-  {
-    modelName,
-    operation,
-  }: { readonly modelName: string; readonly operation: Extract<LaneOperation, { kind: 'register' }> },
+  { modelName, operation }: { readonly modelName: string; readonly operation: RegisterOperation },
   signal: AbortSignal,
 ): Promise<LaneResult> {
   const { key, model, metrics, source } = operation;
@@ -55,67 +95,6 @@ async function register(
   const registration = { modelName, key, files, metrics, tags, ...(source === undefined ? {} : { source }) };
   const { version, modelId } = await registry.register(registration, signal);
   return { version, ...(modelId === undefined ? {} : { modelId }) };
-}
-
-/**
- * Moves an alias. What it replaces is written on the new version before the move, so that a repeated promotion, which finds the alias
- * moved, still knows it; `previous-<alias>` names it too. The request is written on it after the move, so that one that is repeated
- * late does not undo a newer promotion.
- */
-async function promote(
-  { registry }: RegistryActivityDeps,
-  {
-    modelName,
-    operation,
-  }: { readonly modelName: string; readonly operation: Extract<LaneOperation, { kind: 'promote' }> },
-  signal: AbortSignal,
-): Promise<LaneResult> {
-  const { alias, version, by, requestId } = operation;
-  const target = await registry.findVersion({ modelName, version }, signal);
-  if (target === null) {
-    throw new AnnealError(
-      'InvalidInput',
-      `Model "${modelName}" has no version ${version}, so alias "${alias}" cannot point at it. Promote a version that is registered.`,
-    );
-  }
-  const replacedTag = `${TAGS.replaced}.${alias}`;
-  const requestTag = `${PROMOTION_PREFIX}${alias}`;
-  // Carried out before: something newer may have moved the alias since, and keeps it.
-  if (requestId !== undefined && target.tags[requestTag] === requestId)
-    return buildPromoted(target, target.tags[replacedTag]);
-  const markCarriedOut = async () => {
-    if (requestId !== undefined)
-      await registry.setTags({ modelName, version, tags: { [requestTag]: requestId } }, signal);
-  };
-  const current = await registry.findByAlias({ modelName, alias }, signal);
-  if (current?.version === version) {
-    await markCarriedOut();
-    return buildPromoted(target, target.tags[replacedTag]);
-  }
-  const replaced = current?.version ?? NOTHING;
-  const tags = { [replacedTag]: replaced, [`anneal.promoted_by.${alias}`]: by };
-  await registry.setTags({ modelName, version, tags }, signal);
-  if (current !== null)
-    await registry.setAlias({ modelName, alias: `previous-${alias}`, version: current.version }, signal);
-  await registry.setAlias({ modelName, alias, version }, signal);
-  const now = await registry.findByAlias({ modelName, alias }, signal);
-  if (now?.version !== version) {
-    const found = now === null ? 'it is not set' : `it points at version ${now.version}`;
-    throw new AnnealError(
-      'RegistrationFailed',
-      `Alias "${alias}" of model "${modelName}" was set to version ${version}, but ${found}. Something else moves it at the same time.`,
-    );
-  }
-  await markCarriedOut();
-  return buildPromoted(target, replaced);
-}
-
-function buildPromoted(
-  { version, modelId }: { readonly version: string; readonly modelId?: string },
-  replaced: string | undefined,
-): LaneResult {
-  const before = replaced === undefined || replaced === NOTHING ? {} : { replaced };
-  return { version, ...(modelId === undefined ? {} : { modelId }), ...before };
 }
 
 async function readChampion(

@@ -11,6 +11,7 @@ export function readActivityContext(): ActivityContext {
     namespace: workflowNamespace ?? activityNamespace,
     workflowId: workflowExecution.workflowId,
     epoch: workflowExecution.runId,
+    attempt: context.info.attempt,
     signal: context.cancellationSignal,
     heartbeat: (details) => {
       context.heartbeat(details);

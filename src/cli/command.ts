@@ -32,6 +32,7 @@ export interface CommandOptions {
   readonly reason?: string;
   readonly comment?: string;
   readonly by?: string;
+  readonly alias?: string;
   readonly digest?: string;
   readonly dryRun?: boolean;
   readonly note?: string;

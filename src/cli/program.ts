@@ -27,8 +27,13 @@ export function createProgram(run: RunCommand, version: string): Commander {
   const add = createAdder(program, run);
   addLocalCommands(add);
   addRunCommands(add);
+  addDecisions(add);
+  addModelCommands(add);
   addScheduleCommands(
     createAdder(program.command('schedule').description('The schedules that pipelines declare in code'), run),
+  );
+  addCacheCommands(
+    createAdder(program.command('cache').description('Results of steps that later runs reuse'), run),
   );
   addProjectCommands(add);
   return program;
@@ -133,6 +138,9 @@ function addRunCommands(add: Add): void {
     'End a run at once, without its own clean-up',
     async () => (await import('./commands/terminate.js')).terminate,
   ).option('--reason <text>', 'why, for the record');
+}
+
+function addDecisions(add: Add): void {
   for (const decision of ['approve', 'reject'] as const)
     add(
       `${decision} <run> <gate>`,
@@ -142,6 +150,24 @@ function addRunCommands(add: Add): void {
       .option('--comment <text>', 'shown with the decision')
       .option('--by <name>', 'who decides (default: the user of this machine)')
       .option('--digest <digest>', 'digest of what was seen (default: of what the gate shows now)');
+}
+
+function addModelCommands(add: Add): void {
+  const addMove = (usage: string, description: string, verb: 'promote' | 'rollback' | 'demote') =>
+    add(usage, description, async () => (await import('./commands/model.js'))[verb])
+      .option('--alias <name>', 'which alias (default: champion)')
+      .option('--by <name>', 'who asks, for the record (default: the user of this machine)');
+  addMove('promote <model> <version>', 'Point an alias of a model at a version', 'promote').addHelpText(
+    'after',
+    examples('anneal promote churn-predictor 7', 'anneal promote churn-predictor 8 --alias challenger'),
+  );
+  addMove('rollback <model>', 'Point an alias back at the version before', 'rollback');
+  addMove('demote <model>', 'Remove an alias; rollback brings it back', 'demote');
+  add(
+    'repair <model>',
+    'Put aliases back that a late write moved',
+    async () => (await import('./commands/model.js')).repair,
+  );
 }
 
 function addScheduleCommands(add: Add): void {
@@ -171,6 +197,26 @@ function addScheduleCommands(add: Add): void {
     'Remove a schedule from the server',
     async () => (await import('./commands/schedule.js')).remove,
   );
+}
+
+function addCacheCommands(add: Add): void {
+  add(
+    'why <run> <step>',
+    'Why a step was answered from the cache, or what made it run again',
+    async () => (await import('./commands/cache.js')).why,
+  ).addHelpText('after', examples('anneal cache why RUN compute-features'));
+  const load = async () => await import('./commands/cache.js');
+  const all = [
+    add('list', 'List the results', async () => (await load()).list),
+    add('clear', 'Take results out of the cache; their files stay', async () => (await load()).clear).option(
+      '--dry-run',
+      'only say which',
+    ),
+  ];
+  for (const command of all)
+    command
+      .option('--pipeline <name>', 'only results of runs of this pipeline')
+      .option('--step <name>', 'only results of this step');
 }
 
 function addProjectCommands(add: Add): void {

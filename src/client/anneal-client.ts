@@ -4,8 +4,10 @@ import { decideApproval, type DecideOptions } from './decide-approval.js';
 import { cancelRun, terminateRun } from './end-run.js';
 import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js';
 import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
+import { createModelOperations, type ModelOperations } from './model-operations.js';
 import { readStatus, type RunReport } from './read-status.js';
 import { createSchedules, type Schedules } from './schedules.js';
+import { createClientCache, type ClientCache } from './step-cache.js';
 import { startRun, type StartedRun, type StartRunOptions } from './start-run.js';
 import { waitForRun, watchRun, type WatchOptions } from './watch-run.js';
 import type { ApprovalDecision } from '../core/run.js';
@@ -31,6 +33,8 @@ export interface AnnealClient {
   decide(options: DecideOptions): Promise<ApprovalDecision>;
   logs(runId: string, options?: LogsOptions): AsyncIterable<LogChunk>;
   readonly schedules: Schedules;
+  readonly cache: ClientCache;
+  readonly models: ModelOperations;
 }
 
 /** A client over a connection that the caller made and closes. */
@@ -46,7 +50,9 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     terminate: async (runId, reason) => await terminateRun(deps, runId, reason),
     decide: async (decision) => await decideApproval(deps, decision),
     logs: (runId, logs) => readLogs(deps, runId, logs),
+    cache: createClientCache(deps),
     schedules: createSchedules(deps),
+    models: createModelOperations(deps),
   };
 }
 

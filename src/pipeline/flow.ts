@@ -71,6 +71,35 @@ async function moveAlias(name: string, version: number, alias: string): Promise<
   return { version, ...(replaced === undefined ? {} : { replaced: Number(replaced) }) };
 }
 
+/**
+ * Moves an alias (default `champion`) back to the version that it pointed at before; again and again, as far as it remembers (50 versions).
+ * What was demoted comes back. @throws a failure with code `InvalidInput` where there is nothing before.
+ */
+export function rollback(options: { readonly name: string; readonly alias?: string }): Promise<Promoted> {
+  return handled(moveBack(options.name, options.alias ?? 'champion'));
+}
+
+async function moveBack(name: string, alias: string): Promise<Promoted> {
+  const { version, replaced } = await currentRuntime('rollback()').rollback(name, alias);
+  return { version: Number(version), ...(replaced === undefined ? {} : { replaced: Number(replaced) }) };
+}
+
+/**
+ * Removes an alias (default `champion`). Answers with the version that it pointed at; {@link rollback} brings it back.
+ * @throws a failure with code `InvalidInput` where the alias is not set.
+ */
+export function demote(options: {
+  readonly name: string;
+  readonly alias?: string;
+}): Promise<{ readonly replaced: number }> {
+  return handled(removeAlias(options.name, options.alias ?? 'champion'));
+}
+
+async function removeAlias(name: string, alias: string): Promise<{ readonly replaced: number }> {
+  const { version } = await currentRuntime('demote()').demote(name, alias);
+  return { replaced: Number(version) };
+}
+
 /** The version behind an alias (default `champion`) and its metrics, or null when there is none. */
 export function champion(name: string, alias = 'champion'): Promise<ChampionInfo | null> {
   return handled(currentRuntime('champion()').champion(name, alias));

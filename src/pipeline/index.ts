@@ -17,6 +17,7 @@ export {
   approval,
   champion,
   cleanup,
+  demote,
   failureCode,
   log,
   notify,
@@ -24,6 +25,7 @@ export {
   promote,
   random,
   registerModel,
+  rollback,
   secret,
   sleep,
 } from './flow.js';

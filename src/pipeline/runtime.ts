@@ -73,6 +73,8 @@ export interface PipelineRuntime {
   approval(gate: string, options: ApprovalOptions): Promise<Approved>;
   registerModel(options: RegisterOptions): Promise<LaneResult>;
   promote(model: string, version: string, alias: string): Promise<LaneResult>;
+  rollback(model: string, alias: string): Promise<LaneResult>;
+  demote(model: string, alias: string): Promise<LaneResult>;
   champion(model: string, alias: string): Promise<ChampionInfo | null>;
   notify(message: Message): Promise<void>;
   cleanup<T>(fn: () => Promise<T>): Promise<T>;

@@ -1,4 +1,5 @@
 import type { ChampionInfo } from '../core/activities.js';
+import { pushVersion, rollbackTargets } from '../core/alias-moves.js';
 import type { LaneResult } from '../core/registry.js';
 import type { RegisterOptions } from '../pipeline/runtime.js';
 import { toFailure } from '../workflows/failures.js';
@@ -35,6 +36,8 @@ interface Version {
 interface Model {
   readonly versions: Version[];
   readonly aliases: Map<string, number>;
+  /** Versions that each alias remembers, the newest last. */
+  readonly remembered: Map<string, readonly string[]>;
 }
 
 /** A model registry in memory, with the semantics of the lane: the same model of the same run gives the same version. */
@@ -45,7 +48,11 @@ export class MadeUpRegistry {
 
   constructor(existing: { readonly [model: string]: ExistingModel }) {
     for (const [name, { version, metrics = {}, alias = 'champion' }] of Object.entries(existing))
-      this.models.set(name, { versions: [{ version, metrics }], aliases: new Map([[alias, version]]) });
+      this.models.set(name, {
+        versions: [{ version, metrics }],
+        aliases: new Map([[alias, version]]),
+        remembered: new Map([[alias, [String(version)]]]),
+      });
   }
 
   register({ name, model, metrics }: RegisterOptions): LaneResult {
@@ -69,11 +76,43 @@ export class MadeUpRegistry {
     const before = known.aliases.get(alias);
     const replaced = before === undefined || before === version ? {} : { replaced: before };
     known.aliases.set(alias, version);
+    known.remembered.set(alias, pushVersion(known.remembered.get(alias) ?? [], String(version)));
     this.promotions.push({ model: name, alias, version, ...replaced });
     return {
       version: String(version),
       ...(before === undefined || before === version ? {} : { replaced: String(before) }),
     };
+  }
+
+  rollback(name: string, alias: string): LaneResult {
+    const known = this.model(name);
+    const current = known.aliases.get(alias);
+    const state = {
+      current: current === undefined ? null : String(current),
+      stack: known.remembered.get(alias) ?? [],
+    };
+    const [stack] = rollbackTargets(state);
+    const version = stack?.at(-1);
+    if (stack === undefined || version === undefined)
+      throw toFailure(
+        'InvalidInput',
+        `Alias "${alias}" of model "${name}" ${current === undefined ? 'is not set' : `points at version ${current}`} and remembers no version before. Promote a version, or remove the alias with: anneal demote`,
+      );
+    known.remembered.set(alias, stack);
+    known.aliases.set(alias, Number(version));
+    return { version, ...(current === undefined ? {} : { replaced: String(current) }) };
+  }
+
+  demote(name: string, alias: string): LaneResult {
+    const known = this.model(name);
+    const current = known.aliases.get(alias);
+    if (current === undefined)
+      throw toFailure(
+        'InvalidInput',
+        `Alias "${alias}" of model "${name}" is not set, so there is nothing to demote. See its aliases in MLflow.`,
+      );
+    known.aliases.delete(alias);
+    return { version: String(current) };
   }
 
   champion(name: string, alias: string): ChampionInfo | null {
@@ -85,7 +124,11 @@ export class MadeUpRegistry {
   }
 
   private model(name: string): Model {
-    const known = this.models.get(name) ?? { versions: [], aliases: new Map<string, number>() };
+    const known = this.models.get(name) ?? {
+      versions: [],
+      aliases: new Map<string, number>(),
+      remembered: new Map<string, readonly string[]>(),
+    };
     this.models.set(name, known);
     return known;
   }

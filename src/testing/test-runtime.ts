@@ -130,11 +130,11 @@ function progressOf(call: OpenCall): StepProgress {
 function modelCalls(
   { world, context }: TestRuntimeDeps,
   make: MakeCall,
-): Pick<PipelineRuntime, 'registerModel' | 'promote' | 'champion'> {
+): Pick<PipelineRuntime, 'registerModel' | 'promote' | 'rollback' | 'demote' | 'champion'> {
   const { registry } = world;
-  const operation = async <T>(name: string, input: string, work: () => T): Promise<T> =>
+  const operation = async <T>(name: string, input: string | undefined, work: () => T): Promise<T> =>
     await make(
-      { kind: 'model', name, input },
+      { kind: 'model', name, ...(input === undefined ? {} : { input }) },
       { kind: 'model', name },
       async () => await Promise.resolve(work()),
     );
@@ -145,6 +145,10 @@ function modelCalls(
       await operation(`promote ${name}@${alias}`, version, () =>
         registry.promote(name, Number(version), alias),
       ),
+    rollback: async (name, alias) =>
+      await operation(`rollback ${name}@${alias}`, undefined, () => registry.rollback(name, alias)),
+    demote: async (name, alias) =>
+      await operation(`demote ${name}@${alias}`, undefined, () => registry.demote(name, alias)),
     champion: async (name, alias) =>
       await context.call(
         { kind: 'model', name: `champion ${name}@${alias}` },

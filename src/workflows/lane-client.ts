@@ -49,10 +49,7 @@ export class LaneClient {
     const request = {
       requestId: call.callId,
       modelName: operation.modelName,
-      operation:
-        operation.operation.kind === 'promote'
-          ? { ...operation.operation, requestId: call.callId }
-          : operation.operation,
+      operation: operation.operation,
       replyTo: { workflowId: workflowInfo().workflowId },
     };
     const answered = () => this.answers.has(call.callId);

@@ -1,8 +1,10 @@
 import {
   ActivityCancellationType,
+  allHandlersFinished,
   CancellationScope,
   condition,
   defineSignal,
+  defineUpdate,
   getExternalWorkflowHandle,
   log,
   makeContinueAsNewFunc,
@@ -13,14 +15,17 @@ import {
 import type { SystemActivities } from '../core/activities.js';
 import {
   LANE_ANSWER,
+  LANE_OPERATE,
   LANE_SUBMIT,
   LANE_WITHDRAW,
   type LaneAnswer,
   type LaneRequest,
+  type LaneWork,
 } from '../core/registry.js';
 import { readFailure } from './failures.js';
 
 const submit = defineSignal<[LaneRequest]>(LANE_SUBMIT);
+const operate = defineUpdate<LaneAnswer['outcome'], [LaneRequest]>(LANE_OPERATE);
 const withdraw = defineSignal<[string]>(LANE_WITHDRAW);
 const answerSignal = defineSignal<[LaneAnswer]>(LANE_ANSWER);
 
@@ -28,51 +33,112 @@ const answerSignal = defineSignal<[LaneAnswer]>(LANE_ANSWER);
 interface LaneState {
   readonly queue: readonly LaneRequest[];
   readonly done: readonly LaneAnswer[];
+  /** Order of the last operation. */
+  readonly order?: number;
 }
 
 /** Answers that a lane remembers, for requests that are sent again. */
 const REMEMBERED = 500;
+/** Time after which the aliases are looked at once more where a write was in doubt. */
+const LATE_WRITES = '2m';
 
 /**
- * The lane of one model: carries out operations on the registry one at a time, in the order in which they came, answers by signal,
- * and closes when it has nothing left. Workflow id `model/<name>`; reached by signal-with-start.
+ * The lane of one model: carries out operations on the registry one at a time, in the order in which they came, answers by signal or as
+ * the result of the update, and closes when it has nothing left. Workflow id `model/<name>`; reached by signal- or update-with-start.
  */
 export async function modelLane(state: LaneState = { queue: [], done: [] }): Promise<void> {
   const queue: LaneRequest[] = [...state.queue];
   const done = new Map(state.done.map((answer) => [answer.requestId, answer.outcome]));
-  setHandler(submit, (request) => {
-    queue.push(request);
-  });
+  const order = createOrder(state.order ?? 0);
   let current: { readonly requestId: string; readonly scope: CancellationScope } | undefined;
-  setHandler(withdraw, (requestId) => {
+  handleRequests(queue, done, (requestId) => {
     const at = queue.findIndex((request) => request.requestId === requestId);
     if (at >= 0) queue.splice(at, 1);
     else if (current?.requestId === requestId) current.scope.cancel();
   });
   await condition(() => queue.length > 0, '1m', { summary: 'first request' });
-  for (let request = queue.shift(); request; request = queue.shift()) {
+  let doubtful: string | undefined;
+  for (;;) {
+    const request = queue.shift();
+    if (!request) {
+      if (doubtful === undefined) break;
+      await lookAgain(doubtful, { queue, order });
+      doubtful = undefined;
+      continue;
+    }
     const scope = new CancellationScope();
     current = { requestId: request.requestId, scope };
-    const asked = request;
-    const outcome = done.get(asked.requestId) ?? (await scope.run(async () => await carryOut(asked)));
+    const outcome =
+      done.get(request.requestId) ??
+      (await scope.run(async () => await carryOut({ ...workOf(request), order: order() })));
     current = undefined;
     done.set(request.requestId, outcome);
-    await answer(request, outcome);
-    if (workflowInfo().continueAsNewSuggested && queue.length > 0) await continueLane(queue, done);
+    if (outcome.ok && outcome.result.doubtful) doubtful = request.modelName;
+    if (request.replyTo) await answer({ ...request, replyTo: request.replyTo }, outcome);
+    // Who waits for an update would lose its answer.
+    if (workflowInfo().continueAsNewSuggested && queue.length > 0 && allHandlersFinished())
+      await continueLane(queue, done, order());
   }
+  await condition(allHandlersFinished);
 }
 
-async function carryOut({ modelName, operation }: LaneRequest): Promise<LaneAnswer['outcome']> {
+function handleRequests(
+  queue: LaneRequest[],
+  done: ReadonlyMap<string, LaneAnswer['outcome']>,
+  takeBack: (requestId: string) => void,
+): void {
+  setHandler(submit, (request) => {
+    queue.push(request);
+  });
+  setHandler(
+    operate,
+    async (request) => {
+      queue.push(request);
+      await condition(() => done.has(request.requestId));
+      return done.get(request.requestId) ?? unanswered();
+    },
+    { description: 'Carry out an operation on the model: promote, rollback, demote, reconcile' },
+  );
+  setHandler(withdraw, takeBack);
+}
+
+function unanswered(): LaneAnswer['outcome'] {
+  return { ok: false, failure: { code: 'RegistrationFailed', message: 'The lane gave no answer.' } };
+}
+
+/**
+ * Numbers that rise from operation to operation, over executions of the lane too: microseconds of Temporal's clock. A worker that is late
+ * has the number of its operation, and is known by it.
+ */
+function createOrder(last: number): () => number {
+  let order = last;
+  return () => (order = Math.max(order + 1_000, Date.now() * 1_000));
+}
+
+function workOf({ modelName, operation, requestId }: LaneRequest): LaneWork {
+  return { modelName, operation, requestId };
+}
+
+/** A write whose answer got lost may have been carried out late: where nothing else comes, the lane looks once more before it closes. */
+async function lookAgain(
+  modelName: string,
+  { queue, order }: { readonly queue: readonly LaneRequest[]; readonly order: () => number },
+): Promise<void> {
+  if (await condition(() => queue.length > 0, LATE_WRITES, { summary: 'late writes' })) return;
+  await carryOut({ modelName, operation: { kind: 'reconcile' }, requestId: 'look again', order: order() });
+}
+
+async function carryOut(work: LaneWork): Promise<LaneAnswer['outcome']> {
   const { runLaneOperation } = proxyActivities<SystemActivities>({
     startToCloseTimeout: '1h',
     scheduleToCloseTimeout: '24h',
     heartbeatTimeout: '20s',
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: { maximumInterval: '30s' },
-    summary: `${operation.kind} ${modelName}`,
+    summary: `${work.operation.kind} ${work.modelName}`,
   });
   try {
-    return { ok: true, result: await runLaneOperation({ modelName, operation }) };
+    return { ok: true, result: await runLaneOperation(work) };
   } catch (error) {
     const { code, message } = readFailure(error);
     return { ok: false, failure: { code: code === 'Unknown' ? 'RegistrationFailed' : code, message } };
@@ -80,7 +146,10 @@ async function carryOut({ modelName, operation }: LaneRequest): Promise<LaneAnsw
 }
 
 /** Nobody may be waiting any more; that is not the lane's trouble. */
-async function answer(request: LaneRequest, outcome: LaneAnswer['outcome']): Promise<void> {
+async function answer(
+  request: LaneRequest & { readonly replyTo: { readonly workflowId: string } },
+  outcome: LaneAnswer['outcome'],
+): Promise<void> {
   try {
     await getExternalWorkflowHandle(request.replyTo.workflowId).signal(answerSignal, {
       requestId: request.requestId,
@@ -97,7 +166,8 @@ async function answer(request: LaneRequest, outcome: LaneAnswer['outcome']): Pro
 async function continueLane(
   queue: readonly LaneRequest[],
   done: ReadonlyMap<string, LaneAnswer['outcome']>,
+  order: number,
 ): Promise<never> {
   const remembered = [...done].slice(-REMEMBERED).map(([requestId, outcome]) => ({ requestId, outcome }));
-  return await makeContinueAsNewFunc<typeof modelLane>()({ queue, done: remembered });
+  return await makeContinueAsNewFunc<typeof modelLane>()({ queue, done: remembered, order });
 }

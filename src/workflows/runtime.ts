@@ -12,13 +12,14 @@ import type { PipelineActivities, SystemActivities } from '../core/activities.js
 import { digestOfText } from '../core/digest.js';
 import { parseDuration } from '../core/duration.js';
 import type { Json } from '../core/json.js';
-import { registrationKey, TAGS, type LaneOperation } from '../core/registry.js';
-import { CACHE_MEMO, systemTaskQueue, type CallStatus } from '../core/run.js';
-import type { Message, PipelineRuntime, RegisterOptions, TaskOptions } from '../pipeline/runtime.js';
+import { CACHE_MEMO, systemTaskQueue } from '../core/run.js';
+import type { Message, PipelineRuntime, TaskOptions } from '../pipeline/runtime.js';
 import type { Approvals } from './approvals.js';
 import { toFailure } from './failures.js';
 import type { LaneClient } from './lane-client.js';
-import type { CallIdentity, LiveCall, RunContext } from './run-context.js';
+import { createModelCalls } from './model-calls.js';
+import type { RunContext } from './run-context.js';
+import { shown } from './shown-call.js';
 import { runStep } from './step-call.js';
 
 /** The runtime behind the authoring API: every answer passes through the run's journal. */
@@ -35,73 +36,11 @@ export function createRuntime(context: RunContext, approvals: Approvals, lane: L
         { kind: 'approval', name: gate, input: options.subject.digest },
         async (call) => await approvals.wait(context, call, { gate, options }),
       ),
-    registerModel: async (options) => await registerModel(context, lane, options),
-    promote: async (model, version, alias) => {
-      const operation: LaneOperation = { kind: 'promote', alias, version, by: workflowInfo().workflowId };
-      const identity = { kind: 'model', name: `promote ${model}@${alias}`, input: version } as const;
-      return await shown(context, identity, async (call) => {
-        const result = await lane.request(context, call, {
-          modelName: model,
-          operation,
-          summary: identity.name,
-        });
-        return {
-          value: result,
-          detail: `version ${version} is ${alias}${result.replaced === undefined ? '' : `, before: ${result.replaced}`}`,
-        };
-      });
-    },
-    champion: async (model, alias) =>
-      await context.call({ kind: 'model', name: `champion ${model}@${alias}` }, async (call) => {
-        await call.begin();
-        return await system(context, `read ${model}@${alias}`).readChampion({ modelName: model, alias });
-      }),
+    ...createModelCalls(context, lane),
     notify: async (message) => await notifyPeople(context, message),
     cleanup: async (fn) => await CancellationScope.nonCancellable(fn),
     log: (message, fields) => log.info(message, fields),
   };
-}
-
-/** Activities of Anneal's own workers. */
-function system(context: RunContext, summary: string) {
-  return proxyActivities<SystemActivities>({
-    taskQueue: systemTaskQueue(context.snapshot.project),
-    startToCloseTimeout: '15m',
-    heartbeatTimeout: '20s',
-    retry: { maximumInterval: '30s' },
-    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    summary,
-  });
-}
-
-/** Makes a call that the status shows. */
-async function shown<T>(
-  context: RunContext,
-  identity: CallIdentity & { readonly kind: CallStatus['kind'] },
-  work: (call: LiveCall) => Promise<{ readonly value: T; readonly detail: string }>,
-): Promise<T> {
-  return await context.call(identity, async (call) => {
-    const status = {
-      id: call.callId,
-      kind: identity.kind,
-      name: identity.name,
-      attempt: 1,
-      startedAtMs: Date.now(),
-    } as const;
-    context.view.put({ ...status, state: 'running' });
-    try {
-      const { value, detail } = await work(call);
-      context.view.put({ ...status, state: 'succeeded', endedAtMs: Date.now(), detail });
-      return value;
-    } catch (error) {
-      context.view.put({
-        ...status,
-        state: CancellationScope.current().consideredCancelled ? 'cancelled' : 'failed',
-        endedAtMs: Date.now(),
-      });
-      throw error;
-    }
-  });
 }
 
 async function runTask(
@@ -167,55 +106,6 @@ async function durableSleep(context: RunContext, ms: number): Promise<void> {
     call.setPending({ deadlineMs });
     await sleep(Math.max(1, deadlineMs - Date.now()), { summary: 'sleep' });
   });
-}
-
-async function registerModel(context: RunContext, lane: LaneClient, options: RegisterOptions) {
-  const { namespace, workflowId } = workflowInfo();
-  const { executionId, tracking, pipeline } = context.view;
-  const identity = {
-    namespace,
-    workflowId,
-    executionId,
-    step: 'register-model',
-    model: options.name,
-    digest: options.model.digest,
-  };
-  const operation: LaneOperation = {
-    kind: 'register',
-    key: registrationKey(identity),
-    model: options.model,
-    metrics: numbersOf(options.metrics?.values),
-    tags: {
-      ...options.tags,
-      [TAGS.runId]: workflowId,
-      [TAGS.executionId]: executionId,
-      [TAGS.pipeline]: pipeline,
-      [TAGS.digest]: options.model.digest,
-    },
-    ...(tracking === undefined ? {} : { source: tracking }),
-  };
-  const call = { kind: 'model', name: `register ${options.name}`, input: options.model.digest } as const;
-  if (!context.snapshot.tracked)
-    throw toFailure(
-      'InvalidConfig',
-      `Model "${options.name}" cannot be registered: the project has no MLflow. Set mlflow.uri in anneal.yaml or MLFLOW_TRACKING_URI.`,
-    );
-  return await shown(context, call, async (live) => {
-    const value = await lane.request(context, live, {
-      modelName: options.name,
-      operation,
-      summary: call.name,
-    });
-    context.view.addTag(`model:${options.name}`);
-    return { value, detail: `${options.name} version ${value.version}` };
-  });
-}
-
-function numbersOf(values: unknown): { readonly [name: string]: number } {
-  if (typeof values !== 'object' || values === null) return {};
-  return Object.fromEntries(
-    Object.entries(values).filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
-  );
 }
 
 /** People are told as well as can be; a channel that is down never fails the run. */

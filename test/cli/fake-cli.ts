@@ -62,6 +62,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     trigger: refuse,
     remove: refuse,
   };
+  const models = { promote: refuse, rollback: refuse, demote: refuse, repair: refuse };
   return {
     startRun: refuse,
     status: refuse,
@@ -73,6 +74,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     decide: refuse,
     logs: refuse,
     schedules,
+    models,
     ...given,
   };
 }

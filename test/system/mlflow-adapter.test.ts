@@ -197,7 +197,12 @@ describe('the adapters on a real MLflow', () => {
       await python(SAVE_MODEL, [directory]);
       const model = await storeDirectory(store, directory);
       const registry = createMlflowRegistry({ client, clock });
-      const { runLaneOperation, readChampion } = createRegistryActivities({ registry, store, context });
+      const { runLaneOperation, readChampion } = createRegistryActivities({
+        registry,
+        clock,
+        store,
+        context,
+      });
       const operation: LaneOperation = {
         kind: 'register',
         key: 'a'.repeat(64),

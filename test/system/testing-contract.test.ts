@@ -54,7 +54,9 @@ async function runOnServer(
           model: operation.model,
           metrics: { values: operation.metrics } as never,
         })
-      : registry.promote(modelName, Number(operation.version), operation.alias);
+      : operation.kind === 'promote'
+        ? registry.promote(modelName, Number(operation.version), operation.alias)
+        : { version: '' };
   server.script = async (request, signal) => await attemptOn(fakes, request, signal);
   const handle = await server.start(scenario.pipeline.pipelineName, scenario.parameters ?? {});
   const status = async () =>

@@ -55,11 +55,27 @@ export function registryCalls({ registered, versions }: Omit<FakeState, 'execute
     'POST registered-models/create': ({ name }) => {
       if (registered.has(name))
         return fail(400, 'RESOURCE_ALREADY_EXISTS', `Registered Model (name=${name}) already exists.`);
-      registered.set(name, { name, aliases: new Map() });
+      registered.set(name, { name, aliases: new Map(), tags: new Map() });
       return ok({ registered_model: { name } });
     },
-    'GET registered-models/get': ({ name }) =>
-      registered.has(name) ? ok({ registered_model: { name } }) : unknown(name),
+    'GET registered-models/get': ({ name }) => {
+      const found = registered.get(name);
+      if (!found) return unknown(name);
+      const aliases = [...found.aliases].map(([alias, version]) => ({ alias, version }));
+      return ok({ registered_model: { name, aliases, tags: toPairs(found.tags) } });
+    },
+    'POST registered-models/set-tag': ({ name, key, value }) => {
+      registered.get(name)?.tags.set(key, value);
+      return ok({});
+    },
+    'DELETE registered-models/delete-tag': ({ name, key }) => {
+      registered.get(name)?.tags.delete(key);
+      return ok({});
+    },
+    'DELETE registered-models/alias': ({ name, alias }) => {
+      registered.get(name)?.aliases.delete(alias);
+      return ok({});
+    },
     'POST model-versions/create': ({ tags, ...version }) => {
       const numbers = versions.filter(({ name }) => name === version.name).map((v) => Number(v.version));
       const made: FakeVersion = {

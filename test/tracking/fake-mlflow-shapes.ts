@@ -61,7 +61,7 @@ export interface FakeState {
   >;
   readonly runs: FakeRun[];
   readonly models: FakeModel[];
-  readonly registered: Map<string, { name: string; aliases: Map<string, string> }>;
+  readonly registered: Map<string, { name: string; aliases: Map<string, string>; tags: Map<string, string> }>;
   readonly versions: FakeVersion[];
   readonly artifacts: Map<string, Buffer>;
   execute(request: FakeRequest): Answer;

@@ -40,7 +40,7 @@ async function withModel(
       ...parts,
       store,
       operation,
-      ...createRegistryActivities({ registry: parts.registry, store, context }),
+      ...createRegistryActivities({ registry: parts.registry, clock: parts.clock, store, context }),
     });
   });
 }
@@ -104,7 +104,7 @@ describe('registering a model', () => {
   }
 
   test('is exactly once when it is repeated after having been ended at any of its calls', () =>
-    withModel(async ({ fake, store, registry, operation, runLaneOperation }) => {
+    withModel(async ({ fake, store, clock, registry, operation, runLaneOperation }) => {
       // Without faults it takes some number of calls; end it after each of them in turn, then repeat it to the end.
       const total = await countCalls();
       for (let after = 1; after < total; after += 1) {
@@ -113,6 +113,7 @@ describe('registering a model', () => {
         const seen = fake.calls.length;
         const watched = createRegistryActivities({
           registry,
+          clock,
           store,
           context: createContext({ signal: cancel.signal }),
         });
@@ -269,24 +270,6 @@ describe('promoting a version', () => {
         assert.equal(fake.happened.length, 1);
       }));
   }
-
-  test('answers one that was carried out, and leaves the alias to a newer one', () =>
-    withModel(async ({ fake, operation, runLaneOperation }) => {
-      for (const key of ['k1', 'k2'])
-        await runLaneOperation({ modelName: MODEL, operation: { ...operation, key } });
-      const older = { ...promote('1'), requestId: 'older' } as LaneOperation;
-      await runLaneOperation({ modelName: MODEL, operation: older });
-      await runLaneOperation({
-        modelName: MODEL,
-        operation: { ...promote('2'), requestId: 'newer' } as LaneOperation,
-      });
-      assert.equal((await runLaneOperation({ modelName: MODEL, operation: older })).version, '1');
-      assert.equal(fake.state.registered.get(MODEL)?.aliases.get('champion'), '2');
-      assert.equal(fake.state.versions[0]?.tags.get('anneal.promotion.champion'), 'older');
-      const again = { ...promote('1'), requestId: 'back' } as LaneOperation;
-      assert.equal((await runLaneOperation({ modelName: MODEL, operation: again })).replaced, '2');
-      assert.equal(fake.state.registered.get(MODEL)?.aliases.get('champion'), '1');
-    }));
 
   test('refuses a version that does not exist', () =>
     withModel(async ({ operation, runLaneOperation }) => {

@@ -33,6 +33,7 @@ export type {
 export type { Page, PageRequest } from './paging.js';
 export type {
   AliasOf,
+  AliasWriteOptions,
   CreateRegisteredModel,
   RegisteredModel,
   RegisteredModels,

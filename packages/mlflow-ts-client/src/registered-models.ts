@@ -67,11 +67,24 @@ export interface RegisteredModels {
     options?: CallOptions,
   ) => AsyncGenerator<RegisteredModel, void>;
   readonly setTag: (tag: RegisteredModelTag, options?: CallOptions) => Promise<void>;
+  readonly deleteTag: (tag: Omit<RegisteredModelTag, 'value'>, options?: CallOptions) => Promise<void>;
   /** Sets or moves an alias. MLflow has no compare-and-set: read, compare and set in one serialized place. */
-  readonly setAlias: (alias: AliasOf & { readonly version: string }, options?: CallOptions) => Promise<void>;
+  readonly setAlias: (
+    alias: AliasOf & { readonly version: string },
+    options?: AliasWriteOptions,
+  ) => Promise<void>;
   /** The version that an alias names; undefined when the alias is not set. Throws when the model is unknown. */
   readonly findAlias: (alias: AliasOf, options?: CallOptions) => Promise<ModelVersion | undefined>;
-  readonly deleteAlias: (alias: AliasOf, options?: CallOptions) => Promise<void>;
+  readonly deleteAlias: (alias: AliasOf, options?: AliasWriteOptions) => Promise<void>;
+}
+
+/** How an alias is written. */
+export interface AliasWriteOptions extends CallOptions {
+  /**
+   * Not sent again by itself once it may have been executed; the error then has `doubt`. A request whose answer was lost can be executed
+   * later, after a newer one: a caller that keeps the order of writes wants to know. Default false.
+   */
+  readonly once?: boolean | undefined;
 }
 
 /** Makes the calls on registered models. */
@@ -122,6 +135,13 @@ export function createRegisteredModels(api: Api): RegisteredModels {
         return get(model.name, options);
       }
     },
+    ...createTags(api),
+    ...createAliases(api),
+  };
+}
+
+function createTags(api: Api): Pick<RegisteredModels, 'setTag' | 'deleteTag'> {
+  return {
     setTag: (tag, options) =>
       api.call({
         ...options,
@@ -130,15 +150,30 @@ export function createRegisteredModels(api: Api): RegisteredModels {
         body: { ...tag },
         schema: wireNothing,
       }),
-    ...createAliases(api),
+    deleteTag: (tag, options) =>
+      api.call<void>({
+        ...options,
+        method: 'DELETE',
+        path: 'registered-models/delete-tag',
+        body: { ...tag },
+        schema: wireNothing,
+        settle: absentIsDone,
+      }),
   };
 }
 
 function createAliases(api: Api): Pick<RegisteredModels, 'setAlias' | 'findAlias' | 'deleteAlias'> {
   const path = 'registered-models/alias';
   return {
-    setAlias: (alias, options) =>
-      api.call({ ...options, method: 'POST', path, body: { ...alias }, schema: wireNothing }),
+    setAlias: (alias, { once = false, ...options } = {}) =>
+      api.call({
+        ...options,
+        method: 'POST',
+        path,
+        body: { ...alias },
+        schema: wireNothing,
+        idempotent: !once,
+      }),
     findAlias: async ({ name, alias }, options) => {
       try {
         const answer = await api.call({
@@ -156,13 +191,14 @@ function createAliases(api: Api): Pick<RegisteredModels, 'setAlias' | 'findAlias
         throw error;
       }
     },
-    deleteAlias: (alias, options) =>
+    deleteAlias: (alias, { once = false, ...options } = {}) =>
       api.call<void>({
         ...options,
         method: 'DELETE',
         path,
         body: { ...alias },
         schema: wireNothing,
+        idempotent: !once,
         settle: absentIsDone,
       }),
   };

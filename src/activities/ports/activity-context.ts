@@ -5,6 +5,8 @@ export interface ActivityContext {
   readonly workflowId: string;
   /** Run id of the workflow execution that asks. */
   readonly epoch: string;
+  /** 1 for the first try of this call by a worker; a later one may have predecessors that are still alive. Default 1. */
+  readonly attempt?: number;
   /** Aborted when the activity is cancelled or its worker stops. */
   readonly signal: AbortSignal;
   readonly heartbeat: (details?: unknown) => void;

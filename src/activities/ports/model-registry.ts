@@ -27,6 +27,12 @@ export interface RegisteredVersion {
   readonly tags: { readonly [name: string]: string };
 }
 
+/** A name in the registry. */
+export interface RegisteredName {
+  readonly aliases: { readonly [alias: string]: string };
+  readonly tags: { readonly [name: string]: string };
+}
+
 /**
  * The model registry. All calls may be repeated; calls for one model name come one after the other (the lane).
  *
@@ -44,8 +50,19 @@ export interface ModelRegistry {
     of: { readonly modelName: string; readonly version: string },
     signal: AbortSignal,
   ): Promise<RegisteredVersion | null>;
+  /** Aliases and tags of a model, read at one moment; null where there is no such model. */
+  readModel(modelName: string, signal: AbortSignal): Promise<RegisteredName | null>;
+  /**
+   * Points an alias at a version, or removes it (`null`). MLflow has no compare-and-set: `doubtful` says that an earlier try of this call
+   * may still be carried out, after whatever comes next.
+   */
   setAlias(
-    alias: { readonly modelName: string; readonly alias: string; readonly version: string },
+    alias: { readonly modelName: string; readonly alias: string; readonly version: string | null },
+    signal: AbortSignal,
+  ): Promise<{ readonly doubtful: boolean }>;
+  /** Sets tags of the model itself; `null` removes one. */
+  setModelTags(
+    of: { readonly modelName: string; readonly tags: { readonly [name: string]: string | null } },
     signal: AbortSignal,
   ): Promise<void>;
   setTags(

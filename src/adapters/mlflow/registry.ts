@@ -1,7 +1,11 @@
 import type { MlflowClient, ModelVersion } from 'mlflow-ts-client';
 import { isMlflowError } from 'mlflow-ts-client';
-import type { ModelRegistry, RegisteredVersion } from '../../activities/ports/model-registry.js';
-import { createPatience, type PatienceOptions } from './patience.js';
+import type {
+  ModelRegistry,
+  RegisteredName,
+  RegisteredVersion,
+} from '../../activities/ports/model-registry.js';
+import { createPatience, type Patience, type PatienceOptions } from './patience.js';
 import { registerOnce } from './register-once.js';
 
 /** What the adapter is made of. */
@@ -22,10 +26,17 @@ export function createMlflowRegistry(deps: MlflowRegistryDeps): ModelRegistry {
       ),
     findVersion: ({ modelName, version }, signal) =>
       patiently(signal, () => orNull(client.modelVersions.get({ name: modelName, version }, { signal }))),
-    setAlias: ({ modelName, alias, version }, signal) =>
-      patiently(signal, () =>
-        client.registeredModels.setAlias({ name: modelName, alias, version }, { signal }),
-      ),
+    readModel: (modelName, signal) => patiently(signal, () => readModel(client, modelName, signal)),
+    setAlias: (alias, signal) => setAlias({ client, patiently }, alias, signal),
+    setModelTags: async ({ modelName: name, tags }, signal) => {
+      for (const [key, value] of Object.entries(tags)) {
+        await patiently(signal, () =>
+          value === null
+            ? client.registeredModels.deleteTag({ name, key }, { signal })
+            : client.registeredModels.setTag({ name, key, value }, { signal }),
+        );
+      }
+    },
     setTags: async ({ modelName, version, tags }, signal) => {
       for (const [key, value] of Object.entries(tags)) {
         await patiently(signal, () =>
@@ -34,6 +45,42 @@ export function createMlflowRegistry(deps: MlflowRegistryDeps): ModelRegistry {
       }
     },
   };
+}
+
+async function readModel(
+  client: MlflowClient,
+  name: string,
+  signal: AbortSignal,
+): Promise<RegisteredName | null> {
+  try {
+    const { aliases, tags } = await client.registeredModels.get(name, { signal });
+    return { aliases: Object.fromEntries(aliases.map(({ alias, version }) => [alias, version])), tags };
+  } catch (error) {
+    if (isMlflowError(error, 'RESOURCE_DOES_NOT_EXIST')) return null;
+    throw error;
+  }
+}
+
+/** Every try is one request, so that one whose answer got lost is known. */
+async function setAlias(
+  { client, patiently }: { readonly client: MlflowClient; readonly patiently: Patience },
+  { modelName: name, alias, version }: Parameters<ModelRegistry['setAlias']>[0],
+  signal: AbortSignal,
+): Promise<{ doubtful: boolean }> {
+  let doubtful = false;
+  await patiently(signal, async () => {
+    try {
+      const once = { signal, once: true };
+      if (version === null) await client.registeredModels.deleteAlias({ name, alias }, once);
+      else await client.registeredModels.setAlias({ name, alias, version }, once);
+    } catch (error) {
+      // What a delete finds gone after a lost answer is what was wanted.
+      if (version === null && isMlflowError(error, 'RESOURCE_DOES_NOT_EXIST')) return;
+      doubtful ||= isMlflowError(error) && error.doubt;
+      throw error;
+    }
+  });
+  return { doubtful };
 }
 
 async function orNull(looking: Promise<ModelVersion | undefined>): Promise<RegisteredVersion | null> {
