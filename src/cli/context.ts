@@ -279,14 +279,15 @@ function createWorkerPart({
     stopWorker: async (only) =>
       await (await import('../local/worker-process.js')).stopWorkerProcess(stateDir, only),
     workerProblem: async () => {
-      const { readDeadWorker, workerLogFile } = await import('../local/worker-process.js');
+      const { readDeadWorker } = await import('../local/worker-process.js');
+      const { workerLogFile } = await import('../local/worker-log.js');
       const dead = await readDeadWorker(stateDir);
       return dead === undefined
         ? undefined
         : `The worker (process ${dead.process.pid}) has ended, so open runs wait; its log is ${workerLogFile(stateDir)}. Start it again with: anneal up`;
     },
-    workerLog: async () => (await import('../local/worker-process.js')).workerLogFile(stateDir),
-    workerLogEnd: async () => await (await import('../local/worker-process.js')).readWorkerLogEnd(stateDir),
+    workerLog: async () => (await import('../local/worker-log.js')).workerLogFile(stateDir),
+    workerLogEnd: async () => await (await import('../local/worker-log.js')).readWorkerLogEnd(stateDir),
   };
 }
 

@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { endProcess, isSameProcess, readProcessIdentity } from '../adapters/process-identity.js';
 import type { ProcessIdentity } from '../adapters/process-identity.js';
 import { withProcessLock } from '../adapters/process-lock.js';
-import { lastLines, SetupError } from '../adapters/setup-error.js';
+import { SetupError } from '../adapters/setup-error.js';
+import { openWorkerLog, readWorkerLogEnd, workerLogFile } from './worker-log.js';
 
 /** The worker process of a project on this machine, as it is remembered. */
 export interface WorkerRecord {
@@ -137,22 +138,11 @@ export async function inTurn<T>(stateDir: string, work: () => Promise<T>): Promi
   return await withProcessLock({ directory: path.join(stateDir, 'turn-lock') }, work);
 }
 
-/** Output of the worker, over all its starts. */
-export function workerLogFile(stateDir: string): string {
-  return path.join(stateDir, 'worker.log');
-}
-
-/** The end of the worker's log, for a message about a worker that died. */
-export async function readWorkerLogEnd(stateDir: string): Promise<string> {
-  return lastLines(await readFile(workerLogFile(stateDir), 'utf8').catch(() => ''));
-}
-
 /** A worker that stops writes nothing that a kill could harm; it only needs time to hand over. */
 const STOP_GRACE_MS = 20_000;
 /** A worker may wait that long for a build of its own workflows and for Temporal. */
 const READY_TIMEOUT_MS = 90_000;
 const POLL_MS = 50;
-const MAXIMUM_LOG_BYTES = 20 * 1024 * 1024;
 
 /** With its group: an installer that the worker runs would go on without it. The attempts' supervisors have sessions of their own. */
 async function endWorker(worker: WorkerRecord) {
@@ -164,7 +154,7 @@ async function startWorker(
   settings: string,
   command: WorkerCommand,
 ): Promise<RunningWorker> {
-  const log = await openLog(workerLogFile(stateDir));
+  const log = await openWorkerLog(stateDir);
   try {
     const { file, args, env, cwd } = command;
     // A session of its own: Ctrl-C in our terminal does not reach it, so its end is in our order.
@@ -184,16 +174,6 @@ async function startWorker(
   } finally {
     await log.close();
   }
-}
-
-async function openLog(file: string) {
-  await mkdir(path.dirname(file), { recursive: true });
-  const size = await stat(file).then(
-    (found) => found.size,
-    () => 0,
-  );
-  if (size > MAXIMUM_LOG_BYTES) await rename(file, `${file}.1`);
-  return await open(file, 'a');
 }
 
 async function readRecord(stateDir: string): Promise<WorkerRecord | undefined> {

@@ -75,6 +75,8 @@ async function showLog(
     const buffer = new Uint8Array(64 * 1024);
     const decoder = new TextDecoder();
     while (!signal.aborted) {
+      // The worker cuts a log that has grown too large, and goes on at its beginning.
+      if ((await log.stat()).size < offset) offset = 0;
       const { bytesRead } = await log.read(buffer, 0, buffer.length, offset);
       offset += bytesRead;
       if (bytesRead > 0) terminal.write(decoder.decode(buffer.subarray(0, bytesRead), { stream: true }));

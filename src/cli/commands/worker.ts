@@ -18,12 +18,14 @@ export const worker: Command = async (context, _args, { pools }) => {
     { installTemporalLogger },
     { loadTemporalEndpoint },
     { announceWorkerReady },
+    { keepWorkerLogSmall },
     createWorkerLogger,
   ] = await Promise.all([
     import('../../workers/project-workers.js'),
     import('../../workers/temporal-logger.js'),
     import('../../workers/temporal-endpoint.js'),
     import('../../local/worker-process.js'),
+    import('../../local/worker-log.js'),
     loadLogger(),
   ]);
   const logger = createWorkerLogger(context, config.project);
@@ -31,11 +33,9 @@ export const worker: Command = async (context, _args, { pools }) => {
     logger[level === 'ERROR' ? 'error' : 'warn'](fields, message),
   );
   const { client } = await project.temporal();
-  const chosen = pools
-    ?.split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
+  const chosen = readPools(pools);
   await ensureCurrentBuild(project, logger);
+  const stopKeeping = keepWorkerLogSmall(paths.stateDir);
   await context.interruptible(async (signal) => {
     await runProjectWorkers({
       config,
@@ -62,8 +62,16 @@ export const worker: Command = async (context, _args, { pools }) => {
     });
     logger.info('stopped');
   });
+  stopKeeping();
   return EXIT.ok;
 };
+
+function readPools(option: string | undefined): string[] | undefined {
+  return option
+    ?.split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+}
 
 /** On a fresh machine nothing is current: a worker would wait without a word. */
 async function ensureCurrentBuild(
