@@ -1,5 +1,7 @@
-import type { RunningWorker } from '../local/worker-process.js';
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { AnnealError } from '../core/failures.js';
+import type { RunningWorker } from '../local/worker-process.js';
 import type { LocalStack } from './context.js';
 
 /** A worker that is started again when it dies. */
@@ -13,10 +15,11 @@ export interface WorkerKeeper {
 /** Deaths this soon after a start count as "does not start". */
 const QUICK_MS = 10_000;
 const QUICK_DEATHS = 3;
+const POLL_MS = 500;
 
 /** Starts the worker again whenever it ends without being told to; what it watched is adopted. */
 export function keepWorkerAlive(options: {
-  readonly stack: Pick<LocalStack, 'ensureWorker' | 'workerLogEnd'>;
+  readonly stack: Pick<LocalStack, 'ensureWorker' | 'workerLogEnd' | 'workerProblem'>;
   readonly first: RunningWorker;
   readonly say: (text: string) => void;
   /** A worker that this keeper started. */
@@ -24,15 +27,19 @@ export function keepWorkerAlive(options: {
 }): WorkerKeeper {
   const { stack, say, onStart } = options;
   let stopped = false;
+  // A worker of another command is not our child: its end is not told to us. One that was stopped on purpose is no problem.
+  const untilDead = async () => {
+    while (!stopped && (await stack.workerProblem()) === undefined)
+      await delay(POLL_MS, undefined, { ref: false });
+    return 'it was started by another command';
+  };
   const keep = async (): Promise<never> => {
     let worker = options.first;
     for (let quick = 0; ;) {
       const startedAt = performance.now();
-      const exited = worker.exited && (await worker.exited);
-      // A worker of "anneal up" is not our child: its end is not told to us.
-      if (stopped || !exited) return await new Promise<never>(() => undefined);
+      const how = worker.exited === undefined ? await untilDead() : describeEnd(await worker.exited);
+      if (stopped) return await new Promise<never>(() => undefined);
       quick = performance.now() - startedAt < QUICK_MS ? quick + 1 : 0;
-      const how = exited.signal === null ? `exit code ${exited.code}` : exited.signal;
       if (quick >= QUICK_DEATHS)
         throw new AnnealError(
           'WorkerUnavailable',
@@ -53,4 +60,8 @@ export function keepWorkerAlive(options: {
       stopped = true;
     },
   };
+}
+
+function describeEnd({ code, signal }: Awaited<NonNullable<RunningWorker['exited']>>): string {
+  return signal === null ? `exit code ${code}` : signal;
 }
