@@ -8,7 +8,8 @@ export interface AnnealClientOptions {
   /** Name of the project: its task queues and schedules carry it. */
   readonly project: string;
   /** Where records and logs of ended runs are. Without it they are rebuilt from history, and logs of ended steps are not there. */
-  readonly store?: Pick<ArtifactStore, 'readBytes' | 'openRead'>;
+  readonly store?: Pick<ArtifactStore, 'readBytes' | 'openRead'> &
+    Partial<Pick<ArtifactStore, 'list' | 'removeAll'>>;
   /** Where attempts of this machine run; without it running steps have no log to follow. */
   readonly attemptsDir?: string;
   readonly clock?: ClientClock;

@@ -74,6 +74,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     decide: refuse,
     logs: refuse,
     schedules,
+    cache: { list: refuse, clear: refuse, why: refuse },
     models,
     ...given,
   };

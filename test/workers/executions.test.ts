@@ -36,3 +36,26 @@ async function isClosed(name: string, firstRunId: string): Promise<boolean> {
 async function chainOf(describe: Describe): Promise<boolean> {
   return await createExecutions({ workflow: { getHandle: () => ({ describe }) } }).isChainClosed(CHAIN);
 }
+
+describe('the holder of a claim', () => {
+  const holder = { runId: 'nightly', epoch: 'e-1', callId: 'c0ffee', attempt: 2 };
+  const isLive = async (name: string, raw: Awaited<ReturnType<Describe>>['raw']) =>
+    await createExecutions({
+      workflow: { getHandle: () => ({ describe: () => Promise.resolve({ status: { name }, raw }) }) },
+    }).isHolderLive(holder);
+
+  test('lives while an activity of its attempt, or a workflow task, is pending', async () => {
+    const pending = (activityId: string) => ({ pendingActivities: [{ activityId: '7' }, { activityId }] });
+    assert.equal(await isLive('RUNNING', pending('c0ffee.2.attempt')), true);
+    assert.equal(await isLive('RUNNING', pending('c0ffee.1.attempt')), false);
+    assert.equal(await isLive('RUNNING', { pendingWorkflowTask: {} }), true);
+    assert.equal(await isLive('RUNNING', {}), false);
+    assert.equal(await isLive('TERMINATED', pending('c0ffee.2.attempt')), false);
+  });
+
+  test('does not live when the server does not know its execution', async () => {
+    const gone = new WorkflowNotFoundError('not found', 'nightly', 'e-1');
+    const workflow = { getHandle: () => ({ describe: () => Promise.reject(gone) }) };
+    assert.equal(await createExecutions({ workflow }).isHolderLive(holder), false);
+  });
+});

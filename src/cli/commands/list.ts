@@ -1,10 +1,10 @@
-import Table from 'cli-table3';
 import { didYouMean } from '../../core/nearest-name.js';
 import { formatDuration } from '../../core/duration.js';
 import { AnnealError } from '../../core/failures.js';
 import type { RunState } from '../../core/run.js';
 import type { RunSummary } from '../../client/index.js';
 import type { Command, CommandContext } from '../command.js';
+import { renderTable } from '../plain-table.js';
 import { EXIT } from '../report-error.js';
 import { paintState } from '../run-text.js';
 import { warnOfWorker } from '../warn-of-worker.js';
@@ -55,26 +55,13 @@ function readState(text: string): RunState {
 
 function renderRuns(runs: readonly RunSummary[], { terminal, nowMs }: CommandContext): string {
   const { colors } = terminal;
-  const table = new Table({
-    head: ['RUN', 'PIPELINE', 'STATE', 'STARTED', 'TOOK'],
-    chars: NO_LINES,
-    style: STYLE,
-  });
-  for (const run of runs) {
+  const rows = runs.map((run) => {
     const state = run.stuck !== undefined ? colors.red('STUCK') : paintState(run.state, colors);
     const started = new Date(run.startedAtMs).toISOString().slice(0, 19).replace('T', ' ');
-    table.push([
-      shorten(run.runId),
-      run.pipeline,
-      state,
-      started,
-      formatDuration((run.endedAtMs ?? nowMs()) - run.startedAtMs),
-    ]);
-  }
-  const lines = table
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd());
+    const took = formatDuration((run.endedAtMs ?? nowMs()) - run.startedAtMs);
+    return [shorten(run.runId), run.pipeline, state, started, took];
+  });
+  const lines = [renderTable(['RUN', 'PIPELINE', 'STATE', 'STARTED', 'TOOK'], rows)];
   for (const { runId, stuck } of runs) if (stuck !== undefined) lines.push(colors.red(`${runId}: ${stuck}`));
   return lines.join('\n');
 }
@@ -85,23 +72,3 @@ function shorten(runId: string): string {
 }
 
 const SHOWN_ID = 64;
-const NO_LINES = Object.fromEntries(
-  [
-    'middle',
-    'top',
-    'top-mid',
-    'top-left',
-    'top-right',
-    'bottom',
-    'bottom-mid',
-    'bottom-left',
-    'bottom-right',
-    'left',
-    'left-mid',
-    'mid',
-    'mid-mid',
-    'right',
-    'right-mid',
-  ].map((name) => [name, '']),
-);
-const STYLE = { head: [], border: [], 'padding-left': 0, 'padding-right': 2 };
