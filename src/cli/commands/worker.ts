@@ -33,10 +33,9 @@ export const worker: Command = async (context, _args, { pools }) => {
     logger[level === 'ERROR' ? 'error' : 'warn'](fields, message),
   );
   const { client } = await project.temporal();
-  const chosen = readPools(pools);
   await ensureCurrentBuild(project, logger);
   const stopKeeping = keepWorkerLogSmall(paths.stateDir);
-  await context.interruptible(async (signal) => {
+  const work = context.interruptible(async (signal) => {
     await runProjectWorkers({
       config,
       client,
@@ -58,17 +57,17 @@ export const worker: Command = async (context, _args, { pools }) => {
           logger.error({ err: error }, 'could not say that it is ready'),
         );
       },
-      ...(chosen === undefined ? {} : { pools: chosen }),
+      ...(pools === undefined ? {} : { pools: readPools(pools) }),
     });
     logger.info('stopped');
   });
-  stopKeeping();
+  await work.finally(stopKeeping);
   return EXIT.ok;
 };
 
-function readPools(option: string | undefined): string[] | undefined {
+function readPools(option: string): string[] {
   return option
-    ?.split(',')
+    .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '');
 }
