@@ -52,6 +52,8 @@ export interface LocalStack {
     readonly onServer?: OnServer;
   }): Promise<LocalServices>;
   stopServers(): Promise<readonly string[]>;
+  /** Names of local servers that ended without being told to. */
+  deadServers(): Promise<readonly string[]>;
   /** Runs work that no other command of this machine does for this project at the same time. */
   inTurn<T>(work: () => Promise<T>): Promise<T>;
   /** Makes a build the one that new runs use; workers of this machine notice. */
@@ -235,6 +237,7 @@ function createStack({
     },
     inTurn: async (work) => await (await import('../local/worker-process.js')).inTurn(stateDir, work),
     stopServers: async () => await (await import('../local/local-servers.js')).stopLocalServers({ stateDir }),
+    deadServers: async () => await (await import('../local/local-servers.js')).readDeadServers(stateDir),
     makeCurrent: async (build) =>
       await (await import('../workers/current-build.js')).makeCurrent(paths.buildsDir, build),
     readCurrent: async () => await (await import('../workers/current-build.js')).readCurrent(paths.buildsDir),

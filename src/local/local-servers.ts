@@ -95,6 +95,18 @@ export async function stopLocalServers(options: { readonly stateDir: string }): 
   });
 }
 
+/** The servers of a state folder that ended without being told to: they are remembered, and their process is gone. */
+export async function readDeadServers(stateDir: string): Promise<LocalServerName[]> {
+  const resolved = path.resolve(stateDir);
+  const dead = await Promise.all(
+    NAMES.map(async (name) => {
+      const leader = (await readServerRecord(resolved, name))?.processes[0];
+      return leader === undefined || (await isSameProcess(leader)) ? [] : [name];
+    }),
+  );
+  return dead.flat();
+}
+
 /** What is known of one local server. */
 export interface LocalServerState {
   readonly running: boolean;

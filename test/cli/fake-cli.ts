@@ -164,6 +164,7 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
       running: async () => await Promise.resolve({ servers: false, worker: false }),
       startServers: refuse,
       stopServers: refuse,
+      deadServers: async () => await Promise.resolve([]),
       inTurn: async (work) => await work(),
       makeCurrent: refuse,
       readCurrent: async () => await Promise.resolve(undefined),

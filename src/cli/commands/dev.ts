@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from '../command.js';
 import type { Project } from '../context.js';
+import { keepServersAlive } from '../keep-servers-alive.js';
 import { keepWorkerAlive } from '../keep-worker-alive.js';
 import { EXIT } from '../report-error.js';
 import { StartedParts, startStack } from '../start-stack.js';
@@ -23,12 +24,15 @@ export const dev: Command = async (context) => {
       );
       const say = (text: string) => terminal.line(text);
       const keeper = keepWorkerAlive({ stack: project.stack, first: worker, say, onStart: parts.onWorker });
+      const servers = keepServersAlive({ stack: project.stack, say });
       const stopWatching = await watchCode(project, terminal, build.inputs);
       try {
-        await Promise.race([showLog(await project.stack.workerLog(), { terminal, signal }), keeper.failed]);
+        const log = showLog(await project.stack.workerLog(), { terminal, signal });
+        await Promise.race([log, keeper.failed, servers.failed]);
       } finally {
         stopWatching();
         keeper.stop();
+        await servers.stop();
       }
     } catch (error) {
       if (!signal.aborted) throw error;

@@ -4,6 +4,7 @@ import { AnnealError } from '../../core/failures.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
 import type { Project } from '../context.js';
 import { exitCodeOf, followRun, showOutcome } from '../follow-run.js';
+import { keepServersAlive } from '../keep-servers-alive.js';
 import { keepWorkerAlive } from '../keep-worker-alive.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { findRegisteredModel, withoutCredentials } from '../run-links.js';
@@ -53,11 +54,13 @@ async function runAndServe(started: Started): Promise<number> {
     say: (text) => say(text),
     onStart: started.parts.onWorker,
   });
+  const servers = keepServersAlive({ stack: project.stack, say: (text) => say(text) });
   try {
     const onTree = (sayAbove: (text: string) => void) => (say = sayAbove);
     const report = await Promise.race([
       followRun(runId, { client, terminal, nowMs, signal, onTree, notices: false }),
       keeper.failed,
+      servers.failed,
     ]);
     say = (text) => terminal.line(text);
     if (!report) return detached(started, runId);
@@ -65,10 +68,11 @@ async function runAndServe(started: Started): Promise<number> {
     if (!terminal.json) showWhatNext(started, report);
     if (options.exit === true || !terminal.interactive || isSet(context.env['CI'])) return exitCodeOf(report);
     terminal.line('\nServing until Ctrl-C.');
-    await Promise.race([aborted(signal), keeper.failed]);
+    await Promise.race([aborted(signal), keeper.failed, servers.failed]);
     return EXIT.ok;
   } finally {
     keeper.stop();
+    await servers.stop();
   }
 }
 

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+
+import { endProcess, readProcessIdentity } from '../../src/adapters/process-identity.js';
+import { keepServersAlive } from '../../src/cli/keep-servers-alive.js';
+import { readDeadServers, startLocalServers, stopLocalServers } from '../../src/local/local-servers.js';
+import { readServerRecord } from '../../src/local/server-record.js';
+import { withLocalProject } from '../local/with-local-project.js';
+
+describe('kept local servers', () => {
+  test('are started again when one dies, and stay stopped when they were told to', async () => {
+    await withLocalProject(async (project) => {
+      const { stateDir, env, ports } = project;
+      await project.start();
+      const [leader] = (await readServerRecord(stateDir, 'temporal'))?.processes ?? [];
+      assert.ok(leader !== undefined);
+      await endProcess(leader, { graceMs: 0 });
+      assert.deepEqual(await readDeadServers(stateDir), ['temporal']);
+
+      let tell: (text: string) => void;
+      const startedAgain = new Promise<string>((resolve) => (tell = resolve));
+      const keeper = keepServersAlive({
+        stack: {
+          deadServers: async () => await readDeadServers(stateDir),
+          startServers: async (options) => await startLocalServers({ stateDir, env, ports, ...options }),
+        },
+        say: (text) => {
+          if (text.includes('up on port')) tell(text);
+        },
+      });
+      // Nothing else keeps this test's program alive.
+      const alive = setInterval(() => undefined, 1_000);
+      try {
+        assert.match(await startedAgain, /Temporal: up on port/);
+        const [second] = (await readServerRecord(stateDir, 'temporal'))?.processes ?? [];
+        assert.ok(second !== undefined && second.pid !== leader.pid);
+      } finally {
+        await keeper.stop();
+        clearInterval(alive);
+      }
+      await stopLocalServers({ stateDir });
+      assert.deepEqual(await readDeadServers(stateDir), []);
+      assert.equal(await readProcessIdentity(leader.pid), undefined);
+    });
+  });
+});
