@@ -1,5 +1,5 @@
 import type { CallStatus, RunStatus } from '../core/run.js';
-import { renderCall, renderFailure, renderRunTree } from './run-text.js';
+import { renderCall, renderFailure, renderRunTree, visible } from './run-text.js';
 import type { Terminal } from './terminal.js';
 
 /** Shows a run while it goes on. */
@@ -29,12 +29,13 @@ function createRedrawnTree(terminal: Terminal, nowMs: () => number): LiveTree {
     if (!status) return;
     const { columns, rows, colors } = terminal;
     const maxCalls = whole ? Infinity : Math.max(3, rows - 6);
-    const tree = renderRunTree(status, { nowMs: nowMs(), columns, colors, maxCalls });
-    // A tree that is higher than the screen could not be erased.
-    const lines = whole ? tree : tree.slice(0, Math.max(4, rows - 2));
+    // What stays on the screen is not cut.
+    const width = whole ? Infinity : columns;
+    const tree = renderRunTree(status, { nowMs: nowMs(), columns: width, colors, maxCalls });
+    const lines = whole ? tree : fitRows(tree, { columns, rows: Math.max(4, rows - 2) });
     erase();
     terminal.write(`${lines.join('\n')}\n`);
-    drawn = whole ? 0 : lines.length;
+    drawn = whole ? 0 : countRows(lines, columns);
   };
   const timer = setInterval(draw, TICK_MS);
   timer.unref();
@@ -54,6 +55,19 @@ function createRedrawnTree(terminal: Terminal, nowMs: () => number): LiveTree {
       status = undefined;
     },
   };
+}
+
+/** The lines that fit: a tree that is higher than the screen could not be erased. */
+function fitRows(lines: readonly string[], screen: { readonly columns: number; readonly rows: number }) {
+  const { columns, rows } = screen;
+  let end = 0;
+  while (end < lines.length && countRows(lines.slice(0, end + 1), columns) <= rows) end += 1;
+  return lines.slice(0, end);
+}
+
+/** Rows of the screen: a line that is longer than the screen is wide takes several. */
+function countRows(lines: readonly string[], columns: number): number {
+  return lines.reduce((rows, line) => rows + Math.max(1, Math.ceil(visible(line).length / columns)), 0);
 }
 
 function createChangeLog(terminal: Terminal, nowMs: () => number): LiveTree {
