@@ -40,7 +40,14 @@ interface LaneState {
 /** Answers that a lane remembers, for requests that are sent again. */
 const REMEMBERED = 500;
 /** Time after which the aliases are looked at once more where a write was in doubt. */
-const LATE_WRITES = '2m';
+const LATE_WRITES_MS = 120_000;
+
+/** A write of this lane may come late. */
+interface Doubt {
+  readonly modelName: string;
+  /** When to look. */
+  readonly untilMs: number;
+}
 
 /**
  * The lane of one model: carries out operations on the registry one at a time, in the order in which they came, answers by signal or as
@@ -57,13 +64,12 @@ export async function modelLane(state: LaneState = { queue: [], done: [] }): Pro
     else if (current?.requestId === requestId) current.scope.cancel();
   });
   await condition(() => queue.length > 0, '1m', { summary: 'first request' });
-  let doubtful: string | undefined;
+  let doubt: Doubt | undefined;
   for (;;) {
     const request = queue.shift();
     if (!request) {
-      if (doubtful === undefined) break;
-      await lookAgain(doubtful, { queue, order });
-      doubtful = undefined;
+      if (doubt === undefined) break;
+      if (await lookAgain(doubt, { queue, order })) doubt = undefined;
       continue;
     }
     const scope = new CancellationScope();
@@ -73,7 +79,8 @@ export async function modelLane(state: LaneState = { queue: [], done: [] }): Pro
       (await scope.run(async () => await carryOut({ ...workOf(request), order: order() })));
     current = undefined;
     done.set(request.requestId, outcome);
-    if (outcome.ok && outcome.result.doubtful) doubtful = request.modelName;
+    if (outcome.ok && outcome.result.doubtful)
+      doubt = { modelName: request.modelName, untilMs: Date.now() + LATE_WRITES_MS };
     if (request.replyTo) await answer({ ...request, replyTo: request.replyTo }, outcome);
     // Who waits for an update would lose its answer.
     if (workflowInfo().continueAsNewSuggested && queue.length > 0 && allHandlersFinished())
@@ -119,13 +126,18 @@ function workOf({ modelName, operation, requestId }: LaneRequest): LaneWork {
   return { modelName, operation, requestId };
 }
 
-/** A write whose answer got lost may have been carried out late: where nothing else comes, the lane looks once more before it closes. */
+/**
+ * A write whose answer got lost may have been carried out late: the lane looks once more before it closes.
+ * @returns whether it looked; not where a request came first.
+ */
 async function lookAgain(
-  modelName: string,
+  { modelName, untilMs }: Doubt,
   { queue, order }: { readonly queue: readonly LaneRequest[]; readonly order: () => number },
-): Promise<void> {
-  if (await condition(() => queue.length > 0, LATE_WRITES, { summary: 'late writes' })) return;
+): Promise<boolean> {
+  const leftMs = Math.max(1, untilMs - Date.now());
+  if (await condition(() => queue.length > 0, leftMs, { summary: 'late writes' })) return false;
   await carryOut({ modelName, operation: { kind: 'reconcile' }, requestId: 'look again', order: order() });
+  return true;
 }
 
 async function carryOut(work: LaneWork): Promise<LaneAnswer['outcome']> {

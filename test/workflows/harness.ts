@@ -21,7 +21,7 @@ import type {
 } from '../../src/core/activities.js';
 import type { ArtifactRef } from '../../src/core/artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
-import type { LaneRequest, LaneResult } from '../../src/core/registry.js';
+import type { LaneRequest, LaneResult, LaneWork } from '../../src/core/registry.js';
 import type { Json } from '../../src/core/json.js';
 import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId } from '../../src/core/registry.js';
 import { pipelinesTaskQueue, systemTaskQueue } from '../../src/core/run.js';
@@ -44,7 +44,7 @@ export interface Harness {
   readonly closed: string[];
   script: AttemptScript;
   task: (name: string, input: Json) => Json | Promise<Json>;
-  lane: (request: Pick<LaneRequest, 'modelName' | 'operation'>) => LaneResult;
+  lane: (work: LaneWork) => LaneResult | Promise<LaneResult>;
   champion: (modelName: string, alias: string) => ChampionInfo | null;
   snapshot: Partial<RunSnapshot>;
   /** Without one, every step that may be cached runs. */
@@ -295,9 +295,9 @@ function systemActivities(state: State): SystemActivities {
       });
     },
     findClosedRuns: () => Promise.resolve([]),
-    runLaneOperation: async ({ modelName, operation }) => {
-      state.laneOperations.push(operation.kind);
-      return await Promise.resolve(state.lane({ modelName, operation }));
+    runLaneOperation: async (work) => {
+      state.laneOperations.push(work.operation.kind);
+      return await Promise.resolve(state.lane(work));
     },
     readChampion: async ({ modelName, alias }) => await Promise.resolve(state.champion(modelName, alias)),
   };
