@@ -49,7 +49,7 @@ describe(
     });
 
     const withWorker = async (code: 'before' | 'after', work: () => Promise<void>) => {
-      const workflowsPath = fileURLToPath(new URL(`./stuck/${code}.ts`, import.meta.url));
+      const workflowsPath = fileURLToPath(new URL(`./fixtures/stuck/${code}.ts`, import.meta.url));
       const worker = await Worker.create({
         connection,
         taskQueue: pipelinesTaskQueue(PROJECT),
