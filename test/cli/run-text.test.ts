@@ -72,7 +72,7 @@ test('a line that takes two rows is erased whole, and what stays on the screen i
   const stdout = { write: (text: string) => (out += text), isTTY: true, columns: 40, rows: 20 };
   const terminal = createTerminal({ stdout, stderr: stdout, env: { NO_COLOR: '1' } }, { json: false });
   const tree = createLiveTree(terminal, () => STARTED_MS + 9_000);
-  const calls = [call({ name: 'ingest', detail: 'f1=0.9523 accuracy=0.954 auc=0.9199' })];
+  const calls = [call({ name: 'ingest', state: 'succeeded', detail: 'f1=0.9523 accuracy=0.954 auc=0.9199' })];
   tree.update(report({ state: 'running', runId: 'a-run-with-an-id-of-some-length', calls }));
   assert.match(out, /…\n$/);
   tree.stop();
