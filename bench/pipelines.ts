@@ -25,6 +25,22 @@ const cacheable = defineStep({
   cache: {},
 });
 
+/** Every look-up after the first run hits. */
+const kept = defineStep({
+  name: 'kept',
+  inputs: { item: integer() },
+  outputs: {},
+  command: ({ inputs }) => ['kept', inputs.item],
+  cache: { version: '1' },
+});
+
+export const keptChain = definePipeline(
+  { name: 'kept-chain', params: { steps: integer({ min: 1 }) } },
+  async ({ steps }) => {
+    for (let item = 0; item < steps; item++) await kept({ item });
+  },
+);
+
 /** Steps in sequence, each working on what the one before it made. */
 export const chain = definePipeline(
   { name: 'chain', params: { steps: integer({ min: 1 }), cached: boolean({ default: false }) } },

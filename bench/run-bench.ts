@@ -1,6 +1,7 @@
 // npm run bench [-- --quick] [-- --json]: what Anneal costs, against a hand-written Temporal loop on the same server.
 // Nothing is asserted: a shared machine decides how fast it is.
 import { parseArgs } from 'node:util';
+import { measureCacheHits } from './cache-hits.js';
 import { measureBareNode, measureHelp } from './cli-cpu.js';
 import { measureHeapPerRun } from './heap-per-run.js';
 import { countEventsPerStep } from './history-events.js';
@@ -48,6 +49,8 @@ async function measure(stack: BenchStack): Promise<{ figures: Figure[]; temporal
     stack,
     options.quick ? { rounds: 3, longSteps: 1_000 } : { rounds: 9, longSteps: 10_000 },
   );
+  say('timing cache hits');
+  const hits = await measureCacheHits(stack, options.quick ? 3 : 9);
   say('measuring the heap');
   const heap = await measureHeapPerRun(stack, options.quick ? 20 : 60);
   const bundle = await readWorkflowCode(stack.build);
@@ -61,6 +64,8 @@ async function measure(stack: BenchStack): Promise<{ figures: Figure[]; temporal
       counted('heap of a waiting churn run', heap.churn / 1000, { unit: 'KB', target: 100 }),
       counted('heap of a waiting run of T0', heap.t0 / 1000, { unit: 'KB' }),
       ...stepFigures(times),
+      timed('a whole run of 100 steps that all hit', hits.run, { unit: 'ms', target: 600 }),
+      counted('history events of that run', hits.events, { unit: 'events', target: 150 }),
     ],
   };
 }

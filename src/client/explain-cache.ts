@@ -3,9 +3,9 @@ import type { CacheEntry, Claim } from '../core/claims.js';
 import { AnnealError } from '../core/failures.js';
 import { didYouMean } from '../core/nearest-name.js';
 import type { CallStatus } from '../core/run.js';
+import { listKeys, readObject, type CacheStore } from './cache-store.js';
 import type { ClientDeps } from './client-deps.js';
 import { readStatus } from './read-status.js';
-import { listKeys, readObject, type CacheStore } from './step-cache.js';
 
 /** Why one call was answered from the cache, or not. */
 export interface CacheExplanation {

@@ -28,7 +28,6 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
     },
     stat: (key) => Promise.resolve(found(key)),
     fetchFile: notUsed,
-    // eslint-disable-next-line @typescript-eslint/require-await
     list: async function* (prefix) {
       for (const key of [...objects.keys()].sort()) {
         const object = key.startsWith(prefix) ? found(key) : undefined;
@@ -42,7 +41,6 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
   };
 }
 
-// eslint-disable-next-line @typescript-eslint/require-await
 async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }

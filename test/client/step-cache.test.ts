@@ -113,7 +113,7 @@ function createWorld() {
     isLive: () => Promise.resolve(true),
     codeFilesOf: () => files,
   });
-  const temporal = {
+  const temporal: Client = Object.assign(Object.create(null), {
     workflow: {
       getHandle: () => ({
         describe: () =>
@@ -130,7 +130,7 @@ function createWorld() {
       }),
     },
     withDeadline: async <T>(_deadline: unknown, work: () => Promise<T>) => await work(),
-  } as unknown as Client;
+  });
   const client = createAnnealClient({ temporal, project: 'shop', store });
   const ask = async (runId: string, change: Partial<CacheMaterial>, ttlMs?: number) => {
     const material = { ...base, ...change };

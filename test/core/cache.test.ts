@@ -43,9 +43,8 @@ describe('a cache key', () => {
     });
 
   test('is the same wherever its parts come from', () => {
-    const reordered = {
-      ...Object.fromEntries(Object.entries(material).reverse()),
-    } as unknown as CacheMaterial;
+    const { step, code, ...rest } = material;
+    const reordered: CacheMaterial = { ...rest, code, step };
     assert.equal(cacheKey(reordered), cacheKey(material));
   });
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
 import { runProgram, type ProgramResult } from '../../src/adapters/run-program.js';
+import type { CacheExplanation } from '../../src/client/index.js';
 import type { RunStatus } from '../../src/core/run.js';
 import { stopLocalServers } from '../../src/local/local-servers.js';
 
@@ -154,6 +155,40 @@ describe(
       };
       assert.equal(await features('again'), 'cached');
       assert.equal(await features('afresh', '--no-cache'), 'succeeded');
+    });
+
+    test('one changed line of features.py runs again what follows it and nothing else, and why names the file', async () => {
+      const file = path.join(project, 'examples/churn/steps/features.py');
+      const original = await readFile(file, 'utf8');
+      await writeFile(file, `${original}\n# a line more\n`);
+      try {
+        assert.equal((await anneal('up')).code, 0);
+        const { code, stderr } = await anneal(
+          ...['run', 'churn-training', '--param', 'threshold=1', '--id', 'edited', '--wait'],
+        );
+        assert.equal(code, 0, stderr);
+        const { calls } = await describeRun('edited');
+        const states = calls.filter(({ kind }) => kind === 'step').map(({ name, state }) => [name, state]);
+        assert.deepEqual(Object.fromEntries(states), {
+          ingest: 'cached',
+          'validate-data': 'cached',
+          'compute-features': 'succeeded',
+          'train-model': 'succeeded',
+          'evaluate-model': 'succeeded',
+        });
+        const explained = await anneal('cache', 'why', 'edited', 'compute-features', '--json');
+        assert.equal(explained.code, 0, explained.stderr);
+        const [why] = JSON.parse(explained.stdout) as CacheExplanation[];
+        assert.equal(why?.verdict, 'miss');
+        assert.deepEqual(
+          why?.changes?.map(({ part }) => part),
+          ['code features.py'],
+        );
+        assert.match((await anneal('cache', 'list', '--step', 'ingest')).stdout, /^STEP .*\ningest /);
+      } finally {
+        await writeFile(file, original);
+        await anneal('up');
+      }
     });
 
     test('data that breaks expectations fails the run with the list of them', async () => {

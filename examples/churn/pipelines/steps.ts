@@ -18,6 +18,8 @@ export const ingest = defineStep({
     '--output',
     outputs.data.path,
   ],
+  // The tables come with a package of the lock, so that the version need not change when they do.
+  cache: { ttl: '12h', version: '1' },
 });
 
 export const validateData = defineStep({
@@ -38,6 +40,7 @@ export const validateData = defineStep({
     '--output',
     outputs.data.path,
   ],
+  cache: { ttl: '12h' },
 });
 
 export const computeFeatures = defineStep({
