@@ -120,6 +120,33 @@ describe('process executor: checkpoints', { concurrency: 3 }, () => {
     failedWith(await running, 'AttemptKilled');
   });
 
+  test('does not store what is older than a stored checkpoint after it, where it would count as the newest', async () => {
+    const script =
+      'cd "$ANNEAL_CHECKPOINT_DIR"; echo 1 > loose; sleep 0.05; echo 2 > s.tmp; sleep 0.05; mv s.tmp s1; until [ -e ../go ]; do sleep 0.05; done; cp ../spec.json late; touch -d 2020-01-01 late; exit 1';
+    const launch = buildLaunch({ command: ['sh', '-c', script] });
+    const running = createExecutor().run(launch, recordWatch().watch);
+    const entries = async () => (await listCheckpoints(store, launch.request)).map(({ entry }) => entry);
+    await eventually('s1 is stored', async () => (await entries())[0] === 's1');
+    await writeFile(path.join(pathsOf(launch).directory, 'go'), '');
+    failedWith(await running, 'StepFailed');
+    // What came later with an old time is new.
+    assert.deepEqual(await entries(), ['late', 's1']);
+  });
+
+  test('takes checkpoints of one tick of the clock to be as old as their names say', async () => {
+    const make =
+      'const fs = require("node:fs"); for (let i = 1; i <= 10; i++) { fs.writeFileSync(`c${i}`, ""); fs.utimesSync(`c${i}`, 1, 1); } process.exit(1)';
+    const launch = buildLaunch({
+      command: sh(`cd "$ANNEAL_CHECKPOINT_DIR"; exec ${process.execPath} -e '${make}'`),
+    });
+    failedWith(await createExecutor().run(launch, recordWatch().watch), 'StepFailed');
+    const found = await listCheckpoints(store, launch.request);
+    assert.deepEqual(
+      found.map(({ entry }) => entry),
+      ['c10', 'c9'],
+    );
+  });
+
   test('restores the checkpoint before a damaged one', async () => {
     const launch = buildLaunch({
       command: sh(

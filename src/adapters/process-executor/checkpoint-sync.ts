@@ -65,7 +65,11 @@ export function createCheckpointSync(deps: CheckpointSyncDeps): CheckpointSync {
   return {
     notice: entries.notice,
     sync: async (options) => {
-      const found = (await entries.scan()).filter((entry) => stored.get(entry.name) !== entry.signature);
+      const there = await entries.scan();
+      const newest = there.findLast((entry) => stored.get(entry.name) === entry.signature);
+      const found = there.filter(
+        (entry) => stored.get(entry.name) !== entry.signature && !(newest && wasThereBefore(entry, newest)),
+      );
       const names: string[] = [];
       for (const entry of found
         .filter((one) => options?.settled === true || entries.isWhole(one, options))
@@ -134,7 +138,7 @@ function createEntryScan({ spec, paths, clock }: CheckpointSyncDeps) {
       await remember();
       const whole = names.filter((name) => !name.endsWith(TEMPORARY));
       const entries = await Promise.all(whole.map((name) => readEntry(paths.checkpoints, name)));
-      return entries.filter((entry) => entry !== undefined).sort((a, b) => a.changedAtMs - b.changedAtMs);
+      return entries.filter((entry) => entry !== undefined).sort(byAge);
     },
     isWhole: (entry: Entry, options?: SyncOptions) =>
       renamed.has(entry.name) ||
@@ -142,6 +146,21 @@ function createEntryScan({ spec, paths, clock }: CheckpointSyncDeps) {
       (renamed.size > 0 && entry.renamedAfterWriting) ||
       (options?.onlyRenamed !== true && clock.nowMs() - entry.changedAtMs >= spec.checkpointSettleMs),
   };
+}
+
+/** Entries written within one tick of the system's clock have the same times: then they are as old as their names say. */
+function byAge(a: Entry, b: Entry): number {
+  return (
+    a.changedAtMs - b.changedAtMs ||
+    a.touchedAtMs - b.touchedAtMs ||
+    a.name.localeCompare(b.name, 'en', { numeric: true })
+  );
+}
+
+/** An entry that is older than a stored one must not be stored after it: it would count as the newest. */
+function wasThereBefore(entry: Entry, stored: Entry): boolean {
+  // A file that came later with an old time of its own, as a copy may have, is a new one all the same.
+  return byAge(entry, stored) < 0 && entry.touchedAtMs <= stored.touchedAtMs;
 }
 
 /** The names in the directory; none when the command removed it or put something else in its place. */
