@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -36,7 +37,7 @@ export async function startS3Server(): Promise<S3Server> {
   if (s3Program === undefined) throw new Error('ANNEAL_TEST_S3 is not set.');
   const directory = await mkdtemp(path.join(tmpdir(), 'anneal-s3-'));
   const port = await findFreePort([]);
-  const credentials = { accessKeyId: 'anneal', secretAccessKey: 'anneal-secret' };
+  const credentials = { accessKeyId: 'anneal', secretAccessKey: randomUUID() };
   const endpoint = `http://127.0.0.1:${port}`;
   const server = await startProgram(s3Program, { directory, port, credentials });
   const s3 = new S3({ endpoint, region: 'us-east-1', credentials, forcePathStyle: true });
