@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { WithStartWorkflowOperation, type Client } from '@temporalio/client';
+import { WithStartWorkflowOperation, type Client, type Workflow } from '@temporalio/client';
 import { AnnealError } from '../core/failures.js';
 import {
   LANE_OPERATE,
@@ -119,7 +119,7 @@ async function updateLane(
     args: [],
     workflowIdConflictPolicy: 'USE_EXISTING',
   });
-  return await temporal.workflow.executeUpdateWithStart<never, LaneAnswer['outcome'], [LaneRequest]>(
+  return await temporal.workflow.executeUpdateWithStart<Workflow, LaneAnswer['outcome'], [LaneRequest]>(
     LANE_OPERATE,
     {
       args: [request],
