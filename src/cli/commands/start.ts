@@ -6,6 +6,7 @@ import type { Project } from '../context.js';
 import { exitCodeOf, followRun, showOutcome } from '../follow-run.js';
 import { keepServersAlive } from '../keep-servers-alive.js';
 import { keepWorkerAlive } from '../keep-worker-alive.js';
+import { projectOption } from '../project-option.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { findRegisteredModel, withoutCredentials } from '../run-links.js';
 import { StartedParts, startStack, type StartedStack } from '../start-stack.js';
@@ -105,7 +106,7 @@ function detached({ context }: Started, runId: string): number {
   return EXIT_INTERRUPTED;
 }
 
-function showWhatNext({ context, stack }: Started, report: RunReport): void {
+function showWhatNext({ context, stack, options }: Started, report: RunReport): void {
   const { terminal } = context;
   const model = findRegisteredModel(report.calls);
   const alias = model?.alias ?? 'champion';
@@ -128,13 +129,14 @@ function showWhatNext({ context, stack }: Started, report: RunReport): void {
       ? choice[1].oneOf?.find((value) => value !== report.parameters[choice[0]])
       : undefined;
   const param = choice && other !== undefined ? ` --param ${choice[0]}=${other}` : '';
+  const project = projectOption(options);
   terminal.line(
     [
       '',
       '  Try next, in another terminal:',
-      `    npx anneal run ${report.pipeline}${param} --wait`,
-      `    npx anneal describe ${shellWord(report.runId)}`,
-      `    npx anneal logs ${shellWord(report.runId)}`,
+      `    npx anneal run ${report.pipeline}${param}${project} --wait`,
+      `    npx anneal describe ${shellWord(report.runId)}${project}`,
+      `    npx anneal logs ${shellWord(report.runId)}${project}`,
     ].join('\n'),
   );
 }

@@ -1,10 +1,11 @@
 import type { Command } from '../command.js';
+import { projectOption } from '../project-option.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { withoutCredentials } from '../run-links.js';
 import { startStack } from '../start-stack.js';
 
 /** `anneal up`: local servers and the worker in the background. Repeating it is harmless, and makes changed code current. */
-export const up: Command = async (context) => {
+export const up: Command = async (context, _args, options) => {
   const project = await context.openProject();
   const { terminal } = context;
   const stack = await context.interruptible(async (signal) => {
@@ -40,7 +41,7 @@ export const up: Command = async (context) => {
       `  Temporal ${services.temporal.address}${links.temporalUiUrl === undefined ? '' : `, Web UI ${links.temporalUiUrl}`}`,
       `  MLflow   ${document.mlflow.trackingUri}`,
       `  Worker   process ${worker.process.pid}, build ${build.digest.slice(0, 12)}`,
-      `  Next: anneal run ${document.pipelines[0] ?? 'PIPELINE'} --wait`,
+      `  Next: npx anneal run ${document.pipelines[0] ?? 'PIPELINE'}${projectOption(options)} --wait`,
     ].join('\n'),
   );
   return EXIT.ok;
