@@ -29,6 +29,8 @@ export interface ModuleBundleRequest {
   readonly modules: { readonly [name: string]: string };
   /** Whether a file is the project's own code, which is warned about; packages are not. */
   readonly isProjectFile: (file: string) => boolean;
+  /** Modules of a directory that stay out: others import them from the module `name`. Their files are added to `files`. */
+  readonly apart?: { readonly directory: string; readonly name: string; readonly files: Set<string> };
 }
 
 /** One module made of many. */
@@ -96,7 +98,7 @@ const NODE_MODULES = new Set(builtinModules.filter((name) => !['assert', 'url', 
 const OUTSIDE_SANDBOX =
   /^(anneal\/(client|testing)|@temporalio\/(activity|client|worker|testing|core-bridge))(\/|$)/;
 
-function buildOptions({ root, entry, place, modules, isProjectFile }: ModuleBundleRequest) {
+function buildOptions({ root, entry, place, modules, isProjectFile, apart }: ModuleBundleRequest) {
   return {
     stdin: { contents: entry, resolveDir: root, sourcefile: ENTRY_NAME, loader: 'ts' },
     absWorkingDir: root,
@@ -121,7 +123,11 @@ function buildOptions({ root, entry, place, modules, isProjectFile }: ModuleBund
           define: { 'process.env.NODE_ENV': '"production"' },
           external: ['assert', 'url', 'util', ...(place === 'sandbox' ? ['@temporalio/*'] : [])],
         }),
-    plugins: [ownModules(modules), ...(place === 'node' ? [] : [sandboxFence(isProjectFile)])],
+    plugins: [
+      ...(apart ? [modulesApart(apart)] : []),
+      ownModules(modules),
+      ...(place === 'node' ? [] : [sandboxFence(isProjectFile)]),
+    ],
   } as const satisfies BuildOptions;
 }
 
@@ -134,6 +140,22 @@ function ownModules(modules: ModuleBundleRequest['modules']): Plugin {
         const file = modules[name];
         if (file !== undefined) return { path: file };
         return undefined;
+      });
+    },
+  };
+}
+
+/** Imports of a directory's modules from outside of it become imports of one module. */
+function modulesApart({ directory, name, files }: NonNullable<ModuleBundleRequest['apart']>): Plugin {
+  return {
+    name: 'anneal-apart',
+    setup(context) {
+      context.onResolve({ filter: /^\./ }, async ({ path: file, pluginData, ...from }) => {
+        if (pluginData === 'anneal-apart') return undefined;
+        const found = await context.resolve(file, { ...from, pluginData: 'anneal-apart' });
+        if (path.dirname(found.path) !== directory || from.resolveDir === directory) return undefined;
+        files.add(found.path);
+        return { path: name, external: true };
       });
     },
   };

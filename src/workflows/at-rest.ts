@@ -10,7 +10,7 @@ export interface Rest {
 
 /**
  * Learns of rest from Temporal, which looks at blocked conditions only when no microtask is left, however deep the code is nested. Each
- * workflow task begins at rest, so the first answer in it waits for nothing. One loop serves all who wait, out of reach of the run's
+ * workflow task begins at rest, so the first answer in it waits for nothing. One condition serves all who wait, out of reach of the run's
  * cancellation; promises are dear in the sandbox, which records a stack trace for each, and so is every entry into it.
  */
 export function createRest(): Rest {
@@ -24,13 +24,15 @@ export function createRest(): Rest {
     moving = true;
     waiting.shift()?.();
   };
+  const watch = () =>
+    void condition(atSecondSight(look)).then(() => {
+      callNext();
+      watch();
+    });
   void CancellationScope.nonCancellable(async () => {
     // A workflow's first turn runs inside its activation; conditions are looked at there before any microtask.
     await Promise.resolve();
-    for (;;) {
-      await condition(atSecondSight(look));
-      callNext();
-    }
+    watch();
   });
   return {
     reached: (then) => {

@@ -83,7 +83,8 @@ export async function runPipeline(
     (result) => ({ result }),
     (error: unknown) => ({ error: toRunFailure(error) }),
   );
-  const outcome = await Promise.race([ended, context.continuing, divergence(context, continuation)]);
+  const ends = [ended, context.continuing, ...(continuation ? [divergence(context)] : [])];
+  const outcome = await Promise.race(ends);
   if (outcome === 'continue') return await continueRun(parameters, { context, approvals });
   return await CancellationScope.nonCancellable(async () => {
     await endCalls(context, scope);
@@ -178,11 +179,8 @@ async function openTracking(
 }
 
 /** Resolves when a re-run asks for something new while recorded answers are left that it does not ask for: it took another way. */
-async function divergence(
-  context: RunContext,
-  continuation: Continuation | undefined,
-): Promise<{ readonly error: Error }> {
-  if (continuation && !context.player.isLive()) {
+async function divergence(context: RunContext): Promise<{ readonly error: Error }> {
+  if (!context.player.isLive()) {
     await CancellationScope.nonCancellable(
       async () => await sleep(1, { summary: 'all recorded answers are given' }),
     );

@@ -31,10 +31,9 @@ export function createRuntime(context: RunContext, approvals: Approvals, lane: L
     sleep: async (ms) => await durableSleep(context, ms),
     now: () => context.callNow({ kind: 'now', name: '' }, () => Date.now()),
     random: () => context.callNow({ kind: 'random', name: '' }, () => Math.random()),
-    approval: async (gate, options) =>
-      await context.call(
-        { kind: 'approval', name: gate, input: options.subject.digest },
-        async (call) => await approvals.wait(context, call, { gate, options }),
+    approval: (gate, options) =>
+      context.call({ kind: 'approval', name: gate, input: options.subject.digest }, (call) =>
+        approvals.wait(context, call, { gate, options }),
       ),
     ...createModelCalls(context, lane),
     notify: async (message) => await notifyPeople(context, message),

@@ -22,7 +22,8 @@ export interface WorkflowCode {
 
 /**
  * Bundles a project's pipelines for Temporal's sandbox: first the project's and Anneal's own modules into one, then that with Temporal's
- * workflow library. Neither names a directory of this machine, so equal sources give equal code anywhere.
+ * workflow library. Neither names a directory of this machine, so equal sources give equal code anywhere. Each run has modules of its
+ * own, but for Anneal's core: it is pure, so all runs share one copy, which saves memory and compiling.
  * @param options `pipelines`: the module, relative to `root`; `workDir`: an empty directory.
  * @throws AnnealError BuildFailed with the place in the project's code.
  */
@@ -33,24 +34,33 @@ export async function bundleWorkflows(options: {
   readonly own: OwnModules;
 }): Promise<WorkflowCode> {
   const { root, pipelines, workDir, own } = options;
-  const modules = await bundleModules({
+  const shared = new Set<string>();
+  const request = {
     root,
-    isProjectFile: (file) => isProjectFile(file, { root, own }),
+    isProjectFile: (file: string) => isProjectFile(file, { root, own }),
     place: 'sandbox',
     modules: own.anneal,
+  } as const;
+  const modules = await bundleModules({
+    ...request,
     entry: workflowEntry(pipelines),
+    apart: { directory: path.join(own.directory, 'core'), name: './shared.js', files: shared },
   });
   if (!modules.ok) throw buildFailure(modules.problems);
+  const core = await bundleModules({ ...request, entry: entryOf([...shared].sort()) });
+  if (!core.ok) throw buildFailure(core.problems);
   const workflowsPath = path.join(workDir, 'pipelines.js');
+  const sharedPath = path.join(workDir, 'shared.js');
   // The project around may say "type": "module"; what esbuild made is CommonJS.
   await writeFile(path.join(workDir, 'package.json'), '{ "type": "commonjs" }');
   await writeFile(workflowsPath, modules.code);
-  const bundle = await bundleForSandbox(workflowsPath, options);
+  await writeFile(sharedPath, core.code);
+  const bundle = await bundleForSandbox({ workflowsPath, sharedPath }, options);
   const code = bundle.slice(0, bundle.lastIndexOf('//# sourceMappingURL='));
   return {
     bundle,
     code,
-    files: modules.files,
+    files: [...modules.files, ...core.files],
     warnings: [...modules.warnings, ...codeWarnings(code, options)],
   };
 }
@@ -69,13 +79,21 @@ interface SandboxOptions {
   readonly own: OwnModules;
 }
 
-async function bundleForSandbox(workflowsPath: string, options: SandboxOptions): Promise<string> {
+function entryOf(files: readonly string[]): string {
+  return files.map((file) => `export * from ${JSON.stringify(file)};`).join('\n');
+}
+
+async function bundleForSandbox(
+  { workflowsPath, sharedPath }: { readonly workflowsPath: string; readonly sharedPath: string },
+  options: SandboxOptions,
+): Promise<string> {
   const { workDir, own } = options;
   const { bundleWorkflowCode } = await import('@temporalio/worker');
   const log: string[] = [];
   try {
     const { code } = await bundleWorkflowCode({
       workflowsPath,
+      preloadModules: [sharedPath],
       logger: errorsInto(log),
       webpackConfigHook: (config) => ({
         ...config,
