@@ -92,9 +92,18 @@ async function register(
   const files = await loadModelFiles({ store, scratchDir }, model);
   const gate = Object.entries(metrics).map(([name, value]) => [`${METRIC_PREFIX}${name}`, String(value)]);
   const tags = { ...operation.tags, ...Object.fromEntries(gate), [TAGS.digest]: model.digest };
-  const registration = { modelName, key, files, metrics, tags, ...(source === undefined ? {} : { source }) };
-  const { version, modelId } = await registry.register(registration, signal);
-  return { version, ...(modelId === undefined ? {} : { modelId }) };
+  const attemptName = /\/attempts\/([^/]+)\/outputs\//.exec(model.uri)?.[1];
+  const registration = {
+    ...{ modelName, key, files, metrics, tags },
+    ...(source === undefined ? {} : { source }),
+    ...(attemptName === undefined ? {} : { attemptName }),
+  };
+  const { version, modelId, notice } = await registry.register(registration, signal);
+  return {
+    version,
+    ...(modelId === undefined ? {} : { modelId }),
+    ...(notice === undefined ? {} : { notice }),
+  };
 }
 
 async function readChampion(

@@ -40,6 +40,7 @@ import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId, type LaneRequest } from '..
 import { systemTaskQueue } from '../core/run.js';
 import type { BuiltStep } from './build/build-manifest.js';
 import { createExecutions } from './executions.js';
+import { openMlflowArtifacts } from './mlflow-artifacts.js';
 
 /** Where the services are. */
 export interface Services {
@@ -78,7 +79,12 @@ export function composeActivities(setting: WorkerSetting) {
   const mlflow =
     services.trackingUri === undefined
       ? undefined
-      : connectMlflow({ trackingUri: services.trackingUri, env: setting.env, clock });
+      : connectMlflow({
+          trackingUri: services.trackingUri,
+          env: setting.env,
+          clock,
+          openArtifacts: openMlflowArtifacts(config, setting.env),
+        });
   const links = services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl };
   const context = readActivityContext;
   const executions = createExecutions(client);

@@ -222,7 +222,9 @@ describe('closing a run with cached calls', () => {
     withRun(async ({ fake, close }) => {
       const calls = Array.from({ length: 120 }, (_, i) => hit(String(i)));
       await close(calls, { counts: { cached: 250 } });
-      assert.equal(fake.state.runs.length, 101);
+      // A busy machine may answer a create too late: the double is closed as one.
+      const kept = fake.state.runs.filter(({ tags }) => !tags.has('anneal.duplicate_of'));
+      assert.equal(kept.length, 101);
       assert.equal(
         fake.state.runs[0]?.tags.get('anneal.cached_calls'),
         '250, of which 100 have runs of their own here',

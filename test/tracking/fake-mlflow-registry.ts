@@ -31,6 +31,12 @@ export function modelCalls({ models }: Omit<FakeState, 'execute'>, nextId: () =>
       for (const { key, value } of tags as Pair[]) model?.tags.set(key, value);
       return ok({});
     },
+    'GET logged-models/{id}': ({ model_id }) => {
+      const model = models.find(({ info }) => info.model_id === model_id);
+      return model
+        ? ok({ model: show(model) })
+        : fail(404, 'RESOURCE_DOES_NOT_EXIST', `no model ${model_id}`);
+    },
     'PATCH logged-models/{id}': ({ model_id, status }) => {
       const model = models.find(({ info }) => info.model_id === model_id);
       if (!model) return fail(404, 'RESOURCE_DOES_NOT_EXIST', `no model ${model_id}`);
@@ -93,7 +99,7 @@ export function registryCalls({ registered, versions }: Omit<FakeState, 'execute
         : fail(404, 'RESOURCE_DOES_NOT_EXIST', `no version ${version}`);
     },
     'GET model-versions/search': ({ filter }) =>
-      ok({ model_versions: versions.filter((v) => matches(filter, v.tags)).map(show) }),
+      ok({ model_versions: versions.filter((v) => matches(filter, v.tags, { runId: v.run_id })).map(show) }),
     'DELETE model-versions/delete': ({ name, version }) => {
       versions.splice(
         versions.findIndex((v) => v.name === name && v.version === version),

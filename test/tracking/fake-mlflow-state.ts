@@ -101,7 +101,7 @@ function runCalls({ runs }: Omit<FakeState, 'execute'>, nextId: () => string): H
       }),
     'POST runs/search': ({ experiment_ids, filter }) => {
       const found = runs.filter(
-        ({ info, tags }) => experiment_ids.includes(info.experiment_id) && matches(filter, tags, info.status),
+        ({ info, tags }) => experiment_ids.includes(info.experiment_id) && matches(filter, tags, info),
       );
       return ok(found.length > 0 ? { runs: found.map(showRun) } : {});
     },

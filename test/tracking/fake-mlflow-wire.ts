@@ -18,12 +18,18 @@ export type Body = any;
 export type Handlers = Record<string, (body: Body) => Answer>;
 
 /** MLflow's filters as far as they are used: equality of tags and of the status, joined by AND. */
-export function matches(filter: string | undefined, tags: Map<string, string>, status?: string): boolean {
+export function matches(
+  filter: string | undefined,
+  tags: Map<string, string>,
+  { status, runId }: { readonly status?: string | undefined; readonly runId?: string | undefined } = {},
+): boolean {
   return (filter ?? '').split(' AND ').every((condition) => {
     const tag = /^tags\.`([^`]+)` = '([^']+)'$/.exec(condition);
     if (tag) return tags.get(tag[1] ?? '') === tag[2];
     const attribute = /^attributes\.status = '(\w+)'$/.exec(condition);
     if (attribute) return status === attribute[1];
+    const run = /^run_id = '(\w+)'$/.exec(condition);
+    if (run) return runId === run[1];
     throw new Error(`the fake does not know the filter ${condition}`);
   });
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createRegistryActivities } from '../../src/activities/registry.js';
+import { createMlflowRegistry } from '../../src/adapters/mlflow/registry.js';
 import type { LaneOperation } from '../../src/core/registry.js';
 import type { Fault } from './fake-mlflow.js';
 import { createContext, createMemoryStore, storeModel, withMlflow } from './fixtures.js';
@@ -226,6 +227,120 @@ describe('registering a model', () => {
       await assert.rejects(runLaneOperation({ modelName: MODEL, operation: { ...operation, model } }), {
         code: 'InvalidInput',
         message: /no file MLmodel/,
+      });
+    }));
+});
+
+describe('registering a model that its own script registered already', () => {
+  /** A version as `log_model(registered_model_name=...)` leaves it, below the attempt's run. */
+  const registerNatively = async ({ fake, tracking }: Parts, files: { readonly [path: string]: string }) => {
+    const run = await tracking.ensureRun(
+      {
+        experimentId: '1',
+        key: 'native',
+        name: 'native',
+        startedAtMs: 1,
+        tags: { 'anneal.attempt_name': 'train-a1' },
+      },
+      context().signal,
+    );
+    const artifact_uri = 'mlflow-artifacts:/1/models/m-00000000000000000000000000000abc/artifacts';
+    fake.state.models.push({
+      info: {
+        model_id: 'm-00000000000000000000000000000abc',
+        experiment_id: '1',
+        name: MODEL,
+        artifact_uri,
+        status: 'LOGGED_MODEL_READY',
+        creation_timestamp_ms: 1,
+      },
+      tags: new Map(),
+    });
+    for (const [path, text] of Object.entries({ ...files, registered_model_meta: 'x' }))
+      fake.state.artifacts.set(
+        `1/models/m-00000000000000000000000000000abc/artifacts/${path}`,
+        Buffer.from(text),
+      );
+    fake.state.registered.set(MODEL, { name: MODEL, aliases: new Map(), tags: new Map() });
+    const source = 'models:/m-00000000000000000000000000000abc';
+    fake.state.versions.push({ name: MODEL, version: '1', source, run_id: run.runId, tags: new Map() });
+  };
+
+  test('takes the version over where its bytes are the same, once', () =>
+    withModel(async ({ operation, runLaneOperation, ...parts }) => {
+      await registerNatively(parts, FILES);
+      for (let i = 0; i < 2; i++)
+        assert.deepEqual(await runLaneOperation({ modelName: MODEL, operation }), {
+          version: '1',
+          modelId: 'm-00000000000000000000000000000abc',
+        });
+      const { versions } = parts.fake.state;
+      assert.equal(versions.length, 1);
+      assert.equal(versions[0]?.tags.get('mlflow.anneal.idempotencyKey'), operation.key);
+      assert.equal(versions[0]?.tags.get('anneal.digest'), operation.model.digest);
+      assert.equal(versions[0]?.tags.get('anneal.native'), 'adopted');
+    }));
+
+  for (const [what, files] of Object.entries({
+    'one byte is another': { ...FILES, 'model.skops': 'bytez' },
+    'a size is another': { ...FILES, 'model.skops': 'more bytes' },
+    'a file is missing': { MLmodel: FILES.MLmodel },
+    'a file is there too many': { ...FILES, 'extra/file': 'x' },
+  }))
+    test(`leaves it alone, says so and makes its own where ${what}`, () =>
+      withModel(async ({ operation, runLaneOperation, ...parts }) => {
+        await registerNatively(parts, files);
+        const { version, notice } = await runLaneOperation({ modelName: MODEL, operation });
+        assert.equal(version, '2');
+        assert.match(notice ?? '', /^version 1, registered by the step's own command, has other bytes/);
+        const [native, made] = parts.fake.state.versions;
+        assert.match(native?.tags.get('anneal.native') ?? '', /other bytes .* is version 2/);
+        assert.equal(native?.tags.get('mlflow.anneal.idempotencyKey'), undefined);
+        assert.equal(made?.tags.get('mlflow.anneal.idempotencyKey'), operation.key);
+      }));
+});
+
+describe('a server whose artifacts do not pass through it', () => {
+  const setRoot = ({ fake }: Pick<Parts, 'fake'>, root: string) => {
+    fake.onCall = () => {
+      for (const { info } of fake.state.models) info.artifact_uri = root;
+    };
+  };
+
+  test('gets the files of a model where S3 is, MLmodel last, and goes on with an upload that broke off', () =>
+    withModel(async ({ fake, store, operation, client, clock }) => {
+      const put: string[] = [];
+      const opened: string[] = [];
+      const registry = createMlflowRegistry({
+        client,
+        clock,
+        openArtifacts: (root) => {
+          opened.push(root);
+          return {
+            list: async function* () {
+              yield await Promise.resolve({ key: 'model.skops', uri: '', sizeBytes: 5, modifiedAtMs: 1 });
+            },
+            putFile: async (key) => {
+              put.push(key);
+              return await Promise.resolve({ path: key, sizeBytes: 1, sha256: '' });
+            },
+            fetchFile: async () => await Promise.reject(new Error('not used here')),
+          };
+        },
+      });
+      setRoot({ fake }, 's3://bucket/1/models/m/artifacts');
+      const { runLaneOperation } = createRegistryActivities({ registry, clock, store, context });
+      assert.equal((await runLaneOperation({ modelName: MODEL, operation })).version, '1');
+      assert.deepEqual(put, ['data/example.json', 'MLmodel']);
+      assert.deepEqual(opened, ['s3://bucket/1/models/m/artifacts']);
+    }));
+
+  test('is refused with what to change where only its own machine can write', () =>
+    withModel(async (parts) => {
+      setRoot(parts, '/srv/mlartifacts/1/models/m/artifacts');
+      await assert.rejects(parts.runLaneOperation({ modelName: MODEL, operation: parts.operation }), {
+        code: 'TrackingRefused',
+        message: /\/srv\/mlartifacts.*--serve-artifacts/,
       });
     }));
 });

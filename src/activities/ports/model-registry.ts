@@ -18,6 +18,8 @@ export interface ModelRegistration {
   readonly tags: { readonly [name: string]: string };
   /** The run that the model comes from. */
   readonly source?: { readonly experimentId: string; readonly runId: string };
+  /** The attempt that made the model: what its command registered itself is adopted, where it has the same bytes. */
+  readonly attemptName?: string;
 }
 
 /** A version of a registered model. */
@@ -25,6 +27,8 @@ export interface RegisteredVersion {
   readonly version: string;
   readonly modelId?: string;
   readonly tags: { readonly [name: string]: string };
+  /** Of a registration: something to tell people. */
+  readonly notice?: string;
 }
 
 /** A name in the registry. */

@@ -1,6 +1,7 @@
 import { createMlflowClient, isMlflowError, readMlflowEnvironment } from 'mlflow-ts-client';
 import type { ModelRegistry } from '../../activities/ports/model-registry.js';
 import type { Tracking } from '../../activities/ports/tracking.js';
+import type { OpenArtifacts } from './model-place.js';
 import type { PatienceOptions } from './patience.js';
 import { createMlflowRegistry } from './registry.js';
 import { createMlflowTracking } from './tracking.js';
@@ -13,13 +14,18 @@ export interface MlflowServices {
 
 /** Connects to the MLflow server at an address, with the credentials and time limits of the standard `MLFLOW_*` variables. */
 export function connectMlflow(
-  options: PatienceOptions & { readonly trackingUri: string; readonly env: NodeJS.ProcessEnv },
+  options: PatienceOptions & {
+    readonly trackingUri: string;
+    readonly env: NodeJS.ProcessEnv;
+    /** For servers whose artifacts are in S3 and do not pass through them. */
+    readonly openArtifacts?: OpenArtifacts;
+  },
 ): MlflowServices {
-  const { trackingUri, env, ...patience } = options;
+  const { trackingUri, env, openArtifacts, ...patience } = options;
   const client = createMlflowClient({ ...readMlflowEnvironment(env), trackingUri });
   return {
     tracking: createMlflowTracking({ client, ...patience }),
-    registry: createMlflowRegistry({ client, ...patience }),
+    registry: createMlflowRegistry({ client, openArtifacts, ...patience }),
   };
 }
 

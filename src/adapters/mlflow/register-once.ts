@@ -2,13 +2,17 @@ import type { LoggedModel, MlflowClient, ModelVersion } from 'mlflow-ts-client';
 import { isMlflowError, tagFilter } from 'mlflow-ts-client';
 import type { ModelRegistration } from '../../activities/ports/model-registry.js';
 import { REGISTRATION_KEY_TAG } from '../../core/registry.js';
+import type { ModelPlaceDeps } from './model-place.js';
 import { uploadModel } from './model-upload.js';
-import type { Patience } from './patience.js';
+import { adoptVersion, findNativeVersions, reportNativeVersions } from './native-versions.js';
 
 /** What registering needs. */
-export interface RegisterDeps {
-  readonly client: MlflowClient;
-  readonly patiently: Patience;
+export type RegisterDeps = ModelPlaceDeps;
+
+/** A version, and something to tell people. */
+export interface RegisteredOnce {
+  readonly version: ModelVersion;
+  readonly notice?: string;
 }
 
 /**
@@ -20,13 +24,27 @@ export async function registerOnce(
   deps: RegisterDeps,
   registration: ModelRegistration,
   signal: AbortSignal,
-): Promise<ModelVersion> {
+): Promise<RegisteredOnce> {
   const { client, patiently } = deps;
   const { modelName: name } = registration;
   await patiently(signal, () => client.registeredModels.ensure({ name }, { signal }));
   const done = await patiently(signal, () => findVersions(client, registration, signal));
-  if (done[0] !== undefined) return removeDoubles(deps, done, signal);
+  if (done[0] !== undefined) return { version: await removeDoubles(deps, done, signal) };
+  const { same, others } = await findNativeVersions(deps, registration, signal);
+  if (same !== undefined) await adoptVersion(deps, same, { registration, signal });
+  const version = same ?? (await makeVersion(deps, registration, signal));
+  const notice = await reportNativeVersions(deps, others, { kept: version, signal });
+  return { version, ...(notice === undefined ? {} : { notice }) };
+}
 
+/** From the logged model to the version. */
+async function makeVersion(
+  deps: RegisterDeps,
+  registration: ModelRegistration,
+  signal: AbortSignal,
+): Promise<ModelVersion> {
+  const { client, patiently } = deps;
+  const { modelName: name } = registration;
   const experimentId = registration.source?.experimentId ?? (await ensureModelExperiment(deps, name, signal));
   const model = await ensureLoggedModel(deps, { ...registration, experimentId }, signal);
   const { modelId } = model.info;

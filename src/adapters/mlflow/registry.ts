@@ -5,21 +5,27 @@ import type {
   RegisteredName,
   RegisteredVersion,
 } from '../../activities/ports/model-registry.js';
+import type { OpenArtifacts } from './model-place.js';
 import { createPatience, type Patience, type PatienceOptions } from './patience.js';
 import { registerOnce } from './register-once.js';
 
 /** What the adapter is made of. */
 export interface MlflowRegistryDeps extends PatienceOptions {
   readonly client: MlflowClient;
+  /** For servers whose artifacts are in S3 and do not pass through them. */
+  readonly openArtifacts?: OpenArtifacts | undefined;
 }
 
 /** MLflow as {@link ModelRegistry}. A version is made from a LoggedModel that holds the artifact's files, byte for byte. */
 export function createMlflowRegistry(deps: MlflowRegistryDeps): ModelRegistry {
-  const { client } = deps;
+  const { client, openArtifacts } = deps;
   const patiently = createPatience(deps);
+  const registering = { client, patiently, openArtifacts };
   return {
-    register: async (registration, signal) =>
-      toRegisteredVersion(await registerOnce({ client, patiently }, registration, signal)),
+    register: async (registration, signal) => {
+      const { version, notice } = await registerOnce(registering, registration, signal);
+      return { ...toRegisteredVersion(version), ...(notice === undefined ? {} : { notice }) };
+    },
     findByAlias: ({ modelName, alias }, signal) =>
       patiently(signal, () =>
         orNull(client.registeredModels.findAlias({ name: modelName, alias }, { signal })),
