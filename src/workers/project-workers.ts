@@ -4,6 +4,7 @@ import { sweepUploads } from '../adapters/open-store.js';
 import { sweepLeftovers } from '../adapters/process-executor/sweep-leftovers.js';
 import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
+import { isS3Uri } from '../core/store-location.js';
 import type { Build } from './build/build-manifest.js';
 import { listBuilds, loadBuild } from './build/load-build.js';
 import { checkSearchAttributes } from './check-search-attributes.js';
@@ -41,7 +42,9 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
     await requireStore(options.config.store, options.log);
     const activities = composeActivities(options);
     const { attemptsDir, store } = projectPaths(options.config);
-    void sweepLeftovers({ attemptsDir, storeDir: store.root }).catch(() => undefined);
+    void sweepLeftovers({ attemptsDir, ...(isS3Uri(store.root) ? {} : { storeDir: store.root }) }).catch(
+      () => undefined,
+    );
     void sweepUploads(store, Date.now()).catch(() => undefined);
     const host = await loadHostName(projectPaths(options.config).stateDir, options.env);
     const create = createWorkerFactory({ ...options, host }, connection, activities);

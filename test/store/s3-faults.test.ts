@@ -1,22 +1,27 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { checkS3Store } from '../../src/adapters/s3-store/check-s3-store.js';
 import { accessS3, createS3Store } from '../../src/adapters/s3-store/create-s3-store.js';
 import type { S3StoreOptions } from '../../src/adapters/s3-store/create-s3-store.js';
 import { abortUploads } from '../../src/adapters/s3-store/unfinished-uploads.js';
 import type { ArtifactStore } from '../../src/core/artifact-store.js';
+import { until } from '../system/support/until.js';
 import { s3Error, startFaultProxy, times } from './fault-proxy.js';
 import type { FaultProxy, Seen } from './fault-proxy.js';
 import { isMoto, s3Program, startS3Server } from './s3-server.js';
 import type { S3Server } from './s3-server.js';
 
 const MIB = 1024 * 1024;
-const timing = { baseMs: 1, capMs: 5, tries: 4, requestMs: 400, idleMs: 400 };
+// Long enough for a machine that is busy, and short enough to wait for.
+const timing = { baseMs: 1, capMs: 5, tries: 4, requestMs: 3_000, idleMs: 3_000 };
 const isPart = ({ method, url }: Seen) => method === 'PUT' && url.includes('partNumber=');
 const isPartNumber = (number: number) => (seen: Seen) =>
   isPart(seen) && seen.url.includes(`partNumber=${number}&`);
@@ -85,22 +90,22 @@ describe(
       assert.equal(await unfinished(store), 0);
     };
 
-    for (const [name, matches, fault] of [
+    for (const [name, matches, fault, count = 2] of [
       ['a part is told to slow down', isPartNumber(2), s3Error(503, 'SlowDown')],
       ['a part gets an internal error', isPartNumber(3), s3Error(500, 'InternalError')],
       ['the connection ends while a part is sent', isPartNumber(2), { kind: 'refuse' }],
       ['the answer to a part is lost', isPartNumber(1), { kind: 'lose-answer' }],
-      ['a part is not answered', isPartNumber(1), { kind: 'hang' }],
+      ['a part is not answered', isPartNumber(1), { kind: 'hang' }, 1],
       ['putting together answers 200 with an error in it', isComplete, s3Error(200, 'InternalError')],
       ['the answer to putting together is lost', isComplete, { kind: 'lose-answer' }],
     ] as const)
       test(`stores a file in parts although ${name}`, async () => {
         const store = open();
-        proxy.decide = times(2, matches, fault);
+        proxy.decide = times(count, matches, fault);
         const entry = await store.putFile('a/model.bin', file);
         // Where the answer to putting together is lost, the object is found, and nothing is asked twice.
         const once = matches === isComplete && fault.kind === 'lose-answer';
-        assert.equal(proxy.seen.filter(matches).length, once ? 1 : 3);
+        assert.equal(proxy.seen.filter(matches).length, once ? 1 : count + 1);
         assert.deepEqual(entry, { path: 'model.bin', sizeBytes: content.byteLength, sha256 });
         await assertStored(store, 'a/model.bin');
       });
@@ -130,6 +135,45 @@ describe(
         ['3'],
       );
       await assertStored(store, 'resumed');
+    });
+
+    test('another process goes on with what a killed one had sent', async () => {
+      const store = open();
+      proxy.decide = times(99, isPartNumber(3), { kind: 'hang' });
+      const given = JSON.stringify({ ...options(), root: store.rootUri, timing: {} });
+      const killed = spawn(
+        process.execPath,
+        [
+          '--import',
+          'tsx',
+          fileURLToPath(new URL('./s3-transfer.ts', import.meta.url)),
+          given,
+          file,
+          '/dev/null',
+        ],
+        { stdio: 'ignore' },
+      );
+      const hasParts = async () => {
+        const uploads = await server.s3.listMultipartUploads({
+          Bucket: server.bucket,
+          Prefix: keyOf(store, 'large'),
+        });
+        const [upload] = uploads.Uploads ?? [];
+        if (upload?.Key === undefined || upload.UploadId === undefined) return false;
+        const of = { Bucket: server.bucket, Key: upload.Key, UploadId: upload.UploadId };
+        return (await server.s3.listParts(of)).Parts?.length === 2;
+      };
+      await until('two parts have arrived', hasParts);
+      killed.kill('SIGKILL');
+      await once(killed, 'exit');
+      proxy.decide = () => undefined;
+      proxy.seen.length = 0;
+      await store.putFile('large', file);
+      assert.deepEqual(
+        proxy.seen.filter(isPart).map(({ url }) => /partNumber=(\d+)/.exec(url)?.[1]),
+        ['3'],
+      );
+      await assertStored(store, 'large');
     });
 
     test('sends the parts that another file of the same key had otherwise', async () => {

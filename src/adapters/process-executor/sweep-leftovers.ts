@@ -9,8 +9,8 @@ import { sweepMemoryGroups } from './memory-group.js';
 /** Where leftovers lie. */
 export interface SweepOptions {
   readonly attemptsDir: string;
-  /** Root of the file store. */
-  readonly storeDir: string;
+  /** Root of the store, where that is a directory. */
+  readonly storeDir?: string;
   readonly nowMs?: () => number;
 }
 
@@ -20,10 +20,10 @@ export interface SweepOptions {
  * @returns the paths removed. What cannot be removed is left for the next time.
  */
 export async function sweepLeftovers(options: SweepOptions): Promise<string[]> {
-  const incoming = path.join(options.storeDir, INCOMING);
+  const incoming = options.storeDir === undefined ? undefined : path.join(options.storeDir, INCOMING);
   const drafts = (await namesIn(options.attemptsDir)).filter((name) => name.startsWith('.'));
   const found = [
-    ...(await namesIn(incoming)).map((name) => path.join(incoming, name)),
+    ...(incoming === undefined ? [] : (await namesIn(incoming)).map((name) => path.join(incoming, name))),
     ...drafts.map((name) => path.join(options.attemptsDir, name)),
   ];
   const nowMs = options.nowMs?.() ?? Date.now();
