@@ -19,6 +19,8 @@ describe(
     let h: Harness;
     let store: ReturnType<typeof createMemoryStore>;
     let runs = 0;
+    /** Look-ups in flight now, and the most there were. */
+    const atOnce = { now: 0, most: 0 };
 
     before(async () => {
       const workflowsPath = fileURLToPath(new URL('./cached-pipelines.ts', import.meta.url));
@@ -31,11 +33,19 @@ describe(
       store = createMemoryStore();
       h.attempts.length = 0;
       h.script = (request) => made(request);
-      h.cache = createStepCache({
+      const cache = createStepCache({
         store,
         clock: { nowMs: () => Date.now() },
         isLive: createExecutions(h.client).isHolderLive,
       });
+      atOnce.most = 0;
+      h.cache = {
+        ...cache,
+        ask: async (...of) => {
+          atOnce.most = Math.max(atOnce.most, ++atOnce.now);
+          return await cache.ask(...of).finally(() => atOnce.now--);
+        },
+      };
     });
 
     /** What an attempt makes is in the store, as a hit is looked for there. */
@@ -198,6 +208,21 @@ describe(
         said.map((call) => call.cache?.off),
         ['it has no artifact as input; say cache: { version } to reuse its results'],
       );
+    });
+
+    test('takes 2,000 cacheable calls at once, some at a time: all made, then all hit', async (t) => {
+      for (const [kind, made] of [
+        ['made', 2_000],
+        ['hit', 0],
+      ] as const) {
+        h.attempts.length = 0;
+        const began = Date.now();
+        const handle = await start('wide', { seed: 's', items: 2_000 });
+        assert.equal(await handle.result(), 2_000);
+        assert.equal(ran('shared').length, made, kind);
+        t.diagnostic(`${kind}: ${Date.now() - began} ms, ${atOnce.most} look-ups at once`);
+        assert.ok(atOnce.most <= 100, `${atOnce.most} look-ups at once`);
+      }
     });
 
     test('100 steps that all hit take 150 events at most', async (t) => {

@@ -1,5 +1,12 @@
 import { createDispatcher } from '../../src/workflows/index.js';
-import { dataset, definePipeline, defineStep, integer, string } from '../../src/pipeline/index.js';
+import {
+  dataset,
+  definePipeline,
+  defineStep,
+  integer,
+  parallelMap,
+  string,
+} from '../../src/pipeline/index.js';
 
 const source = defineStep({
   name: 'source',
@@ -62,9 +69,21 @@ const chain = definePipeline(
   },
 );
 
+const wide = definePipeline(
+  { name: 'wide', params: { seed: string(), items: integer() } },
+  async ({ seed, items }) => {
+    const { data } = await source({ seed });
+    const made = await parallelMap(
+      Array.from({ length: items }, (_, n) => n),
+      async (n) => await shared({ data, n }),
+    );
+    return made.filter(({ ok }) => ok).length;
+  },
+);
+
 const roots = definePipeline({ name: 'roots' }, async () => {
   for (const n of [1, 2]) await rootless({ n });
   await versioned({ n: 1 });
 });
 
-export default createDispatcher({ once, twice, hurried, chain, roots });
+export default createDispatcher({ once, twice, hurried, chain, wide, roots });
