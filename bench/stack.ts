@@ -76,7 +76,7 @@ async function makeProject(root: string): Promise<ProjectConfig> {
   await cp(path.join(repository, 'bench/pipelines.ts'), path.join(root, 'pipelines.ts'));
   const exported = [
     `export { churnTraining } from './examples/churn/pipelines/churn-training.js';`,
-    `export { chain, fanOut } from './pipelines.js';`,
+    `export { chain, fanOut, keptChain } from './pipelines.js';`,
   ];
   await writeFile(path.join(root, 'index.ts'), `${exported.join('\n')}\n`);
   await writeFile(path.join(root, 'anneal.yaml'), 'project: bench\npipelines: index.ts\n');
