@@ -16,8 +16,11 @@ export interface RealMlflow {
   stop(): Promise<void>;
 }
 
-/** Starts the given `mlflow` executable on SQLite and waits until it is healthy. */
-export async function startRealMlflow(executable: string): Promise<RealMlflow> {
+/**
+ * Starts the given `mlflow` executable on SQLite and waits until it is healthy.
+ * @param artifactRoot where artifacts are that do not pass through the server; default: its proxy.
+ */
+export async function startRealMlflow(executable: string, artifactRoot?: string): Promise<RealMlflow> {
   const directory = await realpath(await mkdtemp(join(tmpdir(), 'anneal-mlflow-')));
   const port = await findPort();
   const log = join(directory, 'server.log');
@@ -25,8 +28,9 @@ export async function startRealMlflow(executable: string): Promise<RealMlflow> {
   const stores = [
     '--backend-store-uri',
     `sqlite:///${directory}/mlflow.db`,
-    '--artifacts-destination',
-    `${directory}/artifacts`,
+    ...(artifactRoot === undefined
+      ? ['--artifacts-destination', `${directory}/artifacts`]
+      : ['--no-serve-artifacts', '--default-artifact-root', artifactRoot]),
   ];
   const { PYTHONDONTWRITEBYTECODE: _, ...env } = process.env;
   const child = spawn(executable, [...args, ...stores], {
