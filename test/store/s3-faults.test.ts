@@ -29,6 +29,8 @@ const isComplete = ({ method, url }: Seen) => method === 'POST' && url.includes(
 const isGet = ({ method, url }: Seen) =>
   method === 'GET' && !url.includes('list-type') && !url.includes('upload');
 const isPut = ({ method }: Seen) => method === 'PUT';
+/** Without checksums of parts everything is sent again. */
+const noResume = { skip: isMoto && 'moto lists no checksums of parts' };
 const failsWith = (code: string, message: RegExp) => (error: unknown) => {
   assert.ok(error instanceof Error && 'code' in error, String(error));
   assert.equal(error.code, code, error.message);
@@ -118,26 +120,30 @@ describe(
       await assertStored(store, 'damaged');
     });
 
-    test('gives up after some tries, and does not send again what had arrived when it is asked the next time', async () => {
-      const store = open();
-      proxy.decide = times(99, isPartNumber(3), s3Error(503, 'SlowDown'));
-      await assert.rejects(
-        store.putFile('resumed', file),
-        failsWith('StoreUnavailable', /cannot store ".*resumed".*SlowDown/),
-      );
-      assert.equal(proxy.seen.filter(isPartNumber(3)).length, timing.tries);
-      assert.equal(await unfinished(store), 1);
-      proxy.decide = () => undefined;
-      proxy.seen.length = 0;
-      assert.equal((await store.putFile('resumed', file)).sha256, sha256);
-      assert.deepEqual(
-        proxy.seen.filter(isPart).map(({ url }) => /partNumber=(\d+)/.exec(url)?.[1]),
-        ['3'],
-      );
-      await assertStored(store, 'resumed');
-    });
+    test(
+      'gives up after some tries, and does not send again what had arrived when it is asked the next time',
+      noResume,
+      async () => {
+        const store = open();
+        proxy.decide = times(99, isPartNumber(3), s3Error(503, 'SlowDown'));
+        await assert.rejects(
+          store.putFile('resumed', file),
+          failsWith('StoreUnavailable', /cannot store ".*resumed".*SlowDown/),
+        );
+        assert.equal(proxy.seen.filter(isPartNumber(3)).length, timing.tries);
+        assert.equal(await unfinished(store), 1);
+        proxy.decide = () => undefined;
+        proxy.seen.length = 0;
+        assert.equal((await store.putFile('resumed', file)).sha256, sha256);
+        assert.deepEqual(
+          proxy.seen.filter(isPart).map(({ url }) => /partNumber=(\d+)/.exec(url)?.[1]),
+          ['3'],
+        );
+        await assertStored(store, 'resumed');
+      },
+    );
 
-    test('another process goes on with what a killed one had sent', async () => {
+    test('another process goes on with what a killed one had sent', noResume, async () => {
       const store = open();
       proxy.decide = times(99, isPartNumber(3), { kind: 'hang' });
       const given = JSON.stringify({ ...options(), root: store.rootUri, timing: {} });
@@ -176,7 +182,7 @@ describe(
       await assertStored(store, 'large');
     });
 
-    test('sends the parts that another file of the same key had otherwise', async () => {
+    test('sends the parts that another file of the same key had otherwise', noResume, async () => {
       const store = open();
       const other = path.join(local, 'other');
       await writeFile(other, Buffer.concat([Buffer.alloc(5 * MIB, 1), content.subarray(5 * MIB)]));

@@ -10,11 +10,16 @@ export function sha256Of(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('base64');
 }
 
-/** What S3 makes of the checksums of an object's parts ("composite"): the checksum of the checksums, and their number. */
+/** What S3 makes of the checksums of an object's parts ("composite"): the checksum of the checksums. */
 export function compositeOf(parts: readonly string[]): string {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part, 'base64');
-  return `${hash.digest('base64')}-${parts.length}`;
+  return hash.digest('base64');
+}
+
+/** A composite checksum as a service gives it: Amazon's ends in the number of parts, others leave that out. */
+export function readComposite(given: string | undefined): string | undefined {
+  return given?.replace(/-\d+$/, '');
 }
 
 /** Hashes a stream of bytes part by part, and says what S3 says of the whole. */

@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { AnnealError } from '../../core/failures.js';
 import { withTemporaryFile } from '../file-store/place-file.js';
-import { PART_BYTES_KEY, SHA256_KEY, createCompositeHash } from './checksums.js';
+import { PART_BYTES_KEY, SHA256_KEY, createCompositeHash, readComposite } from './checksums.js';
 import type { S3Connection } from './connect-s3.js';
 import type { OpenObject } from './read-object.js';
 import { openObject } from './read-object.js';
@@ -104,8 +104,9 @@ async function createCheck(
   }
   const partBytes = Number(object.metadata[PART_BYTES_KEY]);
   if (!(partBytes > 0)) return undefined;
-  const { ChecksumSHA256: composite } = await call({ verb: 'read', key: objectKey }, (s3) =>
+  const head = await call({ verb: 'read', key: objectKey }, (s3) =>
     s3.headObject({ Bucket: bucket, Key: objectKey, ChecksumMode: 'ENABLED' }),
   );
+  const composite = readComposite(head.ChecksumSHA256);
   return composite === undefined ? undefined : { ...createCompositeHash(partBytes), expected: composite };
 }

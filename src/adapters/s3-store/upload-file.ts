@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { FileEntry } from '../../core/artifacts.js';
 import { AnnealError } from '../../core/failures.js';
 import { openRegularFile } from '../file-store/copy-regular-file.js';
-import { PART_BYTES_KEY, SHA256_KEY, compositeOf, sha256Of } from './checksums.js';
+import { PART_BYTES_KEY, SHA256_KEY, compositeOf, readComposite, sha256Of } from './checksums.js';
 import type { S3Connection } from './connect-s3.js';
 import type { PartBuffers } from './part-buffers.js';
 import { classifyS3Error } from './s3-problems.js';
@@ -221,9 +221,9 @@ async function completeUpload(
       const there = await s3
         .headObject({ Bucket: bucket, Key: objectKey, ChecksumMode: 'ENABLED' })
         .catch(() => undefined);
-      if (there?.ChecksumSHA256 === composite) return;
+      if (readComposite(there?.ChecksumSHA256) === composite) return;
     }
-    const { ChecksumSHA256: found } = await s3.completeMultipartUpload({
+    const completed = await s3.completeMultipartUpload({
       Bucket: bucket,
       Key: objectKey,
       UploadId: uploadId,
@@ -235,6 +235,7 @@ async function completeUpload(
         })),
       },
     });
+    const found = readComposite(completed.ChecksumSHA256);
     if (found !== undefined && found !== composite)
       throw new AnnealError(
         'StoreUnavailable',
