@@ -40,6 +40,17 @@ describe('calls that may be repeated', () => {
     assert.deepEqual(slept, [250, 500, 1000]);
   });
 
+  test('are not repeated by themselves where the caller asked for one write, and say that it may still come', async (t) => {
+    const alias = { name: 'm', alias: 'champion', version: '2' };
+    for (const write of ['setAlias', 'deleteAlias'] as const) {
+      const { client, seen } = await stage(t, [reset, ok({})]);
+      const error = await failure(client.registeredModels[write](alias, { once: true }));
+      assert.deepEqual([error.doubt, seen.length], [true, 1]);
+      await client.registeredModels[write](alias);
+      assert.equal(seen.length, 2);
+    }
+  });
+
   test('give up after retry.attempts', async (t) => {
     const { client, seen } = await stage(t, [refuse(503, 'TEMPORARILY_UNAVAILABLE')], {
       retry: { attempts: 2 },
