@@ -18,6 +18,8 @@ export function createPartBuffers(count: number, partBytes: number): PartBuffers
   const giveBack = (bytes: Uint8Array) => {
     if (bytes.byteLength === partBytes) idle.push(bytes);
     taken -= 1;
+    // A worker that has stored something keeps no memory for the next time.
+    if (taken === 0 && waiting.length === 0) idle.length = 0;
     waiting.shift()?.();
   };
   return {
