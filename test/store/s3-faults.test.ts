@@ -297,7 +297,7 @@ describe(
               await server.s3.putObject({
                 Bucket: server.bucket,
                 Key: keyOf(store, 'replaced'),
-                Body: 'new',
+                Body: Buffer.alloc(content.byteLength),
               });
             replaced = true;
           }
