@@ -2,9 +2,11 @@ import type { Notification, SystemActivities } from '../core/activities.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { toPathSegment } from '../core/run.js';
+import { shellWord } from '../core/shell-word.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { Notifier } from './ports/notifier.js';
 import { withHeartbeat } from './tracking-context.js';
+import { workflowUrl } from './tracking-links.js';
 
 /** What {@link createNotifyActivities} is made of. */
 export interface NotifyDeps {
@@ -13,6 +15,8 @@ export interface NotifyDeps {
   readonly notifiers: readonly Notifier[];
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly context: () => ActivityContext;
+  /** Base of Temporal's Web UI, for the link in a message; without one there is none. */
+  readonly temporalUiUrl?: string;
 }
 
 /** A notification as the run keeps it in the store. */
@@ -20,14 +24,21 @@ export interface NotificationRecord extends Notification {
   readonly recordedAtMs: number;
   /** When each channel took it. */
   readonly deliveredAtMs: { readonly [channel: string]: number };
-  /** Said to people where nothing was sent. */
+  /** Said to people while something was not sent: why. */
   readonly note?: string;
 }
 
 /** The part of {@link SystemActivities} that tells people. */
 export function createNotifyActivities(deps: NotifyDeps): Pick<SystemActivities, 'notify'> {
   return {
-    notify: (notification) => withHeartbeat(deps.context(), (signal) => notify(deps, notification, signal)),
+    notify: (notification) =>
+      withHeartbeat(deps.context(), (signal) =>
+        notify(
+          deps,
+          notification.event === 'failure' ? withNextSteps(deps, notification) : notification,
+          signal,
+        ),
+      ),
   };
 }
 
@@ -50,6 +61,10 @@ async function notify(
   };
   await writeRecord(store, key, record);
   const failures: unknown[] = [];
+  const keep = async (change: Partial<NotificationRecord>) => {
+    record = { ...record, ...change };
+    await writeRecord(store, key, record);
+  };
   for (const notifier of channels) {
     if (record.deliveredAtMs[notifier.channel] !== undefined) continue;
     try {
@@ -57,12 +72,31 @@ async function notify(
     } catch (error) {
       signal.throwIfAborted();
       failures.push(error);
+      await keep({ note: `Not sent yet: ${error instanceof Error ? error.message : String(error)}` });
       continue;
     }
-    record = { ...record, deliveredAtMs: { ...record.deliveredAtMs, [notifier.channel]: clock.nowMs() } };
-    await writeRecord(store, key, record);
+    await keep({ deliveredAtMs: { ...record.deliveredAtMs, [notifier.channel]: clock.nowMs() } });
   }
   if (failures.length > 0) throw failures[0];
+  if (channels.length > 0 && record.note !== undefined) await writeRecord(store, key, withoutNote(record));
+}
+
+/** Who reads it at night needs to know where to look, without knowing the project. */
+function withNextSteps({ context, temporalUiUrl }: NotifyDeps, notification: Notification): Notification {
+  const run = shellWord(notification.runId);
+  const lines = [
+    notification.text,
+    '',
+    `Run:     ${notification.runId}`,
+    ...(temporalUiUrl === undefined ? [] : [`Web UI:  ${workflowUrl(temporalUiUrl, context())}`]),
+    `Look:    npx anneal describe ${run}`,
+    `Logs:    npx anneal logs ${run}`,
+  ];
+  return { ...notification, text: lines.join('\n') };
+}
+
+function withoutNote({ note: _delivered, ...record }: NotificationRecord): NotificationRecord {
+  return record;
 }
 
 function explainNotSent({ to }: Notification): string {

@@ -20,7 +20,7 @@ export function settingsOf(env: Environment): readonly (readonly [string, string
     .sort(([left], [right]) => (left < right ? -1 : 1));
 }
 
-const COUNTS = /^(ANNEAL_|AWS_|MLFLOW_|TEMPORAL_|CUDA_VISIBLE_DEVICES$|PATH$)/;
+const COUNTS = /^(ANNEAL_|AWS_|MLFLOW_|TEMPORAL_|CUDA_VISIBLE_DEVICES$|NODE_EXTRA_CA_CERTS$|PATH$)/;
 
 /** `npm start` and `npx anneal` put folders in front that depend on the working directory. */
 function withoutNpm(value: string): string {

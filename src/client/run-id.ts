@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
+export { shellWord } from '../core/shell-word.js';
+
 /** Longest workflow id that Temporal takes. */
 export const RUN_ID_LIMIT = 1_000;
 
@@ -7,11 +9,6 @@ export const RUN_ID_LIMIT = 1_000;
 export function createRunId(pipeline: string, nowMs: number): string {
   const time = new Date(nowMs).toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15);
   return `${pipeline}-${time}-${randomLetters(4)}`;
-}
-
-/** A run id as one word of a command line, quoted where a shell needs it. */
-export function shellWord(text: string): string {
-  return /^[\w.@:+/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function randomLetters(count: number): string {

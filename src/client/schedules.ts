@@ -70,8 +70,11 @@ export function createSchedules(deps: ClientDeps): Schedules {
   return {
     apply: async (pipelines, options) => await applySchedules(deps, pipelines, options?.dryRun === true),
     list: async () => await listWithDefinitions(deps),
-    pause: async (pipeline, note) => await on(pipeline, (id) => schedule.getHandle(id).pause(note)),
-    resume: async (pipeline, note) => await on(pipeline, (id) => schedule.getHandle(id).unpause(note)),
+    // Without a note Temporal's SDK writes one of its own, about itself.
+    pause: async (pipeline, note = 'by hand') =>
+      await on(pipeline, (id) => schedule.getHandle(id).pause(note)),
+    resume: async (pipeline, note = 'resumed by hand') =>
+      await on(pipeline, (id) => schedule.getHandle(id).unpause(note)),
     trigger: async (pipeline) => await on(pipeline, (id) => schedule.getHandle(id).trigger()),
     remove: async (pipeline) => await on(pipeline, (id) => schedule.getHandle(id).delete()),
   };

@@ -126,7 +126,7 @@ export function composeActivities(setting: WorkerSetting) {
       log: setting.log,
       ...(mlflow && { tracking: mlflow.tracking }),
     }),
-    ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config) }),
+    ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config), ...links }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
   return { store, stepCache, clock, pool, system };

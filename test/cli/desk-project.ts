@@ -58,7 +58,7 @@ export const quick = definePipeline(
   },
 );
 
-export const breaks = definePipeline({ name: 'breaks' }, async () => {
+export const breaks = definePipeline({ name: 'breaks', notify: { onFailure: ['ml-alerts@company.com'] } }, async () => {
   await fail({});
 });
 

@@ -48,11 +48,11 @@ export interface DeskWorld {
 
 const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
-/** Starts the server, builds the project, starts the worker. */
-export async function startDeskWorld(): Promise<DeskWorld> {
+/** Starts the server and builds the project; `variables` are added to the environment of commands and worker. */
+export async function startDeskWorld(variables: NodeJS.ProcessEnv = {}): Promise<DeskWorld> {
   const root = await mkdtemp(path.join(await realpath(tmpdir()), 'anneal desk '));
   await writeDeskProject(root);
-  const env = testEnvironment();
+  const env = { ...testEnvironment(), ...variables };
   const paths = projectPaths(await loadConfig({ cwd: root, env }));
   const spawn = (...argv: string[]) => spawnCli([...argv, '--project', root], env);
   try {

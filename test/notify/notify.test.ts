@@ -4,12 +4,13 @@ import { createNotifyActivities, type NotificationRecord } from '../../src/activ
 import { createEmailNotifier } from '../../src/adapters/notifiers/email.js';
 import type { Notification } from '../../src/core/activities.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
+import { startMailServer } from '../system/support/mail-server.js';
 import { createContext, createMemoryStore } from '../tracking/fixtures.js';
 import { startSmtpServer, type SmtpServer } from './smtp-server.js';
 
 const NOTIFICATION: Notification = {
   id: 'failure/1',
-  event: 'failure',
+  event: 'message',
   to: ['ml-alerts@company.com'],
   subject: 'Run nightly/1 failed',
   text: 'Step "train" failed.\n\nSee the log.',
@@ -17,13 +18,17 @@ const NOTIFICATION: Notification = {
   executionId: 'exec-1',
 };
 
-function createNotify(notifiers: Parameters<typeof createNotifyActivities>[0]['notifiers']) {
+function createNotify(
+  notifiers: Parameters<typeof createNotifyActivities>[0]['notifiers'],
+  links: { readonly temporalUiUrl?: string } = {},
+) {
   const store = createMemoryStore();
   const activities = createNotifyActivities({
     store,
     notifiers,
     clock: { nowMs: () => 7 },
     context: createContext(),
+    ...links,
   });
   const record = () => {
     const bytes = store.objects.get(storeKeys.notification('exec-1', 'failure%2F1')) ?? new Uint8Array();
@@ -77,9 +82,24 @@ describe('notifying people', () => {
         message: /ml-alerts@company\.com .*451/,
       });
       assert.deepEqual(record().deliveredAtMs, {});
+      assert.match(record().note ?? '', /^Not sent yet: The e-mail .* was not taken by .*451/);
       await notify(NOTIFICATION);
       assert.equal(smtp.messages.length, 1);
+      assert.equal(record().note, undefined);
     }));
+
+  test('says in the message of a failed run where to look', async () => {
+    const { notify, record } = createNotify([], { temporalUiUrl: 'http://ui:8233' });
+    await notify({ ...NOTIFICATION, event: 'failure', runId: "it's late" });
+    const { namespace, workflowId, epoch } = createContext()();
+    assert.deepEqual(record().text.split('\n').slice(3), [
+      '',
+      "Run:     it's late",
+      `Web UI:  http://ui:8233/namespaces/${namespace}/workflows/${encodeURIComponent(workflowId)}/${epoch}/history`,
+      String.raw`Look:    npx anneal describe 'it'\''s late'`,
+      String.raw`Logs:    npx anneal logs 'it'\''s late'`,
+    ]);
+  });
 
   test('tries the other channels when one is dead, and never a channel again that has taken it', async () => {
     const taken: string[] = [];
@@ -104,6 +124,25 @@ describe('notifying people', () => {
       message: /"http:\/\/host" is not the address of a mail server/,
     });
   });
+
+  for (const [what, url, why] of [
+    ['a certificate of nobody', 'smtp://ml:right', /certificate .*NODE_EXTRA_CA_CERTS/],
+    ['a wrong password', 'smtp://ml:wrong', /535.*ANNEAL_SMTP_URL/],
+  ] as const)
+    test(`does not ask to be tried again for ${what}`, async () => {
+      const mail = await startMailServer({ user: 'ml', password: 'right' });
+      try {
+        const tls = what === 'a wrong password' ? '?tls.rejectUnauthorized=false' : '';
+        const notifier = createEmailNotifier({ smtpUrl: `${url}@127.0.0.1:${mail.port}${tls}` });
+        await assert.rejects(createNotify([notifier]).notify(NOTIFICATION), {
+          code: 'InvalidConfig',
+          message: why,
+        });
+        assert.deepEqual(mail.messages, []);
+      } finally {
+        await mail.close();
+      }
+    });
 
   test('says that a mail server is away', async () => {
     const smtp = await startSmtpServer();

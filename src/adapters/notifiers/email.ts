@@ -67,13 +67,28 @@ async function deliver(
       disableUrlAccess: true,
     });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = (error instanceof Error ? error.message : String(error)).replace(/\.$/, '');
+    const remedy = findRemedy(error);
     throw new AnnealError(
-      'NotificationFailed',
-      `The e-mail "${subject}" to ${to.join(', ')} was not taken by ${server.host}: ${why}. Check the SMTP address and its credentials.`,
+      remedy === undefined ? 'NotificationFailed' : 'InvalidConfig',
+      `The e-mail "${subject}" to ${to.join(', ')} was not taken by ${server.host}: ${why}. ${remedy ?? 'Check the SMTP address and its credentials.'}`,
       { cause: error },
     );
   }
+}
+
+/** What to change where trying again cannot help; undefined where it can. */
+function findRemedy(error: unknown): string | undefined {
+  const { code, message, responseCode } = error as {
+    readonly code?: string;
+    readonly message?: string;
+    readonly responseCode?: number;
+  };
+  if (code === 'EAUTH' && !(responseCode !== undefined && responseCode < 500))
+    return 'Check the user name and the password in ANNEAL_SMTP_URL, percent-encoded.';
+  if (/certificate|altnames/i.test(message ?? ''))
+    return 'Renew the certificate, use the name that it is for, or name its authority in NODE_EXTRA_CA_CERTS where the worker starts.';
+  return undefined;
 }
 
 function readSmtpUrl(smtpUrl: string): URL {
