@@ -6,11 +6,11 @@
  * `node`: whether Node's own modules are allowed. `ports`: whether it may import the types of another layer's ports.
  */
 const LAYERS = {
-  core: { layers: [], packages: ['@noble/hashes'], node: false },
+  core: { layers: [], packages: ['@noble/hashes', '@noble/ed25519'], node: false },
   pipeline: { layers: ['core'], packages: [], node: false },
   workflows: {
     layers: ['core', 'pipeline'],
-    packages: ['@temporalio/workflow', '@temporalio/common', '@noble/curves'],
+    packages: ['@temporalio/workflow', '@temporalio/common'],
     node: false,
   },
   activities: { layers: ['core'], packages: ['@temporalio/activity', '@temporalio/common'], node: true },

@@ -1,6 +1,7 @@
 import type { PipelineActivities, RunSnapshot } from '../core/activities.js';
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
+import { findApprovers, type ApproverDirectory } from './approvers.js';
 import { awaitCache } from './await-cache.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { CacheAsker, StepCache } from './step-cache.js';
@@ -10,6 +11,8 @@ import { withHeartbeat } from './tracking-context.js';
 export interface PipelineActivityDeps {
   readonly context: () => ActivityContext;
   readonly snapshot: (pipeline: string) => Promise<RunSnapshot>;
+  /** Who may decide on approvals, as anneal.yaml says now. */
+  readonly directory: () => Promise<ApproverDirectory>;
   readonly cache: StepCache;
   readonly clock: Clock;
   /** The functions of the project's tasks module, by export name. */
@@ -20,6 +23,7 @@ export interface PipelineActivityDeps {
 export function createPipelineActivities(deps: PipelineActivityDeps): PipelineActivities {
   return {
     snapshotRun: async ({ pipeline }) => await deps.snapshot(pipeline),
+    resolveApprovers: async (request) => findApprovers(await deps.directory(), request),
     askCache: async (query) => {
       const context = deps.context();
       return await withHeartbeat(context, async () => await deps.cache.ask(query, askerOf(context)));

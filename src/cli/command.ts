@@ -23,7 +23,7 @@ export interface CommandOptions {
   readonly wait?: boolean;
   readonly cache?: boolean;
   readonly refresh?: readonly string[];
-  readonly verify?: string;
+  readonly verify?: string | boolean;
   readonly step?: string;
   readonly pipeline?: string;
   readonly state?: string;
@@ -34,6 +34,10 @@ export interface CommandOptions {
   readonly by?: string;
   readonly alias?: string;
   readonly digest?: string;
+  readonly key?: string;
+  readonly set?: readonly string[];
+  readonly at?: string;
+  readonly mine?: boolean;
   readonly dryRun?: boolean;
   readonly note?: string;
   readonly pools?: string;

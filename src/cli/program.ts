@@ -148,8 +148,43 @@ function addDecisions(add: Add): void {
       async () => (await import('./commands/decide.js'))[decision],
     )
       .option('--comment <text>', 'shown with the decision')
-      .option('--by <name>', 'who decides (default: the user of this machine)')
-      .option('--digest <digest>', 'digest of what was seen (default: of what the gate shows now)');
+      .option(
+        '--by <name>',
+        'who decides (default: the approver whose key signs, else the user of this machine)',
+      )
+      .option(
+        '--key <file>',
+        'Ed25519 key that signs (default: ANNEAL_APPROVER_KEY, else a listed ~/.ssh/id_ed25519)',
+      )
+      .option('--set <name=value>', "a value of the gate's form; may be repeated", collect, [])
+      .option('--digest <digest>', 'digest of what was seen (default: of what the gate shows now)')
+      .option('--at <ms>', 'send an unconfirmed decision again: the time of the first')
+      .addHelpText(
+        'after',
+        examples(
+          `anneal ${decision} RUN promote --comment 'looked at the curves'`,
+          `anneal ${decision} RUN promote --key ~/.ssh/id_ed25519 --set threshold=0.9`,
+        ),
+      );
+  add(
+    'approvals',
+    'What waits for a decision of people, over all runs',
+    async () => (await import('./commands/approvals.js')).approvals,
+  )
+    .option('--mine', 'only what you may still decide')
+    .option('--by <name>', 'only what this approver may still decide')
+    .option('--key <file>', 'the key that says who you are')
+    .addHelpText('after', examples('anneal approvals', 'anneal approvals --mine'));
+  add(
+    'audit <run>',
+    'Who decided what on which digest',
+    async () => (await import('./commands/audit.js')).audit,
+  )
+    .option(
+      '--verify',
+      'check every signature against the keys in anneal.yaml; exit code 1 if one does not hold',
+    )
+    .addHelpText('after', examples('anneal audit RUN', 'anneal audit RUN --verify --json'));
 }
 
 function addModelCommands(add: Add): void {

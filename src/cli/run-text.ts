@@ -38,11 +38,16 @@ export function renderRunTree(status: RunStatus, options: RunTextOptions): strin
     lines.push(clip(renderCall(call, { nowMs, colors, nameWidth: width }), columns));
     lines.push(...renderFailure(call, colors));
   }
-  for (const { gate, digest } of status.approvals) {
+  for (const { gate, digest, quorum, decided } of status.approvals) {
+    const sofar = quorum === 1 ? '' : `, ${decided.length} of ${quorum} decided`;
     lines.push(
-      `  ${colors.yellow(`Waiting for a decision on "${gate}"`)} (digest ${digest.slice(0, 12)}): anneal approve ${shellWord(status.runId)} ${shellWord(gate)}`,
+      `  ${colors.yellow(`Waiting for a decision on "${gate}"`)} (digest ${digest.slice(0, 12)}${sofar}): anneal approve ${shellWord(status.runId)} ${shellWord(gate)}`,
     );
   }
+  for (const { by, gate, reason } of status.refusedDecisions ?? [])
+    lines.push(
+      `  ${colors.yellow(`Refused decision of ${visible(by)} on "${visible(gate)}"`)}: ${visible(reason)}`,
+    );
   return lines;
 }
 

@@ -1,4 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { listApprovals, type ApprovalsOptions, type WaitingApproval } from './approvals-inbox.js';
+import { auditRun, type RunAudit } from './audit-run.js';
 import type { AnnealClientOptions, ClientDeps } from './client-deps.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
 import { cancelRun, terminateRun } from './end-run.js';
@@ -10,7 +12,7 @@ import { createSchedules, type Schedules } from './schedules.js';
 import { createClientCache, type ClientCache } from './step-cache.js';
 import { startRun, type StartedRun, type StartRunOptions } from './start-run.js';
 import { waitForRun, watchRun, type WatchOptions } from './watch-run.js';
-import type { ApprovalDecision } from '../core/run.js';
+import type { ApprovalDecision, Approver } from '../core/approval.js';
 
 /**
  * Starts, watches and steers the runs of one project. Every method fails with an `AnnealError` whose code is in docs/errors.md:
@@ -31,6 +33,10 @@ export interface AnnealClient {
   terminate(runId: string, reason: string): Promise<RunReport>;
   /** @throws AnnealError InvalidInput, WorkerUnavailable. */
   decide(options: DecideOptions): Promise<ApprovalDecision>;
+  /** Gates that wait for people, over all runs of the project. */
+  approvals(options?: ApprovalsOptions): Promise<WaitingApproval[]>;
+  /** Who decided what; with approvers, their signatures are checked. */
+  audit(runId: string, approvers?: readonly Approver[]): Promise<RunAudit>;
   logs(runId: string, options?: LogsOptions): AsyncIterable<LogChunk>;
   readonly schedules: Schedules;
   readonly cache: ClientCache;
@@ -49,6 +55,8 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     cancel: async (runId, watch) => await cancelRun(deps, runId, watch),
     terminate: async (runId, reason) => await terminateRun(deps, runId, reason),
     decide: async (decision) => await decideApproval(deps, decision),
+    approvals: async (waiting) => await listApprovals(deps, waiting),
+    audit: async (runId, approvers) => await auditRun(deps, runId, approvers),
     logs: (runId, logs) => readLogs(deps, runId, logs),
     cache: createClientCache(deps),
     schedules: createSchedules(deps),

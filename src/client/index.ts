@@ -1,6 +1,8 @@
 export { createAnnealClient, type AnnealClient } from './anneal-client.js';
 export type { AnnealClientOptions, ClientClock } from './client-deps.js';
 export { connectTemporal, type TemporalConnection, type TemporalEndpoint } from './connect.js';
+export type { ApprovalsOptions, WaitingApproval } from './approvals-inbox.js';
+export type { AuditedDecision, RunAudit, SignatureCheck } from './audit-run.js';
 export type { DecideOptions } from './decide-approval.js';
 export type { ListRunsOptions, RunSummary } from './list-runs.js';
 export type { RunReport } from './read-status.js';
@@ -13,5 +15,7 @@ export type { StartedRun, StartRunOptions } from './start-run.js';
 export type { CacheExplanation } from './explain-cache.js';
 export type { CachedResult, CacheFilter, ClientCache } from './step-cache.js';
 export type { WatchOptions } from './watch-run.js';
+export { openSigner, type DecisionSigner } from './sign-decision.js';
+export type { ApprovalDecision, Approver, RecordedDecision } from '../core/approval.js';
 export { AnnealError, type FailureCode } from '../core/failures.js';
 export type { RunState, RunStatus } from '../core/run.js';

@@ -7,7 +7,8 @@ import {
 } from '../core/attempt.js';
 import { isFailureCode, type FailureInfo } from '../core/failures.js';
 import type { Json } from '../core/json.js';
-import type { CallState, CallStatus, RunStatus } from '../core/run.js';
+import type { ApprovalDecision, RecordedDecision } from '../core/approval.js';
+import { DECIDE_APPROVAL, type CallState, type CallStatus, type RunStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
 import { callTemporal } from './temporal-errors.js';
 
@@ -41,6 +42,7 @@ export async function rebuildStatus(deps: ClientDeps, known: RunStatus): Promise
     build: reader.build ?? known.build,
     calls,
     counts,
+    ...(reader.decisions.length === 0 ? {} : { decisions: reader.decisions }),
     ...(reader.result === undefined ? {} : { result: reader.result }),
     ...(reader.failure === undefined ? {} : { failure: reader.failure }),
   };
@@ -60,6 +62,7 @@ class HistoryReader {
   build: string | undefined;
   result: Json | undefined;
   failure: FailureInfo | undefined;
+  decisions: RecordedDecision[] = [];
   readonly calls = new Map<string, CallStatus>();
   private readonly requests = new Map<string, AttemptRequest>();
   private readonly converter: LoadedDataConverter;
@@ -79,13 +82,33 @@ class HistoryReader {
     const completed = event.workflowExecutionCompletedEventAttributes;
     const failed = event.workflowExecutionFailedEventAttributes;
     const terminated = event.workflowExecutionTerminatedEventAttributes;
-    if (started) this.parameters = ((await this.decode(started.input)) ?? {}) as RunStatus['parameters'];
+    if (started) await this.readStart(started.input);
+    await this.readDecision(event, atMs);
     if (completed) this.result = (await this.decode(completed.result)) as Json | undefined;
     if (failed) this.failure = readFailure(failed.failure ?? {});
     if (terminated?.reason)
       this.failure = { code: 'Unknown', message: `The run was terminated: ${terminated.reason}` };
     if (event.workflowExecutionTimedOutEventAttributes)
       this.failure = { code: 'Unknown', message: 'The run took longer than its time limit.' };
+  }
+
+  private async readStart(input: Payloads): Promise<void> {
+    const [parameters, continuation] = await this.decodeAll(input);
+    this.parameters = (parameters ?? {}) as RunStatus['parameters'];
+    const carried = (
+      continuation as { readonly decisions?: { readonly recorded?: RecordedDecision[] } } | undefined
+    )?.decisions;
+    this.decisions = [...(carried?.recorded ?? [])];
+  }
+
+  /** An update is accepted only if it counts or is kept for its gate; what came by signal was judged by the run alone. */
+  private async readDecision(event: HistoryEvent, receivedAtMs: number): Promise<void> {
+    const request = event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest;
+    if (request?.input?.name !== DECIDE_APPROVAL) return;
+    const decision = (await this.decode(request.input.args)) as ApprovalDecision;
+    const id = request.meta?.updateId ?? '';
+    if (this.decisions.some((known) => known.id === id)) return;
+    this.decisions.push({ ...decision, id, callId: '', receivedAtMs, verified: false });
   }
 
   private async readActivity(event: HistoryEvent, atMs: number): Promise<void> {
@@ -138,10 +161,13 @@ class HistoryReader {
   }
 
   private async decode(payloads: Payloads): Promise<unknown> {
+    return (await this.decodeAll(payloads))[0];
+  }
+
+  private async decodeAll(payloads: Payloads): Promise<unknown[]> {
     let list = payloads?.payloads ?? [];
     for (const codec of [...this.converter.payloadCodecs].reverse()) list = await codec.decode(list);
-    const [first] = list;
-    return first === undefined ? undefined : this.converter.payloadConverter.fromPayload(first);
+    return list.map((payload) => this.converter.payloadConverter.fromPayload(payload));
   }
 }
 

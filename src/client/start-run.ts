@@ -1,6 +1,6 @@
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
-import { CACHE_MEMO, pipelinesTaskQueue, type CacheOptions } from '../core/run.js';
+import { CACHE_MEMO, pipelinesTaskQueue, STARTED_BY_MEMO, type CacheOptions } from '../core/run.js';
 import { PARAMETERS_LIMIT } from '../core/schema.js';
 import type { ClientDeps } from './client-deps.js';
 import { createRunId, RUN_ID_LIMIT, shellWord } from './run-id.js';
@@ -13,6 +13,8 @@ export interface StartRunOptions {
   readonly parameters?: { readonly [name: string]: Json };
   /** Default: `<pipeline>-<yyyymmdd>-<hhmmss>-<4 characters>`. A second run of the same id is refused for ever. */
   readonly runId?: string;
+  /** Who starts it: an approval with `notSelf` does not take their decision. */
+  readonly startedBy?: string;
   /** `false`: no step's result is taken from the cache, and none is kept. `refresh`: steps to make again. `verify`: read files of hits. */
   readonly cache?: boolean | Omit<CacheOptions, 'off'>;
 }
@@ -49,7 +51,10 @@ export async function startRun(
       staticSummary: pipeline,
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
       workflowIdConflictPolicy: 'FAIL',
-      ...(cache === undefined ? {} : { memo: { [CACHE_MEMO]: cache } }),
+      memo: {
+        ...(cache === undefined ? {} : { [CACHE_MEMO]: cache }),
+        ...(options.startedBy === undefined ? {} : { [STARTED_BY_MEMO]: options.startedBy }),
+      },
     });
   try {
     const handle = await callTemporal(deps, `a run of "${pipeline}"`, start);

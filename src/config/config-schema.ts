@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { NAME_PATTERN, NAME_RULE, RESERVED_POOLS } from './name-rule.js';
+import { parseApproverKey } from './approver-keys.js';
 import { parseBytes } from '../core/quantity.js';
 
 // Every message is what the key allows: the loader puts the position, the key and what was found before it.
@@ -35,6 +36,24 @@ const pool = z.strictObject(
   { error: 'a map of settings; {} for the defaults' },
 );
 
+const KEY = 'an Ed25519 public key: a line such as "ssh-ed25519 AAAA..." or a PEM';
+const PERSON = 'letters, digits and . _ @ + -, 100 characters at most';
+const EMAIL = 'an e-mail address';
+
+const personName = z.string({ error: PERSON }).regex(/^[A-Za-z0-9][\w.@+-]{0,99}$/, PERSON);
+const key = z.string({ error: KEY }).refine((text) => parseApproverKey(text) !== undefined, KEY);
+const approver = z.strictObject(
+  {
+    key: key.optional(),
+    keys: z.array(key, { error: 'a list of keys' }).optional(),
+    email: z
+      .string({ error: EMAIL })
+      .regex(/^[^\s@]+@[^\s@]+$/, EMAIL)
+      .optional(),
+  },
+  { error: 'a map with key and email' },
+);
+
 /** anneal.yaml as it is written; `anneal.yaml` may be empty. */
 export const configSchema = z.strictObject(
   {
@@ -54,6 +73,14 @@ export const configSchema = z.strictObject(
         .optional(),
       forcePathStyle: z.boolean({ error: 'true or false' }).optional(),
     }),
+    approvers: z
+      .record(personName, approver, { error: 'a map from names of people to their keys' })
+      .optional(),
+    groups: z
+      .record(personName, z.array(personName, { error: 'a list of names of approvers' }), {
+        error: 'a map from names of groups to lists of approvers',
+      })
+      .optional(),
     secrets: path('a path of a file that only its owner can read').optional(),
     mlflow: section({
       uri: url(['http', 'https']).optional(),

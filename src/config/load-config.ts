@@ -3,6 +3,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { slug } from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
+import { didYouMean } from '../core/nearest-name.js';
+import { parseApproverKey } from './approver-keys.js';
 import { isS3Uri } from '../core/store-location.js';
 import type { S3Settings, StoreLocation } from '../core/store-location.js';
 import type { ConfigFile } from './config-schema.js';
@@ -83,9 +85,35 @@ function resolveConfig(written: ConfigFile, file: string, env: Environment): Pro
       : { activities: insideProject(root, 'activities', written.activities) }),
     pools: resolvePools(written.pools ?? { cpu: {}, gpu: { gpu: 1 } }),
     store: locateStore(root, written, env),
+    ...resolvePeople(written, file),
     ...(written.secrets === undefined ? {} : { secrets: path.resolve(root, written.secrets) }),
     ...resolveServers(written, env),
   };
+}
+
+function resolvePeople(
+  { approvers = {}, groups = {} }: ConfigFile,
+  file: string,
+): Pick<ProjectConfig, 'approvers' | 'groups'> {
+  for (const [group, members] of Object.entries(groups)) {
+    if (Object.hasOwn(approvers, group))
+      throw new AnnealError(
+        'InvalidConfig',
+        `"${group}" in ${file} is both an approver and a group; rename one of the two.`,
+      );
+    const unknown = members.find((member) => !Object.hasOwn(approvers, member));
+    if (unknown !== undefined)
+      throw new AnnealError(
+        'InvalidConfig',
+        `Group "${group}" in ${file} names "${unknown}", who is not under approvers:.${didYouMean(unknown, Object.keys(approvers))} List them there, or take the name out.`,
+      );
+  }
+  const people = Object.entries(approvers).map(([name, { key, keys = [], email }]) => ({
+    name,
+    keys: [...(key === undefined ? [] : [key]), ...keys].flatMap((text) => parseApproverKey(text) ?? []),
+    ...(email === undefined ? {} : { email }),
+  }));
+  return { approvers: people, groups };
 }
 
 function resolveServers(

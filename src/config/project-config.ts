@@ -1,3 +1,4 @@
+import type { Approver } from '../core/approval.js';
 import type { Pool } from '../core/pools.js';
 import type { StoreLocation } from '../core/store-location.js';
 
@@ -15,6 +16,10 @@ export interface ProjectConfig {
   /** In the order of anneal.yaml, which is the order in which a step looks for one that fits. */
   readonly pools: { readonly [name: string]: PoolConfig };
   readonly store: StoreLocation;
+  /** People who may decide on approvals, in the order of anneal.yaml. */
+  readonly approvers: readonly Approver[];
+  /** Names of approvers by group. */
+  readonly groups: { readonly [name: string]: readonly string[] };
   /** File with local secrets. */
   readonly secrets?: string;
   readonly mlflow: {

@@ -1,11 +1,12 @@
 import type { AdmissionRequest, AdmissionTicket } from './admission.js';
+import type { Approver } from './approval.js';
 import type { AttemptOutcome, AttemptRequest } from './attempt.js';
 import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
 import type { CacheAnswer, CacheQuery, CacheSlot } from './claims.js';
 import type { Pool } from './pools.js';
 import type { LaneRequest, LaneResult, LaneWork } from './registry.js';
-import type { CacheOptions, RunState, RunStatus } from './run.js';
+import type { CacheOptions, PendingApproval, RunState, RunStatus } from './run.js';
 
 /** Local activity at the start of a run: what the run will use, fixed for its whole life. */
 export interface RunSnapshot {
@@ -30,6 +31,11 @@ export interface RunSnapshot {
 export interface PipelineActivities {
   snapshotRun(input: { readonly pipeline: string }): Promise<RunSnapshot>;
   runTask(input: { readonly task: string; readonly input: Json }): Promise<Json>;
+  /**
+   * The people that a gate names, as anneal.yaml lists them now: groups are resolved to their members.
+   * @param names of approvers and groups; absent: everybody who is listed.
+   */
+  resolveApprovers(input: ApproversRequest): Promise<ResolvedApprovers>;
   /** Looks for a result to reuse; where there is none, claims the making of it. Does not wait. */
   askCache(query: CacheQuery): Promise<CacheAnswer>;
   /**
@@ -72,6 +78,8 @@ export interface SystemActivities {
   /** Closes the parent run and leftovers below it, and writes the run's record to the store. */
   closeRun(input: { readonly status: RunStatus; readonly state: RunState }): Promise<void>;
   notify(input: Notification): Promise<void>;
+  /** Tells the people who may decide that a gate waits, with its metrics beside the champion's and the command that decides. */
+  announceApproval(input: ApprovalAnnouncement): Promise<void>;
   /** Signal-with-start of the model's lane. */
   submitToLane(input: LaneRequest): Promise<void>;
   /** Signal-with-start of the pipeline's admission. */
@@ -82,6 +90,40 @@ export interface SystemActivities {
   runLaneOperation(input: LaneWork): Promise<LaneResult>;
   /** The version behind an alias with its metrics, or null. */
   readChampion(input: { readonly modelName: string; readonly alias: string }): Promise<ChampionInfo | null>;
+}
+
+/** What {@link PipelineActivities.resolveApprovers} is asked. */
+export interface ApproversRequest {
+  readonly gate: string;
+  readonly approvers?: readonly string[];
+  readonly escalateTo?: readonly string[];
+  readonly veto?: readonly string[];
+  /** Names that are not listed are taken as they are: they decide without a signature. */
+  readonly allowUnverified: boolean;
+}
+
+/** Who may decide on a gate. */
+export interface ResolvedApprovers {
+  /** Absent: anybody. */
+  readonly approvers?: readonly Approver[];
+  readonly escalateTo?: readonly Approver[];
+  readonly veto?: readonly string[];
+}
+
+/** What people are told of a gate that waits. */
+export interface ApprovalAnnouncement {
+  /** Same id: the same message. */
+  readonly id: string;
+  readonly why: 'opened' | 'reminder' | 'escalated';
+  readonly runId: string;
+  readonly executionId: string;
+  readonly pipeline: string;
+  readonly approval: PendingApproval;
+  readonly to: readonly string[];
+  /** Metrics of what waits, and the registered model to compare with. */
+  readonly metrics?: { readonly [name: string]: number | string };
+  readonly model?: { readonly name: string; readonly alias: string };
+  readonly temporalUiUrl?: string;
 }
 
 /** A registered version as gates compare against it. */
@@ -95,7 +137,7 @@ export interface ChampionInfo {
 export interface Notification {
   /** Same id: the same message, sent once as far as the channel allows. */
   readonly id: string;
-  readonly event: 'failure' | 'not-promoted' | 'message';
+  readonly event: 'failure' | 'not-promoted' | 'message' | 'approval';
   readonly to: readonly string[];
   readonly subject: string;
   readonly text: string;

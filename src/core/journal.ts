@@ -1,3 +1,4 @@
+import type { Gate } from './approval.js';
 import type { FailureCode } from './failures.js';
 import type { RetryState } from './retry.js';
 
@@ -32,13 +33,16 @@ export interface JournalEntry {
 
 /** A call that had not settled when the run continued as new, and what is needed to take it up again. */
 export interface PendingCall {
-  /** Absolute deadline of a sleep or an approval's expiry. */
+  /** Absolute deadline of a sleep. */
   readonly deadlineMs?: number;
   /** Budgets of a step between two attempts. */
   readonly retry?: RetryState;
   /** When an attempt may start, for a step between two attempts. */
   readonly notBeforeMs?: number;
-  readonly openedAtMs?: number;
+  /** An approval that waits, as it opened. */
+  readonly gate?: Gate;
+  /** People were told that it waits. */
+  readonly announced?: boolean;
 }
 
 /**

@@ -1,6 +1,8 @@
+import type { RecordedDecision, RefusedDecision } from './approval.js';
 import { digestOfText } from './digest.js';
 import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
+import type { ParameterSchema } from './schema.js';
 
 /** Search attribute (Keyword) with the state of a run. */
 export const STATUS_ATTRIBUTE = 'AnnealStatus';
@@ -8,9 +10,11 @@ export const STATUS_ATTRIBUTE = 'AnnealStatus';
 export const TAGS_ATTRIBUTE = 'AnnealTags';
 /** Query that answers a run's {@link RunStatus}. */
 export const STATUS_QUERY = 'status';
-/** Update and signal with an {@link ApprovalDecision}. */
+/** Update and signal with an `ApprovalDecision`. */
 export const DECIDE_APPROVAL = 'decide';
 
+/** Memo of a run: who started it, as their client says. */
+export const STARTED_BY_MEMO = 'anneal.startedBy';
 /** Memo with the {@link CacheOptions} of a run. */
 export const CACHE_MEMO = 'anneal.cache';
 /** Member of a run's parameters that says the same where no memo can be given (Temporal's Web UI): {@link CacheOptions}, or `false`. */
@@ -92,7 +96,12 @@ export interface RunStatus {
   readonly counts: { readonly [state in CallState]?: number };
   readonly continuations: number;
   readonly tracking?: { readonly experimentId: string; readonly runId: string };
+  /** Gates that wait now. */
   readonly approvals: readonly PendingApproval[];
+  /** Every decision that counted, in the order in which they came. */
+  readonly decisions?: readonly RecordedDecision[];
+  /** The newest decisions that came by signal and did not count. */
+  readonly refusedDecisions?: readonly RefusedDecision[];
   readonly result?: Json;
   readonly failure?: FailureInfo;
 }
@@ -108,15 +117,25 @@ export interface PendingApproval {
   readonly subjectUri?: string;
   readonly openedAtMs: number;
   readonly expiresAtMs?: number;
-}
-
-/** A person's decision; the argument of the update and signal `decide`. */
-export interface ApprovalDecision {
-  readonly gate: string;
-  readonly digest: string;
-  readonly decision: 'approve' | 'reject';
-  readonly by: string;
-  readonly comment?: string;
+  /** How many different people must approve. */
+  readonly quorum: number;
+  /** Names of those who may decide now; absent: anybody. */
+  readonly approvers?: readonly string[];
+  /** When others may decide too, and who. */
+  readonly escalation?: { readonly atMs: number; readonly approvers: readonly string[] };
+  /** The run's starter, where they may not decide. */
+  readonly excluded?: string;
+  /** Decisions without a signature count. */
+  readonly allowUnverified: boolean;
+  /** What an approver may set. */
+  readonly form?: { readonly [name: string]: ParameterSchema };
+  /** What people have decided so far. */
+  readonly decided: readonly {
+    readonly by: string;
+    readonly decision: 'approve' | 'reject';
+    readonly verified: boolean;
+    readonly comment?: string;
+  }[];
 }
 
 /** Longest workflow id that is used as it is; Temporal's limit is 1,000. */

@@ -6,6 +6,7 @@ import type { Json } from '../core/json.js';
 import type { SecretRef } from '../core/step.js';
 import { handled } from './handled.js';
 import { currentRuntime, type ApprovalOptions, type Approved, type Message } from './runtime.js';
+import type { AnyParameter, ValuesOf } from './slots.js';
 
 /** Waits, durably: a sleep of a year costs nothing and survives every restart. @param duration such as `'30s'` or `'3d'`. */
 export function sleep(duration: string): Promise<void> {
@@ -23,11 +24,26 @@ export function random(): number {
 }
 
 /**
- * Waits until a person decides on `subject`. A decision carries the digest of what was seen; one for another digest is refused.
- * @throws a failure with code `ApprovalRejected` or `ApprovalExpired` (see {@link failureCode}).
+ * Waits until people have decided on `subject`. A decision carries the digest of what was seen; one for another digest is refused.
+ * Waiting costs nothing, however long it takes.
+ * @returns who approved, and the values of the form.
+ * @throws a failure with code `ApprovalRejected` or `ApprovalExpired` (see {@link failureCode}), or `InvalidInput` where it names
+ * people that anneal.yaml does not list.
  */
-export function approval(gate: string, options: ApprovalOptions): Promise<Approved> {
-  return handled(currentRuntime('approval()').approval(gate, options));
+export function approval<const F extends { readonly [name: string]: AnyParameter } = Record<never, never>>(
+  gate: string,
+  options: ApprovalOptions<F>,
+): Promise<Approved<ValuesOf<F>>> {
+  return handled(askForApproval(gate, options));
+}
+
+async function askForApproval<F extends { readonly [name: string]: AnyParameter }>(
+  gate: string,
+  { form, ...options }: ApprovalOptions<F>,
+): Promise<Approved<ValuesOf<F>>> {
+  const schemas = Object.entries(form ?? {}).map(([name, { schema }]) => [name, schema] as const);
+  const request = { ...options, form: Object.fromEntries(schemas) };
+  return (await currentRuntime('approval()').approval(gate, request)) as Approved<ValuesOf<F>>;
 }
 
 /** Registers exactly the bytes of a Model artifact as a version; the same model of the same run gives the same version. */

@@ -2,6 +2,7 @@ import type { ChampionInfo } from '../core/activities.js';
 import type { ArtifactRef } from '../core/artifacts.js';
 import type { Json } from '../core/json.js';
 import type { LaneResult } from '../core/registry.js';
+import type { ParameterSchema } from '../core/schema.js';
 import type { CommandArgument, Resources, RetryPolicy, StepDefinition } from '../core/step.js';
 
 /** A call of a step, worked out as data. */
@@ -28,20 +29,53 @@ export interface StepOptions {
 /** What a step call gives: artifacts and parameters by output name. */
 export type StepOutputs = { readonly [name: string]: ArtifactRef | Json };
 
-/** Options of {@link PipelineRuntime.approval}. */
-export interface ApprovalOptions {
+/** What an approval waits for. `F`: its form. */
+export interface ApprovalOptions<F = Record<never, never>> {
   /** What is approved; a decision must carry its digest. */
   readonly subject: ArtifactRef;
-  /** Who may decide; default: anybody. */
+  /** Names of approvers and groups of anneal.yaml. Default: everybody who is listed there. */
   readonly approvers?: readonly string[];
-  /** Time after which the approval fails with `ApprovalExpired`. Default: never. */
-  readonly expires?: string;
+  /** How many different people must approve. Default 1. */
+  readonly quorum?: number;
+  /** Who started the run may not decide. Default false. */
+  readonly notSelf?: boolean;
+  /** Approvers and groups whose rejection ends the approval at once; others' only count against the quorum. Default: anybody's does. */
+  readonly veto?: readonly string[];
+  /**
+   * Time after which the approval ends by itself: it fails with `ApprovalExpired`, or with an outcome it counts as approved or
+   * rejected. Default: never.
+   */
+  readonly expires?: string | { readonly after: string; readonly outcome: 'fail' | 'reject' | 'approve' };
+  /** After that time these may decide too, and are told. */
+  readonly escalate?: { readonly after: string; readonly to: readonly string[] };
+  /** Tells the approvers again, that often. Default: never. Each reminder costs events of the run's history. */
+  readonly remindEvery?: string;
+  /** What an approver may set, as parameters of a pipeline: `{ threshold: number({ min: 0, max: 1, default: 0.85 }) }`. */
+  readonly form?: F;
+  /** Decisions without a signature count, and are shown as unverified. Default false. */
+  readonly allowUnverified?: boolean;
+  /** Shown to the approvers. */
+  readonly metrics?: ArtifactRef<'Metrics'>;
+  /** The registered model whose alias (default `champion`) the metrics are compared with. */
+  readonly model?: string | { readonly name: string; readonly alias: string };
 }
 
-/** Who decided an approval. */
-export interface Approved {
+/** An approval as the runtime gets it. */
+export interface ApprovalRequest extends Omit<ApprovalOptions, 'form'> {
+  readonly form: { readonly [name: string]: ParameterSchema };
+}
+
+/** How an approval was given. */
+export interface Approved<V = Record<never, never>> {
+  /** Who completed it; `expiry` where nobody did in time and that counts as approved. */
   readonly by: string;
+  /** Everybody who approved, in order. */
+  readonly approvedBy: readonly string[];
   readonly comment?: string;
+  /** Whether a listed key signed each of the approvals. */
+  readonly verified: boolean;
+  /** Values of the form. */
+  readonly form: V;
 }
 
 /** Options of a registration. */
@@ -70,7 +104,7 @@ export interface PipelineRuntime {
   sleep(ms: number): Promise<void>;
   now(): number;
   random(): number;
-  approval(gate: string, options: ApprovalOptions): Promise<Approved>;
+  approval(gate: string, options: ApprovalRequest): Promise<Approved>;
   registerModel(options: RegisterOptions): Promise<LaneResult>;
   promote(model: string, version: string, alias: string): Promise<LaneResult>;
   rollback(model: string, alias: string): Promise<LaneResult>;

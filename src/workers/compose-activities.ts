@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
+import { createAnnounceApproval } from '../activities/announce-approval.js';
 import { createPoolActivities } from '../activities/attempt.js';
 import { createCloseRun } from '../activities/close-run.js';
 import { createLaneActivities } from '../activities/lane.js';
@@ -107,9 +108,8 @@ export function composeActivities(setting: WorkerSetting) {
     context,
     ...(tracking && { tracking: createStepTracking(tracking) }),
   });
-  const system: SystemActivities = {
+  const registry = {
     ...untracked,
-    ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
     ...(mlflow &&
       createRegistryActivities({
         registry: mlflow.registry,
@@ -119,6 +119,17 @@ export function composeActivities(setting: WorkerSetting) {
         scratchDir,
         log: setting.log,
       })),
+  };
+  const people = createNotifyActivities({
+    store,
+    clock,
+    context,
+    notifiers: createNotifiers(config),
+    ...links,
+  });
+  const system: SystemActivities = {
+    ...registry,
+    ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
     ...createCloseRun({
       store,
       clock,
@@ -126,7 +137,8 @@ export function composeActivities(setting: WorkerSetting) {
       log: setting.log,
       ...(mlflow && { tracking: mlflow.tracking }),
     }),
-    ...createNotifyActivities({ store, clock, context, notifiers: createNotifiers(config), ...links }),
+    ...people,
+    ...createAnnounceApproval({ notify: people.notify, readChampion: registry.readChampion }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
   return { store, stepCache, clock, pool, system };

@@ -2,9 +2,11 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { bundleWorkflowCode, Worker, type NativeConnection } from '@temporalio/worker';
+import type { ApproverDirectory } from '../activities/approvers.js';
 import { asActivities } from '../activities/as-activities.js';
 import { createPipelineActivities } from '../activities/pipelines.js';
 import { readActivityContext } from '../activities/tracking-context.js';
+import { loadConfig } from '../config/load-config.js';
 import { poolSlots } from '../config/host-pools.js';
 import { controlTaskQueue, pipelinesTaskQueue, processPoolTaskQueue, systemTaskQueue } from '../core/run.js';
 import { BUILD_FILES, type Build } from './build/build-manifest.js';
@@ -73,6 +75,7 @@ export function createWorkerFactory(
         snapshot: createSnapshot(options, build),
         cache: stepCache(build.manifest.steps),
         clock,
+        directory: () => readApprovers(options),
         tasks: await loadTasks(build),
         context: readActivityContext,
       };
@@ -90,6 +93,18 @@ export function createWorkerFactory(
       });
     },
   };
+}
+
+/** People as anneal.yaml lists them now: somebody who was taken out yesterday decides nothing. */
+async function readApprovers({ config, env, log }: WorkerFactoryOptions): Promise<ApproverDirectory> {
+  try {
+    return await loadConfig({ cwd: config.root, env, path: config.file });
+  } catch (error) {
+    log(
+      `approvers are those of the worker's start: ${error instanceof Error ? error.message : String(error)}`,
+    );
+    return config;
+  }
 }
 
 async function loadTasks(build: Build): Promise<{ readonly [name: string]: unknown }> {

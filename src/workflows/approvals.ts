@@ -1,168 +1,302 @@
-import { condition, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, condition, isCancellation, workflowInfo } from '@temporalio/workflow';
+import {
+  decisionId,
+  judgeDecision,
+  problemOfShape,
+  tallyDecisions,
+  type ApprovalDecision,
+  type Gate,
+  type RecordedDecision,
+  type RefusedDecision,
+} from '../core/approval.js';
 import { parseDuration } from '../core/duration.js';
-import type { ApprovalDecision } from '../core/run.js';
-import type { ApprovalOptions, Approved } from '../pipeline/runtime.js';
+import type { ApprovalRequest, Approved } from '../pipeline/runtime.js';
+import { announceGate, resolveApprovers, type Announced } from './announce-gate.js';
 import { toFailure } from './failures.js';
+import { STARTED_BY_MEMO } from '../core/run.js';
+import { describeGate, openGate, outcomeOfGate, type Opening } from './gate.js';
 import type { LiveCall, RunContext } from './run-context.js';
+import type { RunView } from './run-state.js';
+import { verifySignature } from '../core/verify-signature.js';
+
+/** What a run hands to its next execution. */
+export interface CarriedDecisions {
+  /** Those that came before their gate opened. */
+  readonly early: readonly ApprovalDecision[];
+  /** Those that counted, for the audit. */
+  readonly recorded: readonly RecordedDecision[];
+  readonly refused: readonly RefusedDecision[];
+}
 
 interface OpenGate {
-  readonly gate: string;
-  readonly digest: string;
-  readonly approvers: readonly string[] | undefined;
-  decision?: ApprovalDecision;
+  readonly callId: string;
+  readonly gate: Gate;
+  readonly changed: () => void;
 }
+
+/** Decisions that wait for their gate at most. */
+const EARLY_LIMIT = 100;
+/** Refused signals that are shown. */
+const REFUSED_SHOWN = 10;
 
 /** Decisions of people: those for an open gate are judged at once, those that come before it opens are kept until it does. */
 export class Approvals {
+  private readonly view: RunView;
   /** By the call that waits: one gate name may wait for several subjects. */
   private readonly open = new Map<string, OpenGate>();
   private readonly early: ApprovalDecision[];
+  private readonly recorded: RecordedDecision[];
+  private readonly refused: RefusedDecision[];
 
-  constructor(carried: readonly ApprovalDecision[]) {
-    this.early = [...carried];
+  constructor(view: RunView, carried: CarriedDecisions | undefined) {
+    this.view = view;
+    this.early = [...(carried?.early ?? [])];
+    this.recorded = [...(carried?.recorded ?? [])];
+    this.refused = [...(carried?.refused ?? [])];
+    view.decisions = this.recorded;
+    view.refusedDecisions = this.refused;
   }
 
   /** Why a decision cannot count, or undefined. The update's validator: what it refuses never enters the history. */
-  refusal(decision: unknown): string | undefined {
-    const problem = shapeProblem(decision);
+  refusal(given: unknown): string | undefined {
+    const problem = problemOfShape(given);
     if (problem !== undefined) return problem;
-    const { gate, digest, by } = decision as ApprovalDecision;
-    const waiting = this.opened(gate);
-    const asked = waiting.find((opened) => opened.digest === digest) ?? waiting[0];
-    return asked && gateRefusal(asked, { gate, digest, by });
+    const decision = given as ApprovalDecision;
+    // The same decision again: its answer was lost. It is answered like the first, and counts once.
+    if (this.knows(decision)) return undefined;
+    const waiting = this.opened(decision.gate);
+    const asked = waiting.find(({ gate }) => gate.digest === decision.digest) ?? waiting[0];
+    if (!asked) return this.decidedBefore(decision) ?? this.tooEarly();
+    const judged = this.judge(asked, decision);
+    return 'refusal' in judged ? judged.refusal : undefined;
   }
 
-  /** Takes a decision that was not refused. */
+  /** Takes a decision that was not refused. @throws InvalidInput where another one came first. */
   accept(decision: ApprovalDecision): 'recorded' | 'kept until the gate opens' {
-    const waiting = this.opened(decision.gate).filter(({ digest }) => digest === decision.digest);
-    if (waiting.length === 0) {
+    const waiting = this.opened(decision.gate).find(({ gate }) => gate.digest === decision.digest);
+    if (this.knows(decision)) return waiting ? 'recorded' : 'kept until the gate opens';
+    if (!waiting) {
       this.early.push(decision);
       return 'kept until the gate opens';
     }
-    for (const opened of waiting) opened.decision ??= decision;
+    // A handler runs after its validator, perhaps after another decision in the same task.
+    const judged = this.judge(waiting, decision);
+    if ('refusal' in judged) throw toFailure('InvalidInput', judged.refusal);
+    this.record(waiting, decision, judged.verified);
     return 'recorded';
   }
 
-  /** Decisions whose gate has not opened. */
-  carried(): readonly ApprovalDecision[] {
-    return this.early;
+  /** Takes a decision that came by signal; nobody waits for an answer, so a refusal is shown with the run. */
+  receive(given: unknown): void {
+    const reason = this.refusal(given);
+    if (reason === undefined) {
+      this.accept(given as ApprovalDecision);
+      return;
+    }
+    this.refuse(given, reason);
   }
 
-  /** Opens a gate and waits for its decision. */
+  /** What the next execution needs. */
+  carried(): CarriedDecisions {
+    return { early: this.early, recorded: this.recorded, refused: this.refused };
+  }
+
+  /** Opens a gate and waits until it is decided or expires. */
   async wait(
     context: RunContext,
     call: LiveCall,
-    request: { readonly gate: string; readonly options: ApprovalOptions },
+    request: { readonly name: string; readonly options: ApprovalRequest },
   ): Promise<Approved> {
-    const { gate, options } = request;
-    const openedAtMs = call.pending?.openedAtMs ?? Date.now();
-    const expiresAtMs =
-      options.expires === undefined ? undefined : openedAtMs + parseDuration(options.expires);
-    call.setPending({ openedAtMs });
-    const opened: OpenGate = { gate, digest: options.subject.digest, approvers: options.approvers };
-    this.open.set(call.callId, opened);
-    this.judgeEarly(gate, opened);
-    const status = {
-      id: call.callId,
-      kind: 'approval',
-      name: gate,
-      attempt: 1,
-      startedAtMs: openedAtMs,
-    } as const;
-    if (!opened.decision) {
-      context.view.put({ ...status, state: 'waiting' });
-      context.view.openApproval(call.callId, {
-        gate,
-        digest: opened.digest,
-        subjectUri: options.subject.uri,
-        openedAtMs,
-        ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+    const { name, options } = request;
+    const gate = call.pending?.gate ?? openGate(name, options, await openingOf(call, request));
+    let announced = call.pending?.announced === true;
+    call.setPending({ gate, announced });
+    const show = () => {
+      if (tallyDecisions(gate, this.countedFor(call.callId), Date.now()) === 'waiting')
+        this.view.openApproval(
+          call.callId,
+          describeGate(gate, this.countedFor(call.callId), options.subject.uri),
+        );
+    };
+    this.open.set(call.callId, { callId: call.callId, gate, changed: show });
+    this.judgeEarly();
+    this.view.put({ ...statusOf(call, gate), state: 'waiting' });
+    show();
+    const scope = new CancellationScope();
+    const announce = (why: Announced['why']) =>
+      scope.run(async () => {
+        await announceGate(context, call, { why, gate, options, counted: this.countedFor(call.callId) });
+        announced = true;
+        call.setPending({ gate, announced });
       });
-    }
+    const telling: Promise<void>[] = [];
     try {
-      const decision = await decided(gate, opened, expiresAtMs);
-      context.view.put({
-        ...status,
-        state: decision.decision === 'approve' ? 'succeeded' : 'failed',
-        endedAtMs: Date.now(),
-        detail: `${decision.decision} by ${decision.by}`,
+      if (!announced && this.isWaiting(call.callId, gate)) telling.push(announce('opened'));
+      await this.untilDecided(call.callId, gate, {
+        options,
+        tell: (why) => {
+          show();
+          telling.push(announce(why));
+        },
       });
-      return outcomeOf(decision);
+      const outcome = outcomeOfGate(gate, this.countedFor(call.callId), {
+        ...options,
+        nowMs: Date.now(),
+      });
+      this.settle(call, gate, { state: 'succeeded', detail: `approved by ${outcome.by}` });
+      return outcome;
     } catch (error) {
-      const shown = context.view.call(call.callId);
-      if (shown?.state === 'waiting')
-        context.view.put({
-          ...shown,
-          state: isCancellation(error) ? 'cancelled' : 'failed',
-          endedAtMs: Date.now(),
-        });
+      const cancelled = isCancellation(error);
+      this.settle(call, gate, {
+        state: cancelled ? 'cancelled' : 'failed',
+        ...(cancelled || !(error instanceof Error) ? {} : { detail: error.message }),
+      });
       throw error;
     } finally {
       this.open.delete(call.callId);
-      context.view.closeApproval(call.callId);
+      this.view.closeApproval(call.callId);
+      scope.cancel();
+      await Promise.allSettled(telling);
     }
   }
 
-  private opened(gate: string): OpenGate[] {
-    return [...this.open.values()].filter((opened) => opened.gate === gate);
+  private async untilDecided(
+    callId: string,
+    gate: Gate,
+    waiting: { readonly options: ApprovalRequest; readonly tell: (why: Announced['why']) => void },
+  ): Promise<void> {
+    const { remindEvery } = waiting.options;
+    const everyMs = remindEvery === undefined ? undefined : parseDuration(remindEvery);
+    const isDecided = () => !this.isWaiting(callId, gate);
+    while (!isDecided()) {
+      const nowMs = Date.now();
+      const escalatesAtMs =
+        gate.escalation && nowMs < gate.escalation.atMs ? gate.escalation.atMs : undefined;
+      const reminderAtMs =
+        everyMs === undefined
+          ? undefined
+          : gate.openedAtMs + everyMs * (Math.floor((nowMs - gate.openedAtMs) / everyMs) + 1);
+      const next = Math.min(
+        gate.expiresAtMs ?? Infinity,
+        escalatesAtMs ?? Infinity,
+        reminderAtMs ?? Infinity,
+      );
+      if (next === Infinity) {
+        await condition(isDecided);
+        return;
+      }
+      if (next > nowMs && (await condition(isDecided, next - nowMs, { summary: `approval ${gate.name}` })))
+        return;
+      if (next === gate.expiresAtMs) return;
+      waiting.tell(next === escalatesAtMs ? 'escalated' : 'reminder');
+    }
   }
 
-  private judgeEarly(gate: string, opened: OpenGate): void {
-    const fitting = this.early.findIndex(
-      (decision) => decision.gate === gate && gateRefusal(opened, decision) === undefined,
+  private settle(
+    call: LiveCall,
+    gate: Gate,
+    end: { readonly state: 'succeeded' | 'failed' | 'cancelled'; readonly detail?: string },
+  ): void {
+    this.view.put({ ...statusOf(call, gate), ...end, endedAtMs: Date.now() });
+  }
+
+  private isWaiting(callId: string, gate: Gate): boolean {
+    return tallyDecisions(gate, this.countedFor(callId), Date.now()) === 'waiting';
+  }
+
+  private countedFor(callId: string): readonly RecordedDecision[] {
+    return this.recorded.filter((decision) => decision.callId === callId);
+  }
+
+  private opened(name: string): OpenGate[] {
+    return [...this.open.values()].filter(({ gate }) => gate.name === name);
+  }
+
+  private judge(
+    opened: OpenGate,
+    decision: ApprovalDecision,
+  ): { readonly verified: boolean } | { readonly refusal: string } {
+    const counted = this.countedFor(opened.callId);
+    const nowMs = Date.now();
+    const refusal =
+      tallyDecisions(opened.gate, counted, nowMs) === 'waiting' ? undefined : this.decidedBefore(decision);
+    if (refusal !== undefined) return { refusal };
+    const { executionId } = this.view;
+    return judgeDecision(opened.gate, { decision, executionId, counted, nowMs, verify: verifySignature });
+  }
+
+  private record(opened: OpenGate, decision: ApprovalDecision, verified: boolean): void {
+    this.recorded.push({
+      ...decision,
+      id: decisionId(this.view.executionId, decision),
+      callId: opened.callId,
+      receivedAtMs: Date.now(),
+      verified,
+    });
+    opened.changed();
+  }
+
+  /** Judges what came before its gate: what fits another digest goes on waiting, what is refused is shown. */
+  private judgeEarly(): void {
+    for (const decision of [...this.early]) {
+      const opened = this.opened(decision.gate).find(({ gate }) => gate.digest === decision.digest);
+      if (!opened) continue;
+      this.early.splice(this.early.indexOf(decision), 1);
+      const judged = this.judge(opened, decision);
+      if ('refusal' in judged) this.refuse(decision, judged.refusal);
+      else this.record(opened, decision, judged.verified);
+    }
+  }
+
+  private refuse(given: unknown, reason: string): void {
+    const { gate, by } = (typeof given === 'object' && given !== null ? given : {}) as {
+      readonly [name: string]: unknown;
+    };
+    this.refused.push({ gate: shortText(gate), by: shortText(by), reason, atMs: Date.now() });
+    if (this.refused.length > REFUSED_SHOWN) this.refused.shift();
+    this.view.redraw();
+  }
+
+  private knows(decision: ApprovalDecision): boolean {
+    const id = decisionId(this.view.executionId, decision);
+    return (
+      this.recorded.some((recorded) => recorded.id === id) ||
+      this.early.some((early) => decisionId(this.view.executionId, early) === id)
     );
-    const [decision] = fitting < 0 ? [] : this.early.splice(fitting, 1);
-    if (decision) opened.decision = decision;
+  }
+
+  /** A gate that was decided takes nothing more, unless it opens again. */
+  private decidedBefore({ gate, digest }: ApprovalDecision): string | undefined {
+    const last = this.recorded.findLast((recorded) => recorded.gate === gate && recorded.digest === digest);
+    return last && `Approval "${gate}" was already decided: ${last.decision} by ${last.by}.`;
+  }
+
+  private tooEarly(): string | undefined {
+    return this.early.length < EARLY_LIMIT
+      ? undefined
+      : `${EARLY_LIMIT} decisions wait for gates that have not opened; no more are kept.`;
   }
 }
 
-async function decided(
-  gate: string,
-  opened: OpenGate,
-  expiresAtMs: number | undefined,
-): Promise<ApprovalDecision> {
-  const isDecided = () => opened.decision !== undefined;
-  const summary = { summary: `expiry of approval ${gate}` };
-  if (expiresAtMs === undefined) await condition(isDecided);
-  else if (!isDecided()) await condition(isDecided, Math.max(1, expiresAtMs - Date.now()), summary);
-  if (!opened.decision)
-    throw toFailure(
-      'ApprovalExpired',
-      `Approval "${gate}" expired without a decision. Start the run again, or give it more time with expires.`,
-    );
-  return opened.decision;
+async function openingOf(
+  call: LiveCall,
+  request: { readonly name: string; readonly options: ApprovalRequest },
+): Promise<Opening> {
+  const people = await resolveApprovers(call, request);
+  const startedBy: unknown = workflowInfo().memo?.[STARTED_BY_MEMO];
+  return { people, openedAtMs: Date.now(), ...(typeof startedBy === 'string' ? { startedBy } : {}) };
 }
 
-function outcomeOf(decision: ApprovalDecision): Approved {
-  const comment = decision.comment === undefined ? {} : { comment: decision.comment };
-  if (decision.decision === 'approve') return { by: decision.by, ...comment };
-  throw toFailure(
-    'ApprovalRejected',
-    `Approval "${decision.gate}" was rejected by ${decision.by}${decision.comment === undefined ? '' : `: ${decision.comment}`}.`,
-  );
+function statusOf(call: LiveCall, gate: Gate) {
+  return {
+    id: call.callId,
+    kind: 'approval',
+    name: gate.name,
+    attempt: 1,
+    startedAtMs: gate.openedAtMs,
+  } as const;
 }
 
-function gateRefusal(
-  opened: OpenGate,
-  { gate, digest, by }: Pick<ApprovalDecision, 'gate' | 'digest' | 'by'>,
-): string | undefined {
-  if (opened.decision)
-    return `Approval "${gate}" was already decided: ${opened.decision.decision} by ${opened.decision.by}.`;
-  if (digest !== opened.digest)
-    return `The decision on "${gate}" is for digest ${digest.slice(0, 12)}; what waits has ${opened.digest.slice(0, 12)}. Look at it again, then decide.`;
-  if (opened.approvers && !opened.approvers.includes(by))
-    return `"${by}" may not decide on "${gate}"; these may: ${opened.approvers.join(', ')}.`;
-  return undefined;
-}
-
-function shapeProblem(decision: unknown): string | undefined {
-  if (typeof decision !== 'object' || decision === null)
-    return 'A decision is one JSON object with gate, digest, decision and by.';
-  const { gate, digest, decision: verdict, by } = decision as { [name: string]: unknown };
-  for (const [name, value] of Object.entries({ gate, digest, by }))
-    if (typeof value !== 'string' || value === '')
-      return `A decision needs "${name}", a text that is not empty.`;
-  return verdict === 'approve' || verdict === 'reject'
-    ? undefined
-    : 'A decision needs "decision": "approve" or "reject".';
+function shortText(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, 200) : '?';
 }

@@ -1,7 +1,8 @@
 import { workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
 import type { Journal } from '../core/journal.js';
-import type { ApprovalDecision, CallStatus, RunStatus } from '../core/run.js';
+import type { CallStatus, RunStatus } from '../core/run.js';
+import type { CarriedDecisions } from './approvals.js';
 
 /** Events of history from which no new attempt starts, so that the run can continue as new; Temporal ends a run at 51,200. */
 const HARD_LIMIT_EVENTS = 40_000;
@@ -17,7 +18,7 @@ export interface Continuation {
   readonly continuations: number;
   readonly calls: readonly CallStatus[];
   readonly counts: RunStatus['counts'];
-  readonly decisions: readonly ApprovalDecision[];
+  readonly decisions: CarriedDecisions;
   readonly tags: readonly string[];
 }
 

@@ -1,6 +1,6 @@
 import type { RunSnapshot } from '../core/activities.js';
 import { formatDuration } from '../core/duration.js';
-import type { CallStatus, RunStatus } from '../core/run.js';
+import type { CallStatus, PendingApproval, RunStatus } from '../core/run.js';
 
 /** Rows of the table at most. */
 const ROWS = 40;
@@ -46,14 +46,11 @@ export function renderDetails(
 }
 
 /** What follows the table. */
-function tailOf({ approvals, failure }: RunStatus): string[] {
-  const lines = approvals
-    .slice(0, APPROVALS)
-    .flatMap(({ gate, digest }) => [
-      '',
-      `Waiting for approval **${gate}**, digest \`${digest}\`. Send update or signal \`decide\` with \`{"gate":"${gate}","digest":"${digest}","decision":"approve","by":"you"}\`.`,
-    ]);
+function tailOf({ approvals, refusedDecisions = [], failure }: RunStatus): string[] {
+  const lines = approvals.slice(0, APPROVALS).flatMap((approval) => ['', approvalText(approval)]);
   if (approvals.length > APPROVALS) lines.push('', `(${approvals.length - APPROVALS} more approvals wait)`);
+  for (const { by, reason } of refusedDecisions)
+    lines.push('', `Refused decision of ${cell(by)}: ${cell(reason)}`);
   if (failure) lines.push('', `**${failure.code}** ${cell(failure.message)}`);
   return lines;
 }
@@ -100,6 +97,17 @@ function originText({ state, cachedFrom }: CallStatus, runs: RunLinks): string {
   if (state !== 'cached') return '';
   if (cachedFrom === undefined) return 'cached';
   return `cached from ${runs(cachedFrom.runId, cachedFrom.tracking) ?? cell(cachedFrom.runId)}`;
+}
+
+function approvalText(approval: PendingApproval): string {
+  const { gate, digest, quorum, decided, approvers } = approval;
+  const approved = decided.filter(({ decision }) => decision === 'approve').length;
+  const who = approvers === undefined ? '' : ` by ${cell(approvers.join(', '))}`;
+  const so = quorum === 1 ? '' : `, ${approved} of ${quorum} so far`;
+  const signed = approval.allowUnverified
+    ? `Send update or signal \`decide\` with \`${JSON.stringify({ gate, digest, decision: 'approve', by: 'you' })}\`.`
+    : `Decide with \`anneal approve RUN ${gate}\`: decisions are signed.`;
+  return `Waiting for approval **${cell(gate)}**${who}${so}, digest \`${digest}\`. ${signed}`;
 }
 
 function countsText(status: RunStatus): string {

@@ -16,6 +16,7 @@ import {
   defineUpdate,
 } from '@temporalio/workflow';
 import type { PipelineActivities, RunSnapshot, SystemActivities } from '../core/activities.js';
+import type { ApprovalDecision } from '../core/approval.js';
 import { canonicalJson, type Json } from '../core/json.js';
 import type { LaneAnswer } from '../core/registry.js';
 import { LANE_ANSWER } from '../core/registry.js';
@@ -24,7 +25,6 @@ import {
   CACHE_MEMO,
   STATUS_QUERY,
   systemTaskQueue,
-  type ApprovalDecision,
   type CacheOptions,
   type RunState,
   type RunStatus,
@@ -62,7 +62,7 @@ export async function runPipeline(
     { definition, parameters, ...(parent === undefined ? {} : { parent }) },
     continuation,
   );
-  const approvals = new Approvals(continuation?.decisions ?? []);
+  const approvals = new Approvals(view, continuation?.decisions);
   const lane = new LaneClient();
   const admission = new AdmissionClient(continuation !== undefined);
   handleMessages(view, approvals, lane);
@@ -121,7 +121,8 @@ function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): 
     defineUpdate<string, [ApprovalDecision]>(DECIDE_APPROVAL),
     (decision) => approvals.accept(decision),
     {
-      description: 'Decide an approval: {"gate","digest","decision":"approve"|"reject","by","comment"?}',
+      description:
+        'Decide an approval: {"gate","digest","decision":"approve"|"reject","by","comment"?,"form"?,"atMs"?,"signature"?}',
       validator: (decision) => {
         const refusal = approvals.refusal(decision);
         if (refusal !== undefined) throw toFailure('InvalidInput', refusal);
@@ -131,9 +132,11 @@ function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): 
   setHandler(
     defineSignal<[ApprovalDecision]>(DECIDE_APPROVAL),
     (decision) => {
-      if (approvals.refusal(decision) === undefined) approvals.accept(decision);
+      approvals.receive(decision);
     },
-    { description: 'The same as the update, for the Web UI; a refused decision is ignored' },
+    {
+      description: 'The same as the update, for the Web UI; why one is refused is in the details of the run',
+    },
   );
   setHandler(defineSignal<[LaneAnswer]>(LANE_ANSWER), (answer) => lane.receive(answer));
 }

@@ -1,6 +1,7 @@
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { RunSnapshot } from '../core/activities.js';
+import type { RecordedDecision, RefusedDecision } from '../core/approval.js';
 import type { FailureInfo } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import {
@@ -41,6 +42,9 @@ export class RunView {
   private endedAtMs: number | undefined;
   snapshot: RunSnapshot | undefined;
   tracking: RunStatus['tracking'];
+  /** Kept by the run's approvals. */
+  decisions: readonly RecordedDecision[] = [];
+  refusedDecisions: readonly RefusedDecision[] = [];
   readonly startedAtMs: number;
   readonly continuations: number;
 
@@ -106,7 +110,8 @@ export class RunView {
   openApproval(callId: string, approval: PendingApproval): void {
     this.approvals.set(callId, approval);
     this.addTag(`gate:${approval.gate}`);
-    this.setState('waiting-for-approval');
+    if (this.state === 'waiting-for-approval') this.draw();
+    else this.setState('waiting-for-approval');
   }
 
   closeApproval(callId: string): void {
@@ -141,6 +146,8 @@ export class RunView {
       continuations: this.continuations,
       ...(this.tracking === undefined ? {} : { tracking: this.tracking }),
       approvals: [...this.approvals.values()],
+      ...(this.decisions.length === 0 ? {} : { decisions: [...this.decisions] }),
+      ...(this.refusedDecisions.length === 0 ? {} : { refusedDecisions: [...this.refusedDecisions] }),
       ...(this.result === undefined ? {} : { result: this.result }),
       ...(this.failure === undefined ? {} : { failure: this.failure }),
     };
@@ -155,6 +162,11 @@ export class RunView {
       counts: this.counts,
       tags: [...this.tags],
     };
+  }
+
+  /** Draws the details again after something changed that is not a call. */
+  redraw(): void {
+    this.draw();
   }
 
   private forgetOldestSettled(): void {

@@ -33,7 +33,7 @@ export function createRuntime(context: RunContext, approvals: Approvals, lane: L
     random: () => context.callNow({ kind: 'random', name: '' }, () => Math.random()),
     approval: (gate, options) =>
       context.call({ kind: 'approval', name: gate, input: options.subject.digest }, (call) =>
-        approvals.wait(context, call, { gate, options }),
+        approvals.wait(context, call, { name: gate, options }),
       ),
     ...createModelCalls(context, lane),
     notify: async (message) => await notifyPeople(context, message),

@@ -60,6 +60,7 @@ function compose(
       close: () => Promise.resolve(),
     },
     clock: createFakeClock(),
+    directory: () => Promise.resolve({ approvers: [], groups: {} }),
     tasks: { load },
     context: createContext(overrides),
   });

@@ -110,10 +110,15 @@ describe('anneal run', () => {
       },
     );
     assert.equal(code, 0);
-    assert.deepEqual(seen, [
-      'churn-training',
-      { parameters: { threshold: 0.9, table: 'wa_churn' }, runId: 'mine', cache: false },
-    ]);
+    const [pipeline, options] = seen as [string, { readonly startedBy: string }];
+    const { startedBy, ...rest } = options;
+    assert.equal(pipeline, 'churn-training');
+    assert.deepEqual(rest, {
+      parameters: { threshold: 0.9, table: 'wa_churn' },
+      runId: 'mine',
+      cache: false,
+    });
+    assert.notEqual(startedBy, '');
   });
 
   test('refuses what the pipeline would refuse, by name, before anything runs', async () => {
@@ -296,7 +301,7 @@ describe('other commands', () => {
     assert.deepEqual(seen, [
       { runId: 'churn-1', gate: 'promote', decision: 'approve', by: 'ann', comment: 'good' },
     ]);
-    assert.equal(out, 'Approved "promote" of churn-1 as ann (digest dddddddddddd).\n');
+    assert.equal(out, 'Approved "promote" of churn-1 as ann, not signed (digest dddddddddddd).\n');
   });
 
   test('down stops worker, attempts and servers in that order and says so', async () => {

@@ -38,6 +38,8 @@ describe('loadConfig', () => {
           gpu: { executor: 'process', gpu: 1, gpuOptional: true },
         },
         store: { root: path.join(root, '.anneal/local/store') },
+        approvers: [],
+        groups: {},
         mlflow: {},
         temporal: { namespace: 'default' },
         smtp: {},

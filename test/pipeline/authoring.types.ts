@@ -105,6 +105,16 @@ export const right = definePipeline(
     for (const item of fan) if (item.ok) exactly<string>()(item.value);
     const { by } = await approval('promote', { subject: trained.model, approvers: ['ana'], expires: '3d' });
     exactly<string>()(by);
+    const { form } = await approval('tune', {
+      subject: trained.model,
+      quorum: 2,
+      expires: { after: '3d', outcome: 'reject' },
+      form: { threshold: number({ min: 0, max: 1, default: 0.5 }), note: string() },
+    });
+    exactly<number>()(form.threshold);
+    exactly<string>()(form.note);
+    // @ts-expect-error a form has only what it declares
+    void form.other;
     const { version } = await registerModel({
       name: 'm',
       model: trained.model,

@@ -80,6 +80,9 @@ describe('the details of a run in the Web UI', () => {
       gate: `gate-${i}`,
       digest: 'd'.repeat(64),
       openedAtMs: 0,
+      quorum: 1,
+      allowUnverified: true,
+      decided: [],
     }));
     const text = render(calls, { approvals, failure: { code: 'StepFailed', message: wide } });
     assert.ok(Buffer.byteLength(text) < 20_000, String(Buffer.byteLength(text)));

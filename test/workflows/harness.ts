@@ -12,7 +12,10 @@ import { Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { asActivities } from '../../src/activities/as-activities.js';
+import { findApprovers, type ApproverDirectory } from '../../src/activities/approvers.js';
 import type {
+  ApprovalAnnouncement,
   ChampionInfo,
   PipelineActivities,
   PoolActivities,
@@ -24,7 +27,7 @@ import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
 import type { LaneRequest, LaneResult, LaneWork } from '../../src/core/registry.js';
 import type { Json } from '../../src/core/json.js';
 import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId } from '../../src/core/registry.js';
-import { pipelinesTaskQueue, systemTaskQueue } from '../../src/core/run.js';
+import { pipelinesTaskQueue, STARTED_BY_MEMO, systemTaskQueue } from '../../src/core/run.js';
 
 export const PROJECT = 'test';
 const POOL_QUEUE = `${PROJECT}/cpu@here`;
@@ -40,6 +43,9 @@ export interface Harness {
   readonly attempts: AttemptRequest[];
   readonly ended: string[];
   readonly notifications: string[];
+  readonly announcements: ApprovalAnnouncement[];
+  /** Who may decide, as anneal.yaml would list them. */
+  directory: ApproverDirectory;
   readonly laneOperations: string[];
   readonly closed: string[];
   script: AttemptScript;
@@ -49,7 +55,7 @@ export interface Harness {
   snapshot: Partial<RunSnapshot>;
   /** Without one, every step that may be cached runs. */
   cache: StepCache | undefined;
-  start(pipeline: string, parameters?: object, id?: string): Promise<WorkflowHandle>;
+  start(pipeline: string, parameters?: object, id?: string, startedBy?: string): Promise<WorkflowHandle>;
   close(): Promise<void>;
 }
 
@@ -135,7 +141,7 @@ export async function startHarness(
       ...common,
       taskQueue: pipelinesTaskQueue(PROJECT),
       workflowBundle: pipelines,
-      activities: pipelineActivities(state),
+      activities: asActivities(pipelineActivities(state)),
       maxCachedWorkflows: 50,
     }),
     await Worker.create({
@@ -154,11 +160,17 @@ export async function startHarness(
   const running = Promise.all(workers.map(async (worker) => await worker.run()));
   let runs = 0;
   return Object.assign(state, {
-    start: async (pipeline: string, parameters: object = {}, id = `${pipeline}-${process.pid}-${runs++}`) =>
+    start: async (
+      pipeline: string,
+      parameters: object = {},
+      id = `${pipeline}-${process.pid}-${runs++}`,
+      startedBy?: string,
+    ) =>
       await client.workflow.start(pipeline, {
         taskQueue: pipelinesTaskQueue(PROJECT),
         workflowId: id,
         args: [parameters],
+        ...(startedBy === undefined ? {} : { memo: { [STARTED_BY_MEMO]: startedBy } }),
       }),
     close: async () => {
       for (const worker of workers) worker.shutdown();
@@ -176,6 +188,8 @@ function createState(client: Client) {
     attempts: [] as AttemptRequest[],
     ended: [] as string[],
     notifications: [] as string[],
+    announcements: [] as ApprovalAnnouncement[],
+    directory: { approvers: [], groups: {} } as ApproverDirectory,
     laneOperations: [] as string[],
     task: ((_name, input) => input) as Harness['task'],
     lane: ((request) => {
@@ -217,6 +231,7 @@ function pipelineActivities(state: State): PipelineActivities {
         ...state.snapshot,
       }),
     runTask: async ({ task, input }) => await state.task(task, input),
+    resolveApprovers: async (request) => await Promise.resolve(findApprovers(state.directory, request)),
     askCache: async (query) => (await state.cache?.ask(query, asker())) ?? { kind: 'claimed', generation: 1 },
     awaitCache: async (query, { untilMs, runId }) => {
       const { cache } = state;
@@ -293,6 +308,10 @@ function systemActivities(state: State): SystemActivities {
         signal: ADMISSION_ENTER,
         signalArgs: [request],
       });
+    },
+    announceApproval: (announcement) => {
+      state.announcements.push(announcement);
+      return Promise.resolve();
     },
     findClosedRuns: () => Promise.resolve([]),
     runLaneOperation: async (work) => {

@@ -241,10 +241,10 @@ describe('live calls', () => {
     const player = new JournalPlayer(before, never);
     assert.deepEqual(player.pendingOf('sleep'), { deadlineMs: 5 });
     player.setPending('sleep', { deadlineMs: 5 });
-    player.setPending('gate', { openedAtMs: 1 });
-    assert.deepEqual(player.journal().pending, { sleep: { deadlineMs: 5 }, gate: { openedAtMs: 1 } });
+    player.setPending('gate', { announced: true });
+    assert.deepEqual(player.journal().pending, { sleep: { deadlineMs: 5 }, gate: { announced: true } });
     player.settle({ k: 'sleep' }, () => undefined);
-    assert.deepEqual(player.journal().pending, { gate: { openedAtMs: 1 } });
+    assert.deepEqual(player.journal().pending, { gate: { announced: true } });
   });
 });
 

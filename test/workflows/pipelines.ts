@@ -133,7 +133,7 @@ const gated = definePipeline(
   { name: 'gated', params: { expires: string({ default: '1h' }) } },
   async ({ expires }) => {
     const { data } = await make({ n: 1 });
-    const { by } = await approval('go-live', { subject: data, approvers: ['ana', 'bo'], expires });
+    const { by } = await approval('go-live', { subject: data, allowUnverified: true, approvers: ['ana', 'bo'], expires });
     await make({ n: 2 });
     return by;
   },
@@ -165,7 +165,7 @@ const busyGate = definePipeline(
   { name: 'busy-gate', params: { n: integer({ default: 20 }) } },
   async ({ n }) => {
     const { data } = await make({ n: 1 });
-    const decision = approval('go-live', { subject: data, expires: '1h' });
+    const decision = approval('go-live', { subject: data, allowUnverified: true, expires: '1h' });
     const nap = sleep('4s').then(() => now().getTime());
     for (let i = 0; i < n; i++) await make({ n: 100 + i });
     const { by } = await decision;
@@ -196,7 +196,7 @@ const siblings = definePipeline({ name: 'siblings' }, async () => {
 const twoAtOnce = definePipeline({ name: 'two-at-once' }, async () => {
   const made = await Promise.all([make({ n: 1 }), make({ n: 2 })]);
   const decided = await Promise.all(
-    made.map(async ({ data }) => await approval('release', { subject: data })),
+    made.map(async ({ data }) => await approval('release', { subject: data, allowUnverified: true })),
   );
   return decided.map(({ by }) => by);
 });

@@ -53,7 +53,9 @@ export const churnTraining = definePipeline(
       return { promoted: false, reason, f1, champion: current?.version ?? null };
     }
 
-    if (approve) await approval('promote', { subject: model, expires: '3d' });
+    // On a laptop anybody may decide. A team lists its approvers with their keys in anneal.yaml and takes allowUnverified away.
+    if (approve)
+      await approval('promote', { subject: model, metrics, model: MODEL, expires: '3d', allowUnverified: true });
     const { version, replaced } = await registerModel({ name: MODEL, model, metrics, alias: 'champion' });
     return { promoted: true, model: MODEL, version, replaced: replaced ?? null, f1 };
   },
