@@ -1,10 +1,11 @@
-/** The candidate that a person most probably meant, or `undefined` when none is close (at most a third of its letters differ, and always one). */
+/** The candidate that a person most probably meant, or `undefined` when none is close (at most a third of its letters differ, or one where it is short, but never all). */
 export function nearestName(typed: string, candidates: readonly string[]): string | undefined {
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const name of candidates) {
     const distance = editDistance(typed.toLowerCase(), name.toLowerCase());
     const limit = Math.max(1, Math.floor(Math.max(typed.length, name.length) / 3));
-    if (distance <= limit && (best === undefined || distance < best.distance)) best = { name, distance };
+    if (distance <= limit && distance < typed.length && (best === undefined || distance < best.distance))
+      best = { name, distance };
   }
   return best?.name;
 }
