@@ -12,6 +12,7 @@ export async function ensureTestEnvironments() {
   const { userCacheDirectory } = await load('adapters/cache-directory.js');
   const { findPython } = await load('adapters/find-python.js');
   const { ensurePythonEnvironment } = await load('adapters/python-environment.js');
+  const { installPinnedTool } = await load('adapters/pinned-tool.js');
   const { withProcessLock } = await load('adapters/process-lock.js');
   const { runProgram } = await load('adapters/run-program.js');
   const { findTemporalCli } = await load('local/temporal-cli.js');
@@ -30,10 +31,18 @@ export async function ensureTestEnvironments() {
       : undefined;
   const motoEnvironment = async (requirements) =>
     await ensurePythonEnvironment({ requirements, python, label: 'moto, S3 server of the tests' }, deps);
-  const [churn, mlflow, temporal, s3] = await Promise.all([
+  const [churn, mlflow, temporal, timeSkipping, s3] = await Promise.all([
     environment('examples/churn/requirements.txt', 'churn example'),
     environment('python/mlflow-server.txt', 'MLflow server'),
     findTemporalCli(deps),
+    installPinnedTool(
+      {
+        name: 'temporal-test-server',
+        requirements: path.join(root, 'test/workflows/temporal-test-server.txt'),
+        python,
+      },
+      deps,
+    ),
     ensureS3Server({ ...deps, withLock: withProcessLock, motoEnvironment }),
   ]);
   return {
@@ -41,6 +50,7 @@ export async function ensureTestEnvironments() {
     ...(churn === undefined ? {} : { ANNEAL_TEST_PYTHON: churn.python }),
     ...(mlflow === undefined ? {} : { ANNEAL_TEST_MLFLOW: path.join(mlflow.bin, 'mlflow') }),
     ANNEAL_TEST_TEMPORAL: temporal.path,
+    ANNEAL_TEST_TIME_SKIPPING: timeSkipping,
     ANNEAL_TEST_S3: s3,
   };
 }

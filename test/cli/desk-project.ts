@@ -1,13 +1,32 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Name of the project, and of its two pools. */
 export const DESK = { project: 'desk', pools: ['cpu', 'gpu'] } as const;
 
+/** Where the key of `ana`, `bo`, whom anneal.yaml lists, or `eve`, whom it does not, is in the project. */
+export function keyFile(name: string): string {
+  return `keys/${name}.pem`;
+}
+
 /** Writes a project whose steps are shell commands and that imports nothing but Anneal: quick, and without Python. */
 export async function writeDeskProject(root: string): Promise<void> {
+  const people = ['ana', 'bo', 'eve'].map((name) => ({ name, ...generateKeyPairSync('ed25519') }));
+  const approvers = people
+    .filter(({ name }) => name !== 'eve')
+    .map(
+      ({ name, publicKey }) =>
+        `  ${name}: { key: ${JSON.stringify(publicKey.export({ type: 'spki', format: 'pem' }))} }\n`,
+    );
   const files = {
-    'anneal.yaml': `project: ${DESK.project}\npools:\n  cpu: { slots: 4 }\n  gpu: { gpu: 1, slots: 1 }\n`,
+    ...Object.fromEntries(
+      people.map(({ name, privateKey }) => [
+        keyFile(name),
+        privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      ]),
+    ),
+    'anneal.yaml': `project: ${DESK.project}\npools:\n  cpu: { slots: 4 }\n  gpu: { gpu: 1, slots: 1 }\napprovers:\n${approvers.join('')}`,
     'pipelines/index.ts': PIPELINES,
   };
   for (const [file, contents] of Object.entries(files)) {

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { readProcessIdentity } from '../../src/adapters/process-identity.js';
 import { listAttempts } from '../../src/adapters/process-executor/attempt-directory.js';
 import { pipelinesTaskQueue } from '../../src/core/run.js';
-import { DESK, TALKS_LINES } from '../cli/desk-project.js';
+import { DESK, keyFile, TALKS_LINES } from '../cli/desk-project.js';
 import { startDeskWorld, type Answer, type DeskWorld } from '../cli/desk-world.js';
 import { until } from './support/until.js';
 
@@ -185,16 +185,28 @@ describe('the command line on a real server', () => {
         return ['completed', 'failed'].includes(String(report['state'])) && report;
       });
 
+    const as = (name: string) => ['--key', path.join(world.root, keyFile(name))];
+
     test('a wrong gate, a wrong digest and somebody who may not decide are refused; then it is approved', async () => {
       const { digest } = await waiting('asked');
       const decide = async (...argv: string[]) => await world.cli(['approve', 'asked', ...argv]);
       const wrong: readonly [Answer, RegExp][] = [
-        [await decide('go-life', '--by', 'ana'), /^InvalidInput: .*Did you mean "go-live"\?/],
+        [await decide('go-life', ...as('ana')), /^InvalidInput: .*Did you mean "go-live"\?/],
         [
-          await decide('go-live', '--by', 'ana', '--digest', 'f'.repeat(64)),
+          await decide('go-live', ...as('ana'), '--digest', 'f'.repeat(64)),
           /is for digest ffffffffffff; what waits has/,
         ],
-        [await decide('go-live', '--by', 'eve'), /"eve" may not decide on "go-live"; these may: ana, bo\./],
+        [
+          await decide('go-live', '--by', 'eve', ...as('eve')),
+          /"eve" may not decide on "go-live"; these may: ana, bo\./,
+        ],
+        [await decide('go-live', '--by', 'ana'), /"ana" on "go-live" is not signed/],
+        [
+          await decide('go-live', '--by', 'ana', ...as('eve')),
+          /a key that anneal.yaml does not list for "ana"/,
+        ],
+        [await decide('go-live', '--set', 'x=1', ...as('ana')), /no parameter "x"/],
+        [await decide('go-live', '--key', '/no/such/key'), /cannot be read/],
       ];
       for (const [{ code, err }, expected] of wrong) {
         assert.equal(code, 2, err);
@@ -202,8 +214,16 @@ describe('the command line on a real server', () => {
       }
       const { out } = await world.cli(['describe', 'asked']);
       assert.match(out, /Waiting for a decision on "go-live" .*anneal approve asked go-live/);
-      const made = await decide('go-live', '--by', 'ana', '--comment', 'good', '--json');
-      assert.deepEqual(made.document(), {
+      const inbox = async (name: string) =>
+        (await world.cli(['approvals', '--mine', '--by', name, '--json'])).list() as { runId: string }[];
+      assert.deepEqual(
+        (await inbox('bo')).map(({ runId }) => runId),
+        ['asked'],
+      );
+      assert.deepEqual(await inbox('eve'), []);
+      const made = await decide('go-live', ...as('ana'), '--comment', 'good', '--json');
+      const { atMs, signature, ...decision } = made.document();
+      assert.deepEqual(decision, {
         runId: 'asked',
         gate: 'go-live',
         decision: 'approve',
@@ -211,16 +231,43 @@ describe('the command line on a real server', () => {
         comment: 'good',
         digest,
       });
+      assert.ok(Number(atMs) > 0 && signature);
       const report = await ended('asked');
-      assert.deepEqual(report['result'], { by: 'ana', comment: 'good' });
-      const late = await decide('go-live', '--by', 'ana');
+      assert.deepEqual(report['result'], {
+        by: 'ana',
+        approvedBy: ['ana'],
+        verified: true,
+        form: {},
+        comment: 'good',
+      });
+      const late = await decide('go-live', ...as('ana'));
       assert.match(late.err, /Run "asked" is completed; nothing of it waits for a decision\./);
+      assert.deepEqual(await inbox('bo'), []);
+    });
+
+    test('an audit tells who decided what and checks the signatures', async () => {
+      const { code, document } = await world.cli(['audit', 'asked', '--verify', '--json']);
+      assert.equal(code, 0);
+      const [decision, ...others] = document()['decisions'] as { by: string; check: string }[];
+      assert.deepEqual([decision?.by, decision?.check, others.length], ['ana', 'valid', 0]);
+      const { out } = await world.cli(['audit', 'asked', '--verify']);
+      assert.match(out, /approve {2}"go-live" {2}by ana \(valid\)/);
+      const yaml = path.join(world.root, 'anneal.yaml');
+      const before = await readFile(yaml, 'utf8');
+      await writeFile(yaml, before.replace('  ana:', '  zoe:'));
+      try {
+        const gone = await world.cli(['audit', 'asked', '--verify']);
+        assert.equal(gone.code, 1);
+        assert.match(gone.out, /by ana \(unknown-key\)/);
+      } finally {
+        await writeFile(yaml, before);
+      }
     });
 
     test('reject fails the run with who and why', async () => {
       await waiting('rejected');
       assert.equal(
-        (await world.cli(['reject', 'rejected', 'go-live', '--by', 'bo', '--comment', 'too old'])).code,
+        (await world.cli(['reject', 'rejected', 'go-live', ...as('bo'), '--comment', 'too old'])).code,
         0,
       );
       const { failure } = await ended('rejected');
@@ -322,9 +369,10 @@ describe('the command line on a real server', () => {
     const { kill } = await world.startWorker();
     const orphan = await startTalks('orphan');
     assert.equal((await run('asks', '--id', 'asked-late')).code, 0);
-    await until('it waits', async () =>
-      (await world.cli(['list', '--state', 'waiting-for-approval'])).out.includes('asked-late'),
-    );
+    const digest = await until('it waits', async () => {
+      const { approvals } = (await world.cli(['describe', 'asked-late', '--json'])).document();
+      return (approvals as { readonly digest: string }[])[0]?.digest;
+    });
     await kill();
 
     const dead =
@@ -334,12 +382,17 @@ describe('the command line on a real server', () => {
       assert.equal(code, 0, err);
       assert.match(err, dead);
     }
-    const late = await world.cli(['approve', 'asked-late', 'go-live', '--by', 'ana']);
+    const approve = ['approve', 'asked-late', 'go-live', '--key', path.join(world.root, keyFile('ana'))];
+    const unknown = await world.cli(approve);
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.err, /^WorkerUnavailable: .*so what its gates show is not known\..*"anneal up"/);
+    const late = await world.cli([...approve, '--digest', digest]);
     assert.equal(late.code, 1);
-    assert.match(
-      late.err,
-      /^WorkerUnavailable: No worker of project "desk" confirmed .*"anneal up" and repeat the command; it counts once\.\n$/,
-    );
+    const again =
+      /confirmed .*send it again; it counts once: anneal approve asked-late go-live --digest (\w+) --at (\d+)\n$/.exec(
+        late.err,
+      );
+    assert.ok(again, late.err);
 
     await world.temporal.workflow.getHandle('orphan').terminate('by a plain client');
     assert.ok(await readProcessIdentity(orphan.pid), 'nobody is there to end it');
@@ -348,7 +401,8 @@ describe('the command line on a real server', () => {
       'the worker ends the orphan',
       async () => (await readProcessIdentity(orphan.pid)) === undefined,
     );
-    const decided = await world.cli(['approve', 'asked-late', 'go-live', '--by', 'ana']);
+    const [, sentDigest = '', atMs = ''] = again;
+    const decided = await world.cli([...approve, '--digest', sentDigest, '--at', atMs]);
     assert.equal(decided.code, 0, decided.err);
     for (const id of ['later', 'asked-late'])
       await until(`${id} completes`, async () =>

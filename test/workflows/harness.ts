@@ -27,7 +27,13 @@ import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
 import type { LaneRequest, LaneResult, LaneWork } from '../../src/core/registry.js';
 import type { Json } from '../../src/core/json.js';
 import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId } from '../../src/core/registry.js';
-import { pipelinesTaskQueue, STARTED_BY_MEMO, systemTaskQueue } from '../../src/core/run.js';
+import {
+  pipelinesTaskQueue,
+  STARTED_BY_MEMO,
+  STATUS_ATTRIBUTE,
+  systemTaskQueue,
+  TAGS_ATTRIBUTE,
+} from '../../src/core/run.js';
 
 export const PROJECT = 'test';
 const POOL_QUEUE = `${PROJECT}/cpu@here`;
@@ -111,21 +117,25 @@ export function failed(
 /** A dev server and workers with scripted attempts: the real workflows, everything around them under the test's control. */
 export async function startHarness(
   temporalCli: string,
-  options: { readonly workflowsPath?: string; readonly bundle?: { readonly code: string } } = {},
+  options: {
+    readonly workflowsPath?: string;
+    readonly bundle?: { readonly code: string };
+    /** Temporal's time-skipping server instead of the dev server: time flies while somebody waits for a result. */
+    readonly timeSkippingServer?: string;
+  } = {},
 ): Promise<Harness> {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  const env = await TestWorkflowEnvironment.createLocal({
-    server: {
-      executable: { type: 'existing-path', path: temporalCli },
-      searchAttributes: [
-        { name: 'AnnealStatus', type: 'KEYWORD' },
-        { name: 'AnnealTags', type: 'KEYWORD_LIST' },
-      ],
-      extraArgs: ['--dynamic-config-value', 'history.transferProcessorMaxPollRPS=1000'],
-    },
-  });
+  const { timeSkippingServer } = options;
+  const env =
+    timeSkippingServer === undefined
+      ? await startDevServer(temporalCli)
+      : await startTimeSkipping(timeSkippingServer);
   const connection = await NativeConnection.connect({ address: env.address });
-  const client = new Client({ connection: await Connection.connect({ address: env.address }) });
+  // Its own client lets time fly while it waits for a result.
+  const client =
+    timeSkippingServer === undefined
+      ? new Client({ connection: await Connection.connect({ address: env.address }) })
+      : env.client;
   const state = createState(client);
   const root = path.resolve(fileURLToPath(new URL('../..', import.meta.url)));
   const workflowsPath = options.workflowsPath ?? path.join(root, 'test/workflows/pipelines.ts');
@@ -175,11 +185,39 @@ export async function startHarness(
     close: async () => {
       for (const worker of workers) worker.shutdown();
       await running;
-      await client.connection.close();
+      if (client !== env.client) await client.connection.close();
       await connection.close();
       await env.teardown();
     },
   });
+}
+
+async function startDevServer(path: string): Promise<TestWorkflowEnvironment> {
+  return await TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path },
+      searchAttributes: [
+        { name: 'AnnealStatus', type: 'KEYWORD' },
+        { name: 'AnnealTags', type: 'KEYWORD_LIST' },
+      ],
+      extraArgs: ['--dynamic-config-value', 'history.transferProcessorMaxPollRPS=1000'],
+    },
+  });
+}
+
+async function startTimeSkipping(path: string): Promise<TestWorkflowEnvironment> {
+  const env = await TestWorkflowEnvironment.createTimeSkipping({
+    server: { executable: { type: 'existing-path', path } },
+  });
+  // Numbers of the protocol's enumeration: keyword and list of keywords.
+  await env.connection.operatorService.addSearchAttributes({
+    namespace: 'default',
+    searchAttributes: {
+      [STATUS_ATTRIBUTE]: 2,
+      [TAGS_ATTRIBUTE]: 7,
+    },
+  });
+  return env;
 }
 
 function createState(client: Client) {

@@ -133,7 +133,12 @@ const gated = definePipeline(
   { name: 'gated', params: { expires: string({ default: '1h' }) } },
   async ({ expires }) => {
     const { data } = await make({ n: 1 });
-    const { by } = await approval('go-live', { subject: data, allowUnverified: true, approvers: ['ana', 'bo'], expires });
+    const { by } = await approval('go-live', {
+      subject: data,
+      allowUnverified: true,
+      approvers: ['ana', 'bo'],
+      expires,
+    });
     await make({ n: 2 });
     return by;
   },
