@@ -2,23 +2,34 @@ import { constants } from 'node:fs';
 import { cp, lstat, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
+import type { ExternalData } from '../adapters/external-data/create-external-data.js';
 import { hasErrorCode } from '../adapters/file-store/store-errors.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
 import { readManifest } from '../adapters/process-executor/stored-outcome.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import type { ArtifactRef } from '../core/artifacts.js';
+import type { DatasetPin, PinnedObject } from '../core/dataset-pin.js';
 import { AnnealError } from '../core/failures.js';
+
+/** Where inputs come from. */
+export interface InputSources {
+  readonly store: ArtifactStore;
+  readonly data: ExternalData;
+}
 
 /** Puts inputs, parameters and the step's code where its command finds them. */
 export async function prepareAttempt(
-  store: ArtifactStore,
+  sources: InputSources,
   spec: AttemptSpec,
   paths: AttemptPaths,
 ): Promise<void> {
   const { inputs, parameters, code } = spec.request;
-  for (const [name, ref] of Object.entries(inputs))
-    await fetchInput(store, { name, ref }, path.join(paths.inputs, checkName('input', name)));
+  for (const [name, ref] of Object.entries(inputs)) {
+    const target = path.join(paths.inputs, checkName('input', name));
+    if (ref.pin) await fetchPinned(sources, { name, ref, pin: ref.pin }, target);
+    else await fetchInput(sources.store, { name, ref }, target);
+  }
   for (const [name, value] of Object.entries(parameters))
     await writeFile(
       path.join(paths.parameters, `${checkName('parameter', name)}.json`),
@@ -57,6 +68,40 @@ async function fetchInput(store: ArtifactStore, { name, ref }: Input, target: st
   }
 }
 
+const AT_ONCE = 4;
+
+/** A dataset outside the store, exactly as the run pinned it. */
+async function fetchPinned(
+  { store, data }: InputSources,
+  { name, ref, pin }: Input & { readonly pin: DatasetPin },
+  target: string,
+): Promise<void> {
+  const { source, object } = pin;
+  if (object) return await data.fetch(object, { source, localPath: target });
+  const waiting = await readListing(store, { name, ref, pin });
+  await mkdir(target);
+  const worker = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const local = path.join(target, ...checkSegments(next.path));
+      await mkdir(path.dirname(local), { recursive: true });
+      await data.fetch(next, { source, localPath: local });
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+async function readListing(
+  store: ArtifactStore,
+  { name, ref, pin }: Input & { readonly pin: DatasetPin },
+): Promise<PinnedObject[]> {
+  const bytes = pin.listing === undefined ? undefined : await store.readBytes(pin.listing);
+  if (bytes) return JSON.parse(new TextDecoder().decode(bytes)) as PinnedObject[];
+  throw new AnnealError(
+    'InputMissing',
+    `the list of what belongs to input "${name}" (${ref.uri}) is no longer in the store. Start a new run.`,
+  );
+}
+
 /** The files of a directory are listed in the manifest of the attempt that made it, two levels above the output. */
 async function readFileList(store: ArtifactStore, { name, ref }: Input) {
   const key = store.keyOf(ref.uri);
@@ -77,7 +122,7 @@ function checkSegments(file: string): string[] {
   if (segments.some((segment) => segment === '' || segment === '.' || segment === '..'))
     throw new AnnealError(
       'InputMissing',
-      `the manifest lists a file "${file}", which leaves its directory. Run the step that made it again.`,
+      `the list of its files names "${file}", which leaves its directory. Start a new run.`,
     );
   return segments;
 }

@@ -1,6 +1,7 @@
 import { appendFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import type { ExternalData } from '../adapters/external-data/create-external-data.js';
 import { leaseGpus, releaseGpus } from '../adapters/gpu-leases.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { writeJson } from '../adapters/process-executor/attempt-directory.js';
@@ -34,6 +35,8 @@ import { uploadAttempt } from './upload-attempt.js';
 /** Everything that supervising one attempt needs. */
 export interface SuperviseDeps {
   readonly store: ArtifactStore;
+  /** Reads inputs that are not in the store. */
+  readonly data: ExternalData;
   readonly spec: AttemptSpec;
   readonly paths: AttemptPaths;
   readonly stops: StopRequests;
@@ -45,11 +48,11 @@ export interface SuperviseDeps {
 
 /** Takes an attempt from its inputs to its manifest. Failures are values; what throws is not the command's doing. */
 export async function superviseAttempt(deps: SuperviseDeps): Promise<AttemptSucceeded | AttemptFailure> {
-  const { store, spec, paths, stops, clock } = deps;
+  const { store, data, spec, paths, stops, clock } = deps;
   const startedAtMs = clock.nowMs();
   const sync = createCheckpointSync({ store, spec, paths, clock });
   await enter(deps, 'preparing');
-  await prepareAttempt(store, spec, paths);
+  await prepareAttempt({ store, data }, spec, paths);
   await restore(deps, sync);
   const gpus = await waitForGpus(deps);
   try {

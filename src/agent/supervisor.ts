@@ -1,3 +1,4 @@
+import { createExternalData } from '../adapters/external-data/create-external-data.js';
 import { openStore } from '../adapters/open-store.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { pathsIn, readJson, writeJson } from '../adapters/process-executor/attempt-directory.js';
@@ -35,6 +36,7 @@ async function main(paths: AttemptPaths): Promise<void> {
   const end = await Promise.race([
     superviseAttempt({
       store,
+      data: createExternalData(spec.data ?? { allowHosts: [] }),
       spec,
       paths,
       stops,

@@ -21,6 +21,7 @@ const SLOTS = 'a whole number of at least 1';
 const GPUS = 'a whole number of at least 0';
 const SECRET = 'the name of a secret with keys username and password';
 const TEXT = 'a text that is not empty';
+const HOST = 'a host such as "data.example.com" or "10.0.0.5:8443"';
 const REGION = 'the name of a region such as "eu-central-1"';
 
 const pool = z.strictObject(
@@ -72,6 +73,18 @@ export const configSchema = z.strictObject(
         .regex(/^[a-z0-9-]+$/, REGION)
         .optional(),
       forcePathStyle: z.boolean({ error: 'true or false' }).optional(),
+    }),
+    data: section({
+      allowHosts: z
+        .array(
+          z
+            .string({ error: HOST })
+            .regex(/^[A-Za-z0-9.-]+(:\d{1,5})?$|^\[[0-9a-fA-F:.]+\](:\d{1,5})?$/, HOST),
+          {
+            error: 'a list of hosts',
+          },
+        )
+        .optional(),
     }),
     approvers: z
       .record(personName, approver, { error: 'a map from names of people to their keys' })

@@ -85,6 +85,7 @@ function resolveConfig(written: ConfigFile, file: string, env: Environment): Pro
       : { activities: insideProject(root, 'activities', written.activities) }),
     pools: resolvePools(written.pools ?? { cpu: {}, gpu: { gpu: 1 } }),
     store: locateStore(root, written, env),
+    data: { allowHosts: written.data?.allowHosts ?? [], s3: resolveS3(written.s3, env) },
     ...resolvePeople(written, file),
     ...(written.secrets === undefined ? {} : { secrets: path.resolve(root, written.secrets) }),
     ...resolveServers(written, env),

@@ -1,6 +1,6 @@
 import type { Approver } from '../core/approval.js';
 import type { Pool } from '../core/pools.js';
-import type { StoreLocation } from '../core/store-location.js';
+import type { S3Settings, StoreLocation } from '../core/store-location.js';
 
 /** A project's settings with defaults filled in and paths absolute. */
 export interface ProjectConfig {
@@ -16,6 +16,12 @@ export interface ProjectConfig {
   /** In the order of anneal.yaml, which is the order in which a step looks for one that fits. */
   readonly pools: { readonly [name: string]: PoolConfig };
   readonly store: StoreLocation;
+  readonly data: {
+    /** Hosts that datasets may be read from although they are no public ones, or by `http://`. */
+    readonly allowHosts: readonly string[];
+    /** How buckets of datasets are reached: as the store's, with the same variables and profiles. */
+    readonly s3: S3Settings;
+  };
   /** People who may decide on approvals, in the order of anneal.yaml. */
   readonly approvers: readonly Approver[];
   /** Names of approvers by group. */

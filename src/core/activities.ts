@@ -1,5 +1,6 @@
 import type { AdmissionRequest, AdmissionTicket } from './admission.js';
 import type { Approver } from './approval.js';
+import type { ArtifactRef } from './artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from './attempt.js';
 import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
@@ -77,6 +78,11 @@ export interface SystemActivities {
   }): Promise<{ readonly experimentId: string; readonly parentRunId: string }>;
   /** Closes the parent run and leftovers below it, and writes the run's record to the store. */
   closeRun(input: { readonly status: RunStatus; readonly state: RunState }): Promise<void>;
+  /** Looks at what a dataset's URI stands for now, and gives what is needed to read exactly that, later and elsewhere. */
+  pinDataset(input: {
+    readonly uri: string;
+    readonly executionId: string;
+  }): Promise<ArtifactRef<'Dataset', object>>;
   notify(input: Notification): Promise<void>;
   /** Tells the people who may decide that a gate waits, with its metrics beside the champion's and the command that decides. */
   announceApproval(input: ApprovalAnnouncement): Promise<void>;

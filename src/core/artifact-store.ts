@@ -15,6 +15,7 @@ export interface StoredObject {
  * Layout (each caller builds its keys with {@link storeKeys}):
  * - `runs/<execution id>/attempts/<attempt name>/outputs/<output>/...`, `.../manifest.json`, `.../logs/output.log`
  * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/files/...` and `.../checkpoint.json`, written last
+ * - `runs/<execution id>/datasets/<digest>.json`: the objects of a dataset outside the store, as the run pinned them
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
  * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<sha256>` · `builds/<digest>/...`
  *
@@ -68,6 +69,8 @@ export const storeKeys = {
   checkpoints: (executionId: string, callId: string) => `runs/${executionId}/checkpoints/${callId}/`,
   run: (executionId: string) => `runs/${executionId}/run.json`,
   notification: (executionId: string, id: string) => `runs/${executionId}/notifications/${id}.json`,
+  /** The objects of a pinned dataset; `digest` is that of its pin. */
+  datasetListing: (executionId: string, digest: string) => `runs/${executionId}/datasets/${digest}.json`,
   /** All that the cache knows of a step. */
   cacheStep: (step: string) => `cache/${step}/`,
   cacheKey: (step: string, key: string) => `cache/${step}/${key}/`,

@@ -1,5 +1,6 @@
 import { digestOf } from './digest.js';
 import type { Json } from './json.js';
+import type { DatasetPin } from './dataset-pin.js';
 
 /** What an artifact is for; decides how it is shown and what may take it as input. */
 export type ArtifactKind = 'Dataset' | 'Model' | 'Metrics' | 'Report' | 'Artifact';
@@ -18,6 +19,8 @@ export interface ArtifactRef<K extends ArtifactKind = ArtifactKind, V = unknown>
   readonly form: 'file' | 'directory';
   /** For Metrics the declared values, else an empty object. */
   readonly values: V;
+  /** Of a dataset that is not in the store: how it is known again. Absent: the bytes are in the store. */
+  readonly pin?: DatasetPin;
 }
 
 /** One regular file of an artifact; `path` is relative, with `/` on every system. */

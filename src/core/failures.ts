@@ -65,6 +65,16 @@ export const FAILURES = {
     retry: 'infrastructure',
     summary: 'An input artifact is no longer in the store, or is not what was recorded.',
   },
+  InputChanged: {
+    kind: 'user',
+    retry: 'never',
+    summary: 'A dataset outside the store is no longer what the run pinned.',
+  },
+  SourceUnavailable: {
+    kind: 'infrastructure',
+    retry: 'infrastructure',
+    summary: 'A place outside the store that holds a dataset does not answer.',
+  },
   TrackingUnavailable: {
     kind: 'infrastructure',
     retry: 'infrastructure',

@@ -4,7 +4,17 @@ import type { RetryState } from './retry.js';
 
 /** What a journal entry answers. */
 export type CallKind =
-  'step' | 'task' | 'now' | 'random' | 'sleep' | 'approval' | 'pipeline' | 'model' | 'notify' | 'cancel';
+  | 'step'
+  | 'task'
+  | 'dataset'
+  | 'now'
+  | 'random'
+  | 'sleep'
+  | 'approval'
+  | 'pipeline'
+  | 'model'
+  | 'notify'
+  | 'cancel';
 
 /**
  * Identity of a call over re-runs of the same pipeline function: the same name with the same input for the n-th time.

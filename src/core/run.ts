@@ -59,7 +59,7 @@ export interface CallCache {
 /** One call as the status shows it. */
 export interface CallStatus {
   readonly id: string;
-  readonly kind: 'step' | 'task' | 'approval' | 'pipeline' | 'model';
+  readonly kind: 'step' | 'task' | 'approval' | 'pipeline' | 'model' | 'dataset';
   readonly name: string;
   readonly state: CallState;
   readonly attempt: number;

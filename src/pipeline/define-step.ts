@@ -142,7 +142,9 @@ function checkArtifact(
     typeof ref.uri !== 'string' ||
     typeof ref.digest !== 'string'
   )
-    throw new TypeError(`Input "${name}" of step "${step}" takes a ${found.kind} made by another step.`);
+    throw new TypeError(
+      `Input "${name}" of step "${step}" takes a ${found.kind} made by another step${found.kind === 'Dataset' ? ', or by pinDataset()' : ''}.`,
+    );
   if (found.kind !== 'Artifact' && ref.kind !== found.kind)
     throw new TypeError(
       `Input "${name}" of step "${step}" takes a ${found.kind}; it was given a ${ref.kind}.`,

@@ -24,6 +24,19 @@ export function random(): number {
 }
 
 /**
+ * Pins a dataset that others keep: a file at `s3://BUCKET/KEY`, `https://` or `file:///`, or everything below `s3://BUCKET/PREFIX/` or a
+ * directory. Every step that gets it, and every retry, reads the bytes that are there now, or fails with `InputChanged`. Nothing is copied.
+ * @param name as the run shows it.
+ * @throws a failure with code `InvalidInput` where nothing is there.
+ */
+export function pinDataset(
+  name: string,
+  options: { readonly uri: string },
+): Promise<ArtifactRef<'Dataset', object>> {
+  return handled(currentRuntime('pinDataset()').pinDataset(name, options.uri));
+}
+
+/**
  * Waits until people have decided on `subject`. A decision carries the digest of what was seen; one for another digest is refused.
  * Waiting costs nothing, however long it takes.
  * @returns who approved, and the values of the form.

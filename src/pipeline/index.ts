@@ -22,6 +22,7 @@ export {
   log,
   notify,
   now,
+  pinDataset,
   promote,
   random,
   registerModel,

@@ -101,6 +101,7 @@ export interface PipelineRuntime {
   step(request: StepRequest): Promise<StepOutputs>;
   task(name: string, input: Json, options: TaskOptions): Promise<Json>;
   pipeline(name: string, parameters: { readonly [name: string]: Json }): Promise<unknown>;
+  pinDataset(name: string, uri: string): Promise<ArtifactRef<'Dataset', object>>;
   sleep(ms: number): Promise<void>;
   now(): number;
   random(): number;

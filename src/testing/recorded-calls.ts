@@ -5,7 +5,7 @@ import type { Resources } from '../core/step.js';
 
 /** One call that the pipeline made, as a test looks at it. */
 export interface RecordedCall {
-  readonly kind: 'step' | 'task' | 'approval' | 'pipeline' | 'model' | 'sleep';
+  readonly kind: 'step' | 'task' | 'approval' | 'pipeline' | 'model' | 'sleep' | 'dataset';
   /** The call's name: the step's or task's, or that of the call's options; the gate of an approval. */
   readonly name: string;
   /** The step's name; for other kinds the name. */

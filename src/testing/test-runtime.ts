@@ -1,4 +1,7 @@
+import type { ArtifactRef } from '../core/artifacts.js';
+import { digestOf } from '../core/digest.js';
 import type { Json } from '../core/json.js';
+import { datasetUriProblem } from '../core/pinned-data.js';
 import type { PipelineRuntime, TaskOptions } from '../pipeline/runtime.js';
 import { readFailure, toFailure } from '../workflows/failures.js';
 import type { NewCall, RecordedCall } from './recorded-calls.js';
@@ -29,6 +32,12 @@ export function createTestRuntime(deps: TestRuntimeDeps): PipelineRuntime {
   return {
     ...workCalls(deps, make),
     ...modelCalls(deps, make),
+    pinDataset: async (name, uri) =>
+      await make(
+        { kind: 'dataset', name, input: uri },
+        { kind: 'dataset', name, parameters: { uri } },
+        async () => await Promise.resolve(pinnedDataset(world, name, uri)),
+      ),
     sleep: async (ms) =>
       await make(
         { kind: 'sleep', name: '', input: ms },
@@ -53,6 +62,18 @@ export function createTestRuntime(deps: TestRuntimeDeps): PipelineRuntime {
     cleanup: async (fn) => await context.shielded(fn),
     log: (message, fields) => context.once(() => world.logs.push({ message, fields })),
   };
+}
+
+/** A dataset as it would be pinned; as in a run, the URI is checked. */
+function pinnedDataset({ datasets }: TestWorld, name: string, uri: string): ArtifactRef<'Dataset', object> {
+  const problem = datasetUriProblem(uri);
+  if (problem !== undefined)
+    throw toFailure(
+      'InvalidInput',
+      `The URI of dataset "${name}" is "${uri.slice(0, 200)}"; it must be ${problem}.`,
+    );
+  const digest = digestOf({ contents: datasets[uri] ?? uri });
+  return { kind: 'Dataset', uri, digest, sizeBytes: 1, form: 'file', values: {} };
 }
 
 type OpenCall = { -readonly [k in keyof RecordedCall]: RecordedCall[k] };

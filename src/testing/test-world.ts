@@ -31,6 +31,8 @@ export interface WorldOptions {
   readonly decisions?: Decisions;
   /** Model versions that exist before the run, by model name. */
   readonly models?: { readonly [name: string]: ExistingModel };
+  /** Contents of pinned datasets by URI: a text that stands for them. Default: the URI, so that each has its own. */
+  readonly datasets?: { readonly [uri: string]: string };
   /** Cancels the run after this virtual time. */
   readonly cancelAfter?: string;
   /** The run's pools; default: one that takes everything. */
@@ -45,6 +47,7 @@ export interface TestWorld {
   readonly fakes: FakeSet;
   readonly decisions: DecisionBook;
   readonly registry: MadeUpRegistry;
+  readonly datasets: { readonly [uri: string]: string };
   readonly recorder: CallRecorder;
   readonly notifications: SentMessage[];
   readonly logs: LoggedLine[];
@@ -72,6 +75,7 @@ export function createTestWorld(options: WorldOptions): TestWorld {
     fakes: createFakeSet(options.fakes ?? []),
     decisions: new DecisionBook(options.decisions ?? {}),
     registry: new MadeUpRegistry(options.models ?? {}),
+    datasets: options.datasets ?? {},
     recorder: new CallRecorder(() => clock.nowMs() - startMs),
     notifications: [],
     logs: [],

@@ -9,6 +9,7 @@ import { createPoolActivities } from '../activities/attempt.js';
 import { createCloseRun } from '../activities/close-run.js';
 import { createLaneActivities } from '../activities/lane.js';
 import { createNotifyActivities } from '../activities/notify.js';
+import { createPinDataset } from '../activities/pin-dataset.js';
 import type { Clock } from '../activities/ports/activity-context.js';
 import type { AttemptExecutor } from '../activities/ports/executor.js';
 import { createRegistryActivities } from '../activities/registry.js';
@@ -17,6 +18,7 @@ import { createStepTracking } from '../activities/tracking-step.js';
 import { createTrackingActivities } from '../activities/tracking.js';
 import { readActivityContext } from '../activities/tracking-context.js';
 import { userCacheDirectory } from '../adapters/cache-directory.js';
+import { createExternalData } from '../adapters/external-data/create-external-data.js';
 import { findPython } from '../adapters/find-python.js';
 import { createGpuInventory, gpuLeasesDirectory } from '../adapters/gpu-leases.js';
 import { connectMlflow } from '../adapters/mlflow/connect.js';
@@ -137,6 +139,7 @@ export function composeActivities(setting: WorkerSetting) {
       log: setting.log,
       ...(mlflow && { tracking: mlflow.tracking }),
     }),
+    ...createPinDataset({ data: createExternalData(config.data), store, clock, context }),
     ...people,
     ...createAnnounceApproval({ notify: people.notify, readChampion: registry.readChampion }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
@@ -182,6 +185,7 @@ function createExecutors(setting: WorkerSetting, store: ArtifactStore): (pool: s
         install,
       ),
     ...(config.store.s3 === undefined ? {} : { s3: config.store.s3 }),
+    data: config.data,
     ...(config.secrets === undefined ? {} : { secretsFile: config.secrets }),
     ...(config.mlflow.stepCredentials === undefined ? {} : { mlflowSecret: config.mlflow.stepCredentials }),
   });

@@ -18,6 +18,7 @@ import type { Approvals } from './approvals.js';
 import { toFailure } from './failures.js';
 import type { LaneClient } from './lane-client.js';
 import { createModelCalls } from './model-calls.js';
+import { pinDataset } from './pin-call.js';
 import type { RunContext } from './run-context.js';
 import { shown } from './shown-call.js';
 import { runStep } from './step-call.js';
@@ -28,6 +29,7 @@ export function createRuntime(context: RunContext, approvals: Approvals, lane: L
     step: (request) => runStep(context, request),
     task: async (name, input, options) => await runTask(context, name, { input, options }),
     pipeline: async (name, parameters) => await runChild(context, name, parameters),
+    pinDataset: async (name, uri) => await pinDataset(context, name, uri),
     sleep: async (ms) => await durableSleep(context, ms),
     now: () => context.callNow({ kind: 'now', name: '' }, () => Date.now()),
     random: () => context.callNow({ kind: 'random', name: '' }, () => Math.random()),

@@ -145,6 +145,7 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
       approvers: [],
       groups: {},
       store: { root: '/p/store' },
+      data: { allowHosts: [], s3: {} },
       mlflow: {},
       temporal: { namespace: 'default' },
       smtp: {},

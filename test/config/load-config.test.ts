@@ -38,6 +38,7 @@ describe('loadConfig', () => {
           gpu: { executor: 'process', gpu: 1, gpuOptional: true },
         },
         store: { root: path.join(root, '.anneal/local/store') },
+        data: { allowHosts: [], s3: {} },
         approvers: [],
         groups: {},
         mlflow: {},

@@ -58,6 +58,7 @@ export interface Harness {
   task: (name: string, input: Json) => Json | Promise<Json>;
   lane: (work: LaneWork) => LaneResult | Promise<LaneResult>;
   champion: (modelName: string, alias: string) => ChampionInfo | null;
+  pin: (uri: string) => ArtifactRef<'Dataset', object> | Promise<ArtifactRef<'Dataset', object>>;
   snapshot: Partial<RunSnapshot>;
   /** Without one, every step that may be cached runs. */
   cache: StepCache | undefined;
@@ -236,6 +237,7 @@ function createState(client: Client) {
       return { version: '7' };
     }) as Harness['lane'],
     champion: (() => ({ version: '1', metrics: { f1: 0.9 } })) as Harness['champion'],
+    pin: (() => Promise.reject(new Error('nothing is pinned here'))) as Harness['pin'],
     closed: [] as string[],
     script: ((request) => succeeded(request)) as AttemptScript,
     snapshot: {} as Partial<RunSnapshot>,
@@ -325,6 +327,7 @@ function systemActivities(state: State): SystemActivities {
       state.closed.push(`${status.runId}:${status.state}`);
       return Promise.resolve();
     },
+    pinDataset: async (asked) => await state.pin(asked.uri),
     notify: ({ subject, text }) => {
       state.notifications.push(`${subject} | ${text}`);
       return Promise.resolve();

@@ -25,12 +25,14 @@ export async function copyRegularFile(source: string, target: string): Promise<v
 /** Size and hex sha256 of a regular file. */
 export async function hashRegularFile(
   file: string,
+  signal?: AbortSignal,
 ): Promise<{ readonly sizeBytes: number; readonly sha256: string }> {
   const handle = await openRegularFile(file);
   try {
     const hash = createHash('sha256');
     let sizeBytes = 0;
     for await (const chunk of handle.createReadStream({ autoClose: false, highWaterMark: 1 << 20 })) {
+      signal?.throwIfAborted();
       if (!(chunk instanceof Uint8Array)) continue;
       hash.update(chunk);
       sizeBytes += chunk.byteLength;

@@ -14,6 +14,8 @@ export interface AttemptSpec {
   /** `rootUri` of the artifact store. */
   readonly storeUri: string;
   readonly s3?: S3Settings;
+  /** How inputs that are not in the store are read; absent: there are none. */
+  readonly data?: { readonly allowHosts: readonly string[]; readonly s3: S3Settings };
   /** Folder whose contents land in the working directory. */
   readonly codeDir: string;
   /** The `bin` folder of the step's Python environment. */

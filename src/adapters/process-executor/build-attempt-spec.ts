@@ -33,6 +33,7 @@ export async function buildAttemptSpec(
       environment,
       storeUri: deps.store.rootUri,
       ...(deps.s3 === undefined ? {} : { s3: deps.s3 }),
+      ...(isPinned(request) && { data: deps.data ?? { allowHosts: [], s3: {} } }),
       codeDir: path.join(build, 'code', request.step),
       ...(pythonBin === undefined ? {} : { pythonBin }),
       gpu: { count, devices, leasesDir: deps.gpus.leasesDir },
@@ -53,6 +54,11 @@ export async function buildAttemptSpec(
       endedAtMs: deps.clock.nowMs(),
     };
   }
+}
+
+/** Whether an input is outside the store. */
+function isPinned({ inputs }: AttemptRequest): boolean {
+  return Object.values(inputs).some(({ pin }) => pin !== undefined);
 }
 
 /** References: the values reach the supervisor as the step's own secrets do, and are nowhere on disk. What the step sets itself wins. */

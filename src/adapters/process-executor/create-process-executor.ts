@@ -76,7 +76,7 @@ async function runAttempt(
         ...deps,
         paths,
         secrets: {
-          ...s3Environment(state.spec.storeUri, deps.env),
+          ...s3Environment(placesOf(state.spec), deps.env),
           ...(await readSecrets(state.spec.request.env, deps)),
         },
       });
@@ -98,6 +98,11 @@ async function runAttempt(
       if (end.kind === 'ended' || end.kind === 'lost') return await finishAttempt(deps, end);
     }
   }
+}
+
+/** Where the supervisor reads and writes. */
+function placesOf({ storeUri, request }: AttemptSpec): string[] {
+  return [storeUri, ...Object.values(request.inputs).map(({ uri }) => uri)];
 }
 
 async function finishAttempt(

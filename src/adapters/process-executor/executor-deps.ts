@@ -8,6 +8,8 @@ export interface ProcessExecutorDeps {
   readonly store: ArtifactStore;
   /** How supervisors reach an S3 store; their credentials come from `env`. */
   readonly s3?: S3Settings;
+  /** How datasets outside the store are read. Default: public hosts only, and AWS's own settings. */
+  readonly data?: { readonly allowHosts: readonly string[]; readonly s3: S3Settings };
   /** Folder of the attempts that run on this machine; one for all its workers. */
   readonly attemptsDir: string;
   /**

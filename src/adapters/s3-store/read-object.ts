@@ -8,27 +8,37 @@ import { classifyS3Error, toS3StoreError } from './s3-problems.js';
 export interface OpenObject {
   /** Of the whole object. */
   readonly sizeBytes: number;
+  readonly etag?: string | undefined;
   readonly metadata: { readonly [name: string]: string };
   /** From where it was opened to the end; what is cut off is asked for again from there. To be read once, or left by `close`. */
   readonly chunks: AsyncIterable<Uint8Array>;
   close(): void;
 }
 
-/** Asks for an object from a byte on. `undefined` when it does not exist. */
+/** From which byte on, and of which object of that key: by ETag, by version. */
+export interface OpenOptions {
+  readonly start?: number | undefined;
+  readonly ifMatch?: string | undefined;
+  readonly versionId?: string | undefined;
+}
+
+/** Asks for an object. `undefined` when it does not exist, or is not the one that was asked for. */
 export async function openObject(
   connection: S3Connection,
   objectKey: string,
-  start = 0,
+  options: OpenOptions = {},
 ): Promise<OpenObject | undefined> {
-  const first = await request(connection, { objectKey, at: start });
+  const { start = 0, ifMatch, versionId } = options;
+  const first = await request(connection, { objectKey, at: start, ifMatch, versionId });
   if (first === undefined || first === 'replaced') return undefined;
   if (first === 'beyond-end')
     return { sizeBytes: start, metadata: {}, chunks: none(), close: () => undefined };
   const sizeBytes = start + (first.ContentLength ?? 0);
   return {
     sizeBytes,
+    etag: first.ETag,
     metadata: first.Metadata ?? {},
-    chunks: readOn(connection, { objectKey, start, sizeBytes, first }),
+    chunks: readOn(connection, { objectKey, start, sizeBytes, first, versionId }),
     close: () => void bodyOf(first).destroy(),
   };
 }
@@ -38,10 +48,11 @@ interface Reading {
   readonly start: number;
   readonly sizeBytes: number;
   readonly first: GetObjectCommandOutput;
+  readonly versionId: string | undefined;
 }
 
 async function* readOn(connection: S3Connection, reading: Reading): AsyncGenerator<Uint8Array> {
-  const { objectKey, start, sizeBytes, first } = reading;
+  const { objectKey, start, sizeBytes, first, versionId } = reading;
   const action = { verb: 'read', key: objectKey };
   let at = start;
   let failures = 0;
@@ -74,7 +85,8 @@ async function* readOn(connection: S3Connection, reading: Reading): AsyncGenerat
     answer = await request(connection, {
       objectKey,
       at,
-      ...(first.ETag === undefined ? {} : { ifMatch: first.ETag }),
+      ifMatch: first.ETag,
+      versionId,
     });
   }
 }
@@ -83,9 +95,9 @@ type Answer = GetObjectCommandOutput | 'beyond-end' | 'replaced' | undefined;
 
 async function request(
   { bucket, call }: S3Connection,
-  from: { readonly objectKey: string; readonly at: number; readonly ifMatch?: string },
+  from: Omit<OpenOptions, 'start'> & { readonly objectKey: string; readonly at: number },
 ): Promise<Answer> {
-  const { objectKey, at, ifMatch } = from;
+  const { objectKey, at, ifMatch, versionId } = from;
   return await call<GetObjectCommandOutput, Answer>(
     { verb: 'read', key: objectKey },
     (s3) =>
@@ -94,6 +106,7 @@ async function request(
         Key: objectKey,
         ...(at === 0 ? {} : { Range: `bytes=${at}-` }),
         ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
+        ...(versionId === undefined ? {} : { VersionId: versionId }),
       }),
     { absent: undefined, exists: 'replaced', 'beyond-end': 'beyond-end' },
   );

@@ -1,0 +1,18 @@
+import { createDispatcher } from '../../src/workflows/index.js';
+import { dataset, definePipeline, defineStep, pinDataset, string } from '../../src/pipeline/index.js';
+
+const use = defineStep({
+  name: 'use',
+  inputs: { data: dataset(), which: string() },
+  outputs: { out: dataset() },
+  command: ({ inputs }) => ['use', inputs.data.path],
+});
+
+const pinned = definePipeline({ name: 'pinned', params: { uri: string() } }, async ({ uri }) => {
+  const data = await pinDataset('customers', { uri });
+  await use({ data, which: 'a' });
+  await use({ data, which: 'b' });
+  return (await pinDataset('customers', { uri })).digest;
+});
+
+export default createDispatcher({ pinned });
