@@ -1,4 +1,4 @@
-import type { ArtifactStore } from '../core/artifact-store.js';
+import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
 import type { AttemptSucceeded } from '../core/attempt.js';
 import { cacheParts } from '../core/cache.js';
 import {
@@ -12,6 +12,7 @@ import {
   type ClaimHolder,
   type Generation,
 } from '../core/claims.js';
+import { toPathSegment } from '../core/run.js';
 import { createCacheObjects, type CacheObjects, type KeyedStep } from './cache-objects.js';
 import { verifyOutputs } from './cache-verify.js';
 import type { Clock } from './ports/activity-context.js';
@@ -169,10 +170,37 @@ async function findResult(
       return `the result of run ${runId} was older than its ttl`;
     const problem = await verifyOutputs(deps.store, outputs, asked.verify === 'full' ? 'full' : 'size');
     const origin = { runId, executionId, attemptName, ...(tracking && { tracking }) };
-    if (problem === undefined) return { kind: 'hit', generation, ...origin, outputs, parameters };
+    const hit: CacheHit = { kind: 'hit', generation, ...origin, outputs, parameters };
+    if (problem === undefined) return (await takeIntoUse(deps, asked, { of, hit })) ? hit : 'changed';
     await closeBroken(deps, { ...of, generation }, `the result of run ${runId} is broken: ${problem}`);
   } else await closeBroken(deps, { ...of, generation }, 'its entry could not be read');
   return 'changed';
+}
+
+/**
+ * Writes down that the run uses the attempt's bytes, then looks whether the result still counts. `anneal gc` does the reverse: it takes
+ * the result out, then looks for uses, and removes bytes last. So one of the two sees the other, whoever is slow.
+ * @returns whether the result may be used.
+ */
+async function takeIntoUse(
+  { store, objects }: LookDeps,
+  { runId, epoch }: Look,
+  { of, hit }: { readonly of: KeyedStep; readonly hit: CacheHit },
+): Promise<boolean> {
+  const { executionId, attemptName, generation } = hit;
+  const use = storeKeys.use({ executionId, attemptName, runSegment: toPathSegment(runId), epoch });
+  await store.putBytes(use, new TextEncoder().encode(JSON.stringify({ runId, epoch })), {
+    ifAbsent: true,
+    remakeable: true,
+  });
+  const [generations, entry] = await Promise.all([
+    objects.generations(of),
+    objects.readEntry(of, generation),
+  ]);
+  const counts = generations.some(
+    ({ number, entry: has, closed }) => number === generation && has && !closed,
+  );
+  return counts && entry?.executionId === executionId && entry.attemptName === attemptName;
 }
 
 /** The next one to ask makes it again, under a generation of its own. */

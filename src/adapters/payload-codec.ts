@@ -4,6 +4,7 @@ import { gunzip, gzip } from 'node:zlib';
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
+import { dayOf } from '../core/retention.js';
 
 /** Payloads above this many bytes go to the store and travel by reference. */
 export const PAYLOAD_LIMIT_BYTES = 32 * 1024;
@@ -17,16 +18,25 @@ const decompress = promisify(gunzip);
  * sha256, and the payload names them. Clients, workers and replay need the same codec.
  * A reference whose object is gone fails with `InputMissing`.
  */
-export function createPayloadCodec(store: ArtifactStore): PayloadCodec {
+export function createPayloadCodec(
+  store: Pick<ArtifactStore, 'putBytes' | 'readBytes' | 'uriOf'>,
+  clock: { nowMs(): number } = { nowMs: () => Date.now() },
+): PayloadCodec {
+  const place = { store, clock };
   return {
     encode: async (payloads) =>
-      await Promise.all(payloads.map(async (payload) => await encode(store, payload))),
+      await Promise.all(payloads.map(async (payload) => await encode(place, payload))),
     decode: async (payloads) =>
       await Promise.all(payloads.map(async (payload) => await decode(store, payload))),
   };
 }
 
-async function encode(store: ArtifactStore, payload: Payload): Promise<Payload> {
+interface Place {
+  readonly store: Pick<ArtifactStore, 'putBytes'>;
+  readonly clock: { nowMs(): number };
+}
+
+async function encode({ store, clock }: Place, payload: Payload): Promise<Payload> {
   if ((payload.data?.length ?? 0) <= PAYLOAD_LIMIT_BYTES) return payload;
   const metadata = Object.fromEntries(
     Object.entries(payload.metadata ?? {}).map(([key, value]) => [key, toBase64(value)]),
@@ -36,12 +46,14 @@ async function encode(store: ArtifactStore, payload: Payload): Promise<Payload> 
   length.writeUInt32BE(head.length);
   const bytes = await compress(Buffer.concat([length, head, payload.data ?? new Uint8Array()]));
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  await store.putBytes(storeKeys.payload(sha256), bytes, { ifAbsent: true });
-  const reference = { key: storeKeys.payload(sha256), bytes: payload.data?.length ?? 0 };
+  // Never an object of another day: one that no history names any more may be about to be removed.
+  const key = storeKeys.payload(dayOf(clock.nowMs()), sha256);
+  await store.putBytes(key, bytes, { ifAbsent: true });
+  const reference = { key, bytes: payload.data?.length ?? 0 };
   return { metadata: { encoding: Buffer.from(ENCODING) }, data: Buffer.from(JSON.stringify(reference)) };
 }
 
-async function decode(store: ArtifactStore, payload: Payload): Promise<Payload> {
+async function decode(store: Pick<ArtifactStore, 'readBytes' | 'uriOf'>, payload: Payload): Promise<Payload> {
   if (Buffer.from(payload.metadata?.['encoding'] ?? []).toString() !== ENCODING) return payload;
   const { key } = JSON.parse(Buffer.from(payload.data ?? []).toString()) as { key: string };
   const stored = await store.readBytes(key);

@@ -17,7 +17,9 @@ export interface StoredObject {
  * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/files/...` and `.../checkpoint.json`, written last
  * - `runs/<execution id>/datasets/<digest>.json`: the objects of a dataset outside the store, as the run pinned them
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
- * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<sha256>` · `builds/<digest>/...`
+ * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`
+ * - `uses/<execution id>/<attempt name>/<run id, escaped>.<epoch>.json`: that run took that attempt's result from the cache
+ * - `holds/{run,model}/<name, escaped>.json` · `gc/...` (see `core/retention.ts`)
  *
  * Errors: `AnnealError` with `StoreUnavailable`, or `InputMissing` where an object that must exist does not.
  */
@@ -55,6 +57,8 @@ export interface ArtifactStore {
   list(prefix: string): AsyncIterable<StoredObject>;
   /** Removes everything below a prefix that ends in `/`. Nothing there is not an error. */
   removeAll(prefix: string): Promise<void>;
+  /** Removes objects by key, and nothing beside them. One that is not there is not an error. */
+  remove(keys: readonly string[]): Promise<void>;
 }
 
 /** Keys of the store's layout; the one place that knows it. */
@@ -76,5 +80,15 @@ export const storeKeys = {
   cacheKey: (step: string, key: string) => `cache/${step}/${key}/`,
   cacheGeneration: (of: { readonly step: string; readonly key: string; readonly generation: number }) =>
     `cache/${of.step}/${of.key}/${String(of.generation).padStart(6, '0')}/`,
-  payload: (sha256: string) => `payloads/${sha256}`,
+  /** `day` is that of the writer, as `2026-11-23`: `anneal gc` leaves what was written lately alone. */
+  payload: (day: string, sha256: string) => `payloads/${day}/${sha256}`,
+  /** Says that a run took an attempt's result from the cache. `runSegment` is escaped by `toPathSegment`, and has no dot. */
+  use: (of: {
+    readonly executionId: string;
+    readonly attemptName: string;
+    readonly runSegment: string;
+    readonly epoch: string;
+  }) => `uses/${of.executionId}/${of.attemptName}/${of.runSegment}.${of.epoch}.json`,
+  /** A legal hold. `segment` is the escaped name. */
+  hold: (kind: 'run' | 'model', segment: string) => `holds/${kind}/${segment}.json`,
 } as const;

@@ -106,6 +106,7 @@ function createWorld(scheduler: fc.Scheduler, fates: readonly Fate[]) {
       },
       readBytes: turn('reads', store.readBytes),
       removeAll: turn('removes', store.removeAll),
+      remove: turn('removes', store.remove),
       list: async function* (prefix) {
         const listed = turn('lists', async () => await Promise.resolve([...store.objects.keys()].sort()));
         for (const key of await listed())

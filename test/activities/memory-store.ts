@@ -38,6 +38,10 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
       for (const key of [...objects.keys()]) if (key.startsWith(prefix)) objects.delete(key);
       return Promise.resolve();
     },
+    remove: (keys) => {
+      for (const key of keys) objects.delete(key);
+      return Promise.resolve();
+    },
   };
 }
 

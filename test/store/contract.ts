@@ -162,6 +162,23 @@ export function describeArtifactStore(
       await assert.rejects(store.removeAll('gone/x'), hasCode('InvalidInput'));
     });
 
+    test('removes objects by key, and nothing beside them', async () => {
+      for (const key of ['keyed/a', 'keyed/ab', 'keyed/b/1', 'keyed/b/2'])
+        await store.putBytes(key, text(key));
+      for (let times = 0; times < 2; times++) await store.remove(['keyed/a', 'keyed/b/1', 'keyed/never']);
+      assert.deepEqual(
+        (await list('keyed/')).map(({ key }) => key),
+        ['keyed/ab', 'keyed/b/2'],
+      );
+      await store.remove(['keyed/ab', 'keyed/b/2']);
+      await store.putBytes('keyed/b/1', text('again'), { ifAbsent: true });
+      assert.deepEqual(
+        (await list('keyed/')).map(({ key }) => key),
+        ['keyed/b/1'],
+      );
+      await store.remove([]);
+    });
+
     test('turns keys into URIs and back', () => {
       for (const key of ['a/b', 'with space/ü#?%.txt']) {
         const uri = store.uriOf(key);

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, copyFile, link, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, copyFile, link, open, readdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -79,6 +79,11 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
       const folder = pathOf(prefix.slice(0, -1));
       await attempt('remove', prefix, () => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
     },
+    remove: async (keys) => {
+      const files = keys.map((key) => ({ key, file: pathOf(key) }));
+      for (const { key, file } of files) await attempt('remove', key, () => rm(file, { force: true }));
+      await removeEmptyFolders(root, new Set(files.map(({ file }) => path.dirname(file))));
+    },
   };
 }
 
@@ -134,6 +139,20 @@ async function writeWhole(
   } finally {
     await handle.close();
   }
+}
+
+/** Folders are no objects: one that holds nothing more goes, and those above it. Who is about to write there makes it again. */
+async function removeEmptyFolders(root: string, folders: ReadonlySet<string>): Promise<void> {
+  const deepestFirst = [...folders].sort((a, b) => b.length - a.length);
+  for (const start of deepestFirst)
+    for (let folder = start; folder.startsWith(`${root}${path.sep}`); folder = path.dirname(folder))
+      if (
+        !(await rmdir(folder).then(
+          () => true,
+          () => false,
+        ))
+      )
+        break;
 }
 
 function undefinedWhenAbsent(error: unknown): undefined {

@@ -8,6 +8,7 @@ import { openObject } from './read-object.js';
 import type { S3Keys } from './s3-keys.js';
 import { createS3Keys } from './s3-keys.js';
 import type { S3Connection } from './connect-s3.js';
+import { removeObjects } from './remove-objects.js';
 import { abortUploads } from './unfinished-uploads.js';
 import { putObject, uploadFile } from './upload-file.js';
 
@@ -71,15 +72,14 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore {
         );
       const start = keys.objectPrefix(prefix);
       await abortUploads(connection, start);
-      await removeObjects({ connection, keys }, start);
+      await removeObjects({ connection, keys }, start, keysOf(listObjects({ connection, keys }, start)));
     },
+    remove: async (removed) => await removeObjects({ connection, keys }, '', removed),
   };
 }
 
 const PART_BYTES = 8 * 1024 * 1024;
 const PARTS_AT_ONCE = 4;
-/** What S3 takes in one request. */
-const REMOVED_AT_ONCE = 1_000;
 
 async function readWhole(connection: S3Connection, objectKey: string): Promise<Uint8Array | undefined> {
   const object = await openObject(connection, objectKey);
@@ -94,7 +94,7 @@ async function* readLazily(
   objectKey: string,
   start: number,
 ): AsyncGenerator<Uint8Array> {
-  const object = await openObject(connection, objectKey, { start });
+  const object = await openObject(connection, objectKey, start);
   if (object !== undefined) yield* object.chunks;
 }
 
@@ -136,26 +136,6 @@ async function* listObjects({ connection, keys }: S3Access, start: string): Asyn
   }
 }
 
-async function removeObjects(access: S3Access, start: string): Promise<void> {
-  const { connection, keys } = access;
-  const { bucket, call } = connection;
-  let batch: { Key: string }[] = [];
-  const flush = async () => {
-    if (batch.length === 0) return;
-    const { Errors: errors = [] } = await call({ verb: 'remove', key: start }, (s3) =>
-      s3.deleteObjects({ Bucket: bucket, Delete: { Objects: batch, Quiet: true } }),
-    );
-    batch = [];
-    const [first] = errors;
-    if (first !== undefined)
-      throw new AnnealError(
-        first.Code === 'AccessDenied' ? 'InvalidConfig' : 'StoreUnavailable',
-        `The artifact store cannot remove "${first.Key ?? start}" in bucket "${bucket}": ${first.Code ?? 'unknown'}: ${first.Message ?? ''}. Allow s3:DeleteObject below the prefix.`,
-      );
-  };
-  for await (const { key } of listObjects(access, start)) {
-    batch.push({ Key: keys.objectKey(key) });
-    if (batch.length === REMOVED_AT_ONCE) await flush();
-  }
-  await flush();
+async function* keysOf(objects: AsyncIterable<StoredObject>): AsyncGenerator<string> {
+  for await (const { key } of objects) yield key;
 }
