@@ -34,6 +34,8 @@ export interface Project {
   /** Builds again after every change of the code and makes the build current. @returns what ends it. */
   watch(options: WatchCodeOptions): Promise<() => void>;
   readonly stack: LocalStack;
+  /** Lets go of the connection; the next client connects anew, to the address of then. */
+  reconnect(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -146,10 +148,20 @@ interface ConnectionParts {
 }
 
 /** One connection for the whole command, made when it is first needed. */
-function createConnection(parts: ConnectionParts): Pick<Project, 'client' | 'temporal' | 'close'> {
+function createConnection(
+  parts: ConnectionParts,
+): Pick<Project, 'client' | 'temporal' | 'reconnect' | 'close'> {
   const { config, paths } = parts;
   let opened: Promise<TemporalConnection> | undefined;
   const temporal = async () => await (opened ??= connect(parts));
+  const close = async () => {
+    const last = opened;
+    opened = undefined;
+    await last?.then(
+      async ({ close: end }) => await end(),
+      () => undefined,
+    );
+  };
   return {
     temporal,
     client: async () => {
@@ -166,12 +178,8 @@ function createConnection(parts: ConnectionParts): Pick<Project, 'client' | 'tem
         attemptsDir,
       });
     },
-    close: async () => {
-      await opened?.then(
-        async ({ close }) => await close(),
-        () => undefined,
-      );
-    },
+    reconnect: close,
+    close,
   };
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+import type { LocalServices } from '../local/local-servers.js';
 import type { LocalStack } from './context.js';
 
 /** Local servers that are started again when they die. */
@@ -12,18 +13,35 @@ export interface ServerKeeper {
 
 const POLL_MS = 1_000;
 
-/** Starts the local servers again, on their data and ports, whenever one ends without being told to: runs, workers and clients go on. */
+/**
+ * Starts the local servers again, on their data and ports, whenever one ends without being told to: runs, workers and clients go on. Where
+ * another program took a port meanwhile, the server takes another one, and whoever uses it is told.
+ */
 export function keepServersAlive(options: {
   readonly stack: Pick<LocalStack, 'deadServers' | 'startServers'>;
+  /** Where the servers were at first. */
+  readonly first: LocalServices;
   readonly say: (text: string) => void;
+  /** A server has another address now: workers and clients must be given it. */
+  readonly onMoved: (services: LocalServices) => Promise<void>;
 }): ServerKeeper {
-  const { stack, say } = options;
+  const { stack, say, onMoved } = options;
+  let known = addressesOf(options.first);
   const stopped = new AbortController();
   const { signal } = stopped;
   const keep = async (): Promise<void> => {
     while (!signal.aborted) {
       const dead = await stack.deadServers();
-      if (dead.length > 0) await stack.startServers({ onProgress: (line) => say(`  ${line}`), signal });
+      if (dead.length > 0) {
+        const services = await stack.startServers({ onProgress: (line) => say(`  ${line}`), signal });
+        const now = addressesOf(services);
+        const moved = now.filter((address, index) => address !== known[index]);
+        known = now;
+        if (moved.length > 0) {
+          say(`Another port is another address: the worker is started again with ${moved.join(' and ')}.`);
+          await onMoved(services);
+        }
+      }
       await delay(POLL_MS, undefined, { ref: false, signal });
     }
   };
@@ -40,4 +58,8 @@ export function keepServersAlive(options: {
       await kept.catch(() => undefined);
     },
   };
+}
+
+function addressesOf({ temporal, mlflow }: LocalServices): readonly string[] {
+  return [temporal.address, mlflow.trackingUri];
 }

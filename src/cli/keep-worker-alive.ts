@@ -8,6 +8,8 @@ import type { LocalStack } from './context.js';
 export interface WorkerKeeper {
   /** Rejects when the worker dies again and again. */
   readonly failed: Promise<never>;
+  /** Puts a worker with the settings of now in its place; what it watched is adopted. */
+  replace(): Promise<void>;
   /** The worker is left as it is and no longer started again. */
   stop(): void;
 }
@@ -27,18 +29,23 @@ export function keepWorkerAlive(options: {
 }): WorkerKeeper {
   const { stack, say, onStart } = options;
   let stopped = false;
+  let worker = options.first;
+  let replacing: Promise<void> | undefined;
   // A worker of another command is not our child: its end is not told to us. One that was stopped on purpose is no problem.
   const untilDead = async () => {
-    while (!stopped && (await stack.workerProblem()) === undefined)
+    const watched = worker;
+    while (!stopped && worker === watched && (await stack.workerProblem()) === undefined)
       await delay(POLL_MS, undefined, { ref: false });
     return 'it was started by another command';
   };
   const keep = async (): Promise<never> => {
-    let worker = options.first;
     for (let quick = 0; ;) {
+      const watched = worker;
       const startedAt = performance.now();
       const how = worker.exited === undefined ? await untilDead() : describeEnd(await worker.exited);
+      await replacing;
       if (stopped) return await new Promise<never>(() => undefined);
+      if (worker !== watched) continue;
       quick = performance.now() - startedAt < QUICK_MS ? quick + 1 : 0;
       if (quick >= QUICK_DEATHS)
         throw new AnnealError(
@@ -54,8 +61,24 @@ export function keepWorkerAlive(options: {
   const failed = keep();
   // Whoever does not race with it any more must not hear of it.
   failed.catch(() => undefined);
+  const replace = async (): Promise<void> => {
+    const before = worker;
+    const next = await stack.ensureWorker();
+    worker = next;
+    // One of ours in the place of one of ours is ours; in the place of somebody else's it stays when we go.
+    const ours = before.started && before.replaced !== true;
+    onStart(ours ? { ...next, replaced: false } : next);
+  };
   return {
     failed,
+    replace: async () => {
+      replacing = replace().catch((error: unknown) =>
+        say(
+          `The worker could not be started again: ${error instanceof Error ? error.message : String(error)}`,
+        ),
+      );
+      await replacing;
+    },
     stop: () => {
       stopped = true;
     },

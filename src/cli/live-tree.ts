@@ -31,7 +31,9 @@ function createRedrawnTree(terminal: Terminal, nowMs: () => number): LiveTree {
     const maxCalls = whole ? Infinity : Math.max(3, rows - 6);
     // What stays on the screen is not cut.
     const width = whole ? Infinity : columns;
-    const tree = renderRunTree(status, { nowMs: nowMs(), columns: width, colors, maxCalls });
+    const tree = renderRunTree(status, { nowMs: nowMs(), columns: width, colors, maxCalls }).map((line) =>
+      terminal.asCalled(line),
+    );
     const lines = whole ? tree : fitRows(tree, { columns, rows: Math.max(4, rows - 2) });
     erase();
     terminal.write(`${lines.join('\n')}\n`);
@@ -46,7 +48,7 @@ function createRedrawnTree(terminal: Terminal, nowMs: () => number): LiveTree {
     },
     say: (text) => {
       erase();
-      terminal.write(`${text}\n`);
+      terminal.write(`${terminal.asCalled(text)}\n`);
       draw();
     },
     stop: () => {

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readCalledAs } from './called-as.js';
 import { createInterrupts } from './interruptible.js';
 import { runCli } from './run-cli.js';
 
@@ -17,6 +18,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
+  calledAs: readCalledAs(process.argv[1], process.env),
   cwd: process.cwd(),
   nowMs: () => Date.now(),
   interruptible,

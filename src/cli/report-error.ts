@@ -31,7 +31,7 @@ export async function reportError(
     code: 'Unknown' as const,
     message: await reportBug(error, { debug, env, traceDir }),
   };
-  if (terminal.json) terminal.show({ error: { code, message } }, () => '');
+  if (terminal.json) terminal.show({ error: { code, message: terminal.asCalled(message) } }, () => '');
   else terminal.error(`${terminal.colors.red(`${code}:`)} ${message}`);
   if (debug && error instanceof Error) terminal.error(String(error.stack));
   return known !== undefined && failureRow(code).kind === 'config' ? EXIT.usage : EXIT.failed;

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { AnnealError } from '../core/failures.js';
+import { createCommandWording, type CalledAs } from './called-as.js';
 import type { CommandContext, CommandOptions } from './command.js';
 import type { Project } from './context.js';
 import { packageVersion } from './package-version.js';
@@ -17,6 +18,8 @@ export interface CliDeps extends TerminalStreams {
     readonly path?: string;
   }) => Promise<Project>;
   readonly interruptible: CommandContext['interruptible'];
+  /** How commands are written in texts. Default: `anneal`. */
+  readonly calledAs?: CalledAs;
 }
 
 interface Outcome {
@@ -29,22 +32,37 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
   const outcome: Outcome = { exitCode: EXIT.ok, traceDir: undefined };
   const json = argv.includes('--json');
   const run: RunCommand = async (load, args, options) => {
-    outcome.exitCode = await runCommand(await load(), { args, options, deps, outcome });
+    outcome.exitCode = await runCommand(await load(), { args, options, deps, outcome, asCalled });
   };
   const program = createProgram(run, packageVersion());
-  const silence = { writeOut: (text: string) => void deps.stdout.write(text), writeErr: () => undefined };
-  for (const command of withSubcommands(program)) command.exitOverride().configureOutput(silence);
+  const asCalled = createCommandWording(
+    deps.calledAs ?? 'anneal',
+    program.commands.map((command) => command.name()),
+  );
+  let shown = '';
+  const output = { writeOut: (text: string) => void (shown += text), writeErr: () => undefined };
+  for (const command of withSubcommands(program)) command.exitOverride().configureOutput(output);
   try {
     if (argv.length === 0) program.outputHelp();
     else await program.parseAsync([...argv], { from: 'user' });
     return outcome.exitCode;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
-    return await reportError(toUsageError(error, argv), createTerminal(deps, { json }), {
+    return await reportError(toUsageError(error, argv), createTerminal(deps, { json, asCalled }), {
       env: deps.env,
       traceDir: outcome.traceDir,
     });
+  } finally {
+    // Only help and the version come this way.
+    const text = asCalled(shown);
+    if (shown !== '') deps.stdout.write(json ? `${JSON.stringify(toDocument(text), null, 2)}\n` : text);
   }
+}
+
+/** The version is one word, help is not. */
+function toDocument(shown: string): { readonly version: string } | { readonly help: string } {
+  const text = shown.trim();
+  return /^\S+$/.test(text) ? { version: text } : { help: text };
 }
 
 async function runCommand(
@@ -54,11 +72,13 @@ async function runCommand(
     options,
     deps,
     outcome,
+    asCalled,
   }: {
     readonly args: readonly string[];
     readonly options: CommandOptions;
     readonly deps: CliDeps;
     readonly outcome: Outcome;
+    readonly asCalled: (text: string) => string;
   },
 ): Promise<number> {
   const { env, cwd, nowMs, interruptible } = deps;
@@ -72,7 +92,7 @@ async function runCommand(
     outcome.traceDir = opened.paths.stateDir;
     return opened;
   };
-  const terminal = createTerminal(deps, { json: options.json === true });
+  const terminal = createTerminal(deps, { json: options.json === true, asCalled });
   try {
     return await command({ terminal, env, cwd, nowMs, interruptible, openProject }, args, options);
   } finally {

@@ -29,6 +29,13 @@ export class StartedParts {
     return worker?.started === true && worker.replaced !== true ? worker.process : undefined;
   }
 
+  /** Something was there before, so it goes on when we go. */
+  get found(): boolean {
+    const worker = this.#worker;
+    const workerStays = worker !== undefined && (!worker.started || worker.replaced === true);
+    return workerStays || [...this.#servers.values()].includes('found');
+  }
+
   /** All local servers are ours. They are stopped together. */
   get servers(): boolean {
     return this.#servers.size > 0 && ![...this.#servers.values()].includes('found');

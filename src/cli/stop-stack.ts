@@ -1,11 +1,17 @@
+import type { CommandOptions } from './command.js';
 import type { Project } from './context.js';
+import { projectOption } from './project-option.js';
 import type { StartedParts } from './start-stack.js';
 import type { Terminal } from './terminal.js';
 
 /** Stops what a foreground command started; what another one started, `anneal up` or a second `npm start`, goes on. */
 export async function stopStack(
   project: Project,
-  { terminal, parts }: { readonly terminal: Terminal; readonly parts: StartedParts },
+  {
+    terminal,
+    parts,
+    options,
+  }: { readonly terminal: Terminal; readonly parts: StartedParts; readonly options: CommandOptions },
 ): Promise<void> {
   const { stack } = project;
   await project.close();
@@ -18,4 +24,12 @@ export async function stopStack(
     }
   }
   if (parts.servers && !(await stack.running()).worker) await stack.stopServers();
+  const left = parts.found ? await stack.running() : { servers: false, worker: false };
+  const names = [...(left.servers ? ['servers'] : []), ...(left.worker ? ['worker'] : [])];
+  if (names.length > 0)
+    terminal.line(
+      terminal.colors.dim(
+        `The ${names.join(' and ')} that ran before this command go on. Stop them with: anneal down${projectOption(options)}`,
+      ),
+    );
 }

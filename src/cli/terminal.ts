@@ -12,6 +12,8 @@ export interface Terminal {
   readonly columns: number;
   readonly rows: number;
   readonly colors: Colors;
+  /** The commands in a text as they are called here; `show`, `line` and `error` do it by themselves. */
+  asCalled(text: string): string;
   /** The answer of a command: the document with `--json`, else the text. */
   show(document: unknown, text: () => string): void;
   /** A line beside the answer; on stderr with `--json`. */
@@ -35,13 +37,16 @@ export interface TerminalStreams {
 }
 
 /** A terminal over streams. Colours only on a terminal, and never with NO_COLOR, `--json` or TERM=dumb. */
-export function createTerminal(streams: TerminalStreams, options: { readonly json: boolean }): Terminal {
+export function createTerminal(
+  streams: TerminalStreams,
+  options: { readonly json: boolean; readonly asCalled?: (text: string) => string },
+): Terminal {
   const { stdout, stderr, env } = streams;
-  const { json } = options;
+  const { json, asCalled = (text: string) => text } = options;
   const tty = stdout.isTTY === true;
   const plain = isSet(env['NO_COLOR']) || env['TERM'] === 'dumb';
   const colors = pc.createColors(!json && !plain && (tty || isSet(env['FORCE_COLOR'])));
-  const error = (text: string) => void stderr.write(`${text}\n`);
+  const error = (text: string) => void stderr.write(`${asCalled(text)}\n`);
   return {
     json,
     interactive: tty && !json && env['TERM'] !== 'dumb',
@@ -52,10 +57,11 @@ export function createTerminal(streams: TerminalStreams, options: { readonly jso
       return stdout.rows ?? 24;
     },
     colors,
+    asCalled,
     error,
     show: (document, text) =>
-      void stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${text()}\n`),
-    line: (text = '') => (json ? error(text) : void stdout.write(`${text}\n`)),
+      void stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${asCalled(text())}\n`),
+    line: (text = '') => (json ? error(text) : void stdout.write(`${asCalled(text)}\n`)),
     write: (text) => void stdout.write(text),
   };
 }

@@ -3,7 +3,7 @@ import { listApprovals, type ApprovalsOptions, type WaitingApproval } from './ap
 import { auditRun, type RunAudit } from './audit-run.js';
 import type { AnnealClientOptions, ClientDeps } from './client-deps.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
-import { cancelRun, terminateRun } from './end-run.js';
+import { cancelRun, terminateRun, type CancelOptions } from './end-run.js';
 import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js';
 import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
 import { createModelOperations, type ModelOperations } from './model-operations.js';
@@ -28,7 +28,7 @@ export interface AnnealClient {
   /** Waits for the end; a run that failed is an answer, not an error. */
   wait(runId: string, options?: WatchOptions): Promise<RunReport>;
   /** Asks a run to stop and waits until everything of it has ended. */
-  cancel(runId: string, options?: WatchOptions): Promise<RunReport>;
+  cancel(runId: string, options?: CancelOptions): Promise<RunReport>;
   /** Ends a run at once, without its own clean-up. */
   terminate(runId: string, reason: string): Promise<RunReport>;
   /** @throws AnnealError InvalidInput, WorkerUnavailable. */

@@ -5,6 +5,12 @@ import { isOpen } from './run-state.js';
 import { callTemporal, classifyTemporalError } from './temporal-errors.js';
 import { waitForRun, type WatchOptions } from './watch-run.js';
 
+/** How a cancelled run is waited for. */
+export interface CancelOptions extends WatchOptions {
+  /** Called when the server has taken the request; never for a run that had ended before. */
+  readonly onAsked?: () => void;
+}
+
 /**
  * Asks a run to stop and waits until it has: its attempts are ended, its clean-up has run. A run that had ended before is left as it is.
  * @throws AnnealError RunNotFound, ServerUnreachable; the signal's reason.
@@ -12,10 +18,11 @@ import { waitForRun, type WatchOptions } from './watch-run.js';
 export async function cancelRun(
   deps: ClientDeps,
   runId: string,
-  options: WatchOptions = {},
+  options: CancelOptions = {},
 ): Promise<RunReport> {
   await unlessEnded(deps, runId, async () => {
     await deps.temporal.workflow.getHandle(runId).cancel();
+    options.onAsked?.();
   });
   return await waitForRun(deps, runId, options);
 }

@@ -9,6 +9,7 @@ export type { RunReport } from './read-status.js';
 export type { LogChunk, LogsOptions } from './run-logs.js';
 export { shellWord } from './run-id.js';
 export type { AliasMoved, AliasOptions, ModelOperations } from './model-operations.js';
+export type { CancelOptions } from './end-run.js';
 export { isOpen } from './run-state.js';
 export type { ScheduleChanges, ScheduleInfo, Schedules } from './schedules.js';
 export type { StartedRun, StartRunOptions } from './start-run.js';

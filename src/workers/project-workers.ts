@@ -35,6 +35,8 @@ export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host'
  * one that nothing runs on any more loses its.
  */
 export async function runProjectWorkers(options: ProjectWorkersOptions): Promise<void> {
+  // Before anything of Temporal's is made, which warns and takes time.
+  const pools = poolNames(options);
   const connection = await NativeConnection.connect(options.connection);
   const group = new WorkerGroup(options.signal);
   try {
@@ -50,7 +52,7 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
     const create = createWorkerFactory({ ...options, host }, connection, activities);
     group.add(await create.system());
     group.add(await create.control());
-    for (const pool of poolNames(options)) group.add(await create.pool(pool));
+    for (const pool of pools) group.add(await create.pool(pool));
     await Promise.race([
       group.failed,
       keepEndingOrphans({ client: options.client, paths: projectPaths(options.config) }, options),

@@ -9,6 +9,11 @@ export type TemporalLog = (
 
 /** Sends the SDK's own warnings and errors where the worker's log goes. Once per process, before anything else of the SDK. */
 export function installTemporalLogger(log: TemporalLog): void {
-  const logger = new DefaultLogger('WARN', ({ level, message, meta }) => log(level, message, { ...meta }));
+  const logger = new DefaultLogger('WARN', ({ level, message, meta }) => {
+    if (!BY_DESIGN.test(message)) log(level, message, { ...meta });
+  });
   Runtime.install({ logger, telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
 }
+
+/** Some of our workers serve workflows only, some activities only. */
+const BY_DESIGN = /^No (workflows|activities) registered, not polling for/;

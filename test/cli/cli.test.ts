@@ -15,6 +15,23 @@ describe('command line', () => {
     assert.match(out, /\$ anneal up/);
   });
 
+  test('help and version are JSON with --json', async () => {
+    for (const argv of [
+      ['--help', '--json'],
+      ['--json', '--help'],
+      ['run', '--help', '--json'],
+    ]) {
+      const { code, document } = await cli(argv);
+      assert.equal(code, 0);
+      assert.match((document() as { help: string }).help, /^Usage: anneal /);
+    }
+    for (const argv of [
+      ['--version', '--json'],
+      ['--json', '--version'],
+    ])
+      assert.match(((await cli(argv)).document() as { version: string }).version, /^\d+\.\d+\.\d+/);
+  });
+
   test('an unknown command exits 2 with the nearest one', async () => {
     const { code, err } = await cli(['rnu', 'churn-training']);
     assert.equal(code, 2);
@@ -200,6 +217,13 @@ describe('anneal run', () => {
       mlflow: 'http://ml/#/experiments/7/runs/abc',
     });
     assert.deepEqual(found.steps, [{ name: 'ingest', state: 'succeeded', seconds: 2 }]);
+  });
+
+  test('cancel of a run that is not there says nothing but that', async () => {
+    const missing = new AnnealError('RunNotFound', 'There is no run "nope".');
+    const cancel = async () => await Promise.reject(missing);
+    const { code, out, err } = await cli(['cancel', 'nope'], { client: { cancel } });
+    assert.deepEqual([code, out, err], [2, '', 'RunNotFound: There is no run "nope".\n']);
   });
 
   test('Ctrl-C stops following and says how to follow or cancel', async () => {

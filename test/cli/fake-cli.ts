@@ -91,6 +91,7 @@ export interface FakeSetting {
   readonly cwd?: string;
   /** Aborted: the person pressed Ctrl-C. */
   readonly interrupt?: AbortSignal;
+  readonly calledAs?: 'anneal' | 'npx anneal';
   readonly openProject?: () => Promise<Project>;
 }
 
@@ -117,6 +118,7 @@ export async function cli(
     nowMs: () => STARTED_MS + 9_000,
     openProject: setting.openProject ?? (async () => await Promise.resolve(fakeProject(setting))),
     interruptible: async (work) => await work(setting.interrupt ?? signal),
+    ...(setting.calledAs === undefined ? {} : { calledAs: setting.calledAs }),
   });
   return { code, ...written, document: () => JSON.parse(written.out) as unknown };
 }
@@ -184,6 +186,7 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
       workerLog: refuse,
       ...stack,
     },
+    reconnect: async () => await Promise.resolve(),
     close: async () => await Promise.resolve(),
   };
 }

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { endProcess, readProcessIdentity } from '../../src/adapters/process-identity.js';
 import { keepServersAlive } from '../../src/cli/keep-servers-alive.js';
 import { readDeadServers, startLocalServers, stopLocalServers } from '../../src/local/local-servers.js';
+import type { LocalServices } from '../../src/local/local-servers.js';
 import { readServerRecord } from '../../src/local/server-record.js';
 import { withLocalProject } from '../local/with-local-project.js';
 
@@ -11,7 +12,7 @@ describe('kept local servers', () => {
   test('are started again when one dies, and stay stopped when they were told to', async () => {
     await withLocalProject(async (project) => {
       const { stateDir, env, ports } = project;
-      await project.start();
+      const first = await project.start();
       const [leader] = (await readServerRecord(stateDir, 'temporal'))?.processes ?? [];
       assert.ok(leader !== undefined);
       await endProcess(leader, { graceMs: 0 });
@@ -24,6 +25,8 @@ describe('kept local servers', () => {
           deadServers: async () => await readDeadServers(stateDir),
           startServers: async (options) => await startLocalServers({ stateDir, env, ports, ...options }),
         },
+        first,
+        onMoved: async () => await Promise.reject(new Error('it has moved')),
         say: (text) => {
           if (text.includes('up on port')) tell(text);
         },
@@ -42,5 +45,39 @@ describe('kept local servers', () => {
       assert.deepEqual(await readDeadServers(stateDir), []);
       assert.equal(await readProcessIdentity(leader.pid), undefined);
     });
+  });
+
+  test('tell their users when one has to take another port', async () => {
+    const at = (temporal: string): LocalServices => ({
+      temporal: { external: false, started: true, address: temporal, namespace: 'default' },
+      mlflow: { external: false, started: true, trackingUri: 'http://127.0.0.1:5000' },
+    });
+    const deaths = [['temporal'], ['temporal']];
+    const places = [at('127.0.0.1:7233'), at('127.0.0.1:7300')];
+    const said: string[] = [];
+    let tell: (services: LocalServices) => void;
+    const moved = new Promise<LocalServices>((resolve) => (tell = resolve));
+    const keeper = keepServersAlive({
+      stack: {
+        deadServers: async () => await Promise.resolve(deaths.shift() ?? []),
+        startServers: async () => await Promise.resolve(places.shift() ?? at('nowhere')),
+      },
+      first: at('127.0.0.1:7233'),
+      say: (text) => void said.push(text),
+      onMoved: async (services) => {
+        tell(services);
+        await Promise.resolve();
+      },
+    });
+    const alive = setInterval(() => undefined, 1_000);
+    try {
+      assert.equal((await moved).temporal.address, '127.0.0.1:7300');
+      assert.deepEqual(said, [
+        'Another port is another address: the worker is started again with 127.0.0.1:7300.',
+      ]);
+    } finally {
+      await keeper.stop();
+      clearInterval(alive);
+    }
   });
 });

@@ -21,7 +21,16 @@ test('the tree shows state, duration, pool, attempt, metric values, cache hits, 
         failure: { code: 'OutOfMemory', message: 'It used 9Gi of 8Gi.', logTail: ['MemoryError\u001b[2J'] },
       }),
     ],
-    approvals: [{ gate: 'promote', digest: 'abcdef0123456789', openedAtMs: STARTED_MS, quorum: 1, allowUnverified: false, decided: [] }],
+    approvals: [
+      {
+        gate: 'promote',
+        digest: 'abcdef0123456789',
+        openedAtMs: STARTED_MS,
+        quorum: 1,
+        allowUnverified: false,
+        decided: [],
+      },
+    ],
   });
   assert.deepEqual(renderRunTree(status, options), [
     'churn-training churn-1  waiting-for-approval  5.0s',

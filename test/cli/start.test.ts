@@ -49,10 +49,14 @@ async function start(setting: {
       return await Promise.resolve([]);
     },
   };
-  const { code } = await cli(['start'], { stack, interrupt: interrupt.signal });
+  const { code, out } = await cli(['start'], { stack, interrupt: interrupt.signal });
   assert.equal(code, 130);
+  said = out;
   return stops;
 }
+
+/** What the last start wrote. */
+let said = '';
 
 describe('start', () => {
   test('stops what it started: worker, attempts, servers', async () => {
@@ -67,6 +71,16 @@ describe('start', () => {
   test('leaves the worker and the servers of another start alone, and a worker that it replaced', async () => {
     assert.deepEqual(await start({ servers: 'found', worker: { started: false } }), []);
     assert.deepEqual(await start({ servers: 'found', worker: { started: true, replaced: true } }), []);
+  });
+
+  test('says that what it found goes on, and how to stop it', async () => {
+    await start({ servers: 'found', worker: { started: false }, stillRuns: true });
+    assert.match(
+      said,
+      /The servers and worker that ran before this command go on\. Stop them with: anneal down\n$/,
+    );
+    await start({ servers: 'started', worker: { started: true } });
+    assert.doesNotMatch(said, /go on/);
   });
 
   test('leaves attempts and servers to a worker that took the place of its own', async () => {

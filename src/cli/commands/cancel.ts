@@ -9,9 +9,9 @@ export const cancel: Command = async (context, [runId = '']) => {
   const client = await (await context.openProject()).client();
   return await context.interruptible(async (signal) => {
     try {
-      terminal.line(terminal.colors.dim(`Cancelling ${runId}; its steps get time to stop.`));
       const report = await client.cancel(runId, {
         signal,
+        onAsked: () => terminal.line(terminal.colors.dim(`Cancelling ${runId}; its steps get time to stop.`)),
         onNotice: (notice) => terminal.error(terminal.colors.yellow(notice)),
       });
       terminal.show(

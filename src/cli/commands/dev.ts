@@ -10,13 +10,13 @@ import { stopStack } from '../stop-stack.js';
 import type { Terminal } from '../terminal.js';
 
 /** `anneal dev`: servers and worker until Ctrl-C, with the worker's log; changed code is built and becomes current. */
-export const dev: Command = async (context) => {
+export const dev: Command = async (context, _args, options) => {
   const project = await context.openProject();
   const { terminal } = context;
   const parts = new StartedParts();
   await context.interruptible(async (signal) => {
     try {
-      const { build, worker } = await startStack(project, { terminal, signal, parts });
+      const { services, build, worker } = await startStack(project, { terminal, signal, parts });
       const names = build.manifest.pipelines.map((pipeline) => pipeline.name).join(', ');
       const { temporalUiUrl, trackingUiUrl } = await project.links();
       terminal.line(
@@ -24,7 +24,12 @@ export const dev: Command = async (context) => {
       );
       const say = (text: string) => terminal.line(text);
       const keeper = keepWorkerAlive({ stack: project.stack, first: worker, say, onStart: parts.onWorker });
-      const servers = keepServersAlive({ stack: project.stack, say });
+      const servers = keepServersAlive({
+        stack: project.stack,
+        first: services,
+        say,
+        onMoved: async () => await keeper.replace(),
+      });
       const stopWatching = await watchCode(project, terminal, build.inputs);
       try {
         const log = showLog(await project.stack.workerLog(), { terminal, signal });
@@ -37,7 +42,7 @@ export const dev: Command = async (context) => {
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
-      await stopStack(project, { terminal, parts });
+      await stopStack(project, { terminal, parts, options });
     }
   });
   return EXIT.ok;

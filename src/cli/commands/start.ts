@@ -1,6 +1,6 @@
-import type { AnnealClient, RunReport } from '../../client/index.js';
+import type { RunReport } from '../../client/index.js';
 import { shellWord } from '../../client/run-id.js';
-import { AnnealError } from '../../core/failures.js';
+import { chooseRun } from '../choose-run.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
 import type { Project } from '../context.js';
 import { exitCodeOf, followRun, showOutcome } from '../follow-run.js';
@@ -11,7 +11,6 @@ import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { findRegisteredModel, withoutCredentials } from '../run-links.js';
 import { StartedParts, startStack, type StartedStack } from '../start-stack.js';
 import { stopStack } from '../stop-stack.js';
-import { findPipeline } from './run.js';
 
 /**
  * `npm start`: servers, build, worker, one run followed to its end, then it keeps serving on a terminal until Ctrl-C. With `--exit`, in
@@ -28,7 +27,7 @@ export const start: Command = async (context, _args, options) => {
       if (signal.aborted) return EXIT_INTERRUPTED;
       throw error;
     } finally {
-      await stopStack(project, { terminal: context.terminal, parts });
+      await stopStack(project, { terminal: context.terminal, parts, options });
     }
   });
 };
@@ -44,10 +43,18 @@ interface Started {
 
 async function runAndServe(started: Started): Promise<number> {
   const { context, project, stack, options, signal } = started;
-  const { terminal, nowMs } = context;
-  const client = await project.client();
+  const { terminal } = context;
   // Two starts at once follow one run.
-  const runId = await project.stack.inTurn(async () => await chooseRun(started, client));
+  const runId = await project.stack.inTurn(
+    async () =>
+      await chooseRun({
+        client: await project.client(),
+        pipelines: stack.build.manifest.pipelines,
+        ...(options.pipeline === undefined ? {} : { name: options.pipeline }),
+        say: (text) => terminal.line(text),
+        signal,
+      }),
+  );
   let say: (text: string) => void = (text) => terminal.line(text);
   const keeper = keepWorkerAlive({
     stack: project.stack,
@@ -55,11 +62,20 @@ async function runAndServe(started: Started): Promise<number> {
     say: (text) => say(text),
     onStart: started.parts.onWorker,
   });
-  const servers = keepServersAlive({ stack: project.stack, say: (text) => say(text) });
+  const moves = new EventTarget();
+  const servers = keepServersAlive({
+    stack: project.stack,
+    first: stack.services,
+    say: (text) => say(text),
+    onMoved: async () => {
+      await keeper.replace();
+      moves.dispatchEvent(new Event('moved'));
+    },
+  });
   try {
     const onTree = (sayAbove: (text: string) => void) => (say = sayAbove);
     const report = await Promise.race([
-      followRun(runId, { client, terminal, nowMs, signal, onTree, notices: false }),
+      follow(started, runId, { moves, onTree }),
       keeper.failed,
       servers.failed,
     ]);
@@ -77,25 +93,35 @@ async function runAndServe(started: Started): Promise<number> {
   }
 }
 
-/** The run of the pipeline that is still open, else a new one. */
-async function chooseRun({ context, stack, options }: Started, client: AnnealClient): Promise<string> {
-  const { pipelines } = stack.build.manifest;
-  const [first] = pipelines;
-  if (!first)
-    throw new AnnealError(
-      'UnknownPipeline',
-      'The project has no pipeline. Export one, made with definePipeline, from the module that anneal.yaml names under "pipelines".',
-    );
-  const pipeline = options.pipeline === undefined ? first : findPipeline(pipelines, options.pipeline);
-  for (const state of ['running', 'waiting-for-approval', 'queued'] as const) {
-    const [open] = await client.list({ pipeline: pipeline.name, state, limit: 1 });
-    if (!open) continue;
-    context.terminal.line(`Following ${open.runId}, which is still ${open.state}.`);
-    return open.runId;
+interface Following {
+  /** Fires `moved` when the servers have another address. */
+  readonly moves: EventTarget;
+  readonly onTree: (say: (text: string) => void) => void;
+}
+
+/** Follows the run, over a change of the servers' address too. */
+async function follow(
+  { context, project, signal }: Started,
+  runId: string,
+  { moves, onTree }: Following,
+): Promise<RunReport | undefined> {
+  const { terminal, nowMs } = context;
+  for (;;) {
+    const moved = new AbortController();
+    moves.addEventListener('moved', () => moved.abort(), { once: true });
+    const client = await project.client();
+    const either = AbortSignal.any([signal, moved.signal]);
+    const report = await followRun(runId, {
+      client,
+      terminal,
+      nowMs,
+      signal: either,
+      onTree,
+      notices: false,
+    });
+    if (signal.aborted || !moved.signal.aborted) return report;
+    await project.reconnect();
   }
-  const { runId } = await client.startRun(pipeline.name);
-  context.terminal.line(`Started ${runId}.`);
-  return runId;
 }
 
 function detached({ context }: Started, runId: string): number {
@@ -134,9 +160,9 @@ function showWhatNext({ context, stack, options }: Started, report: RunReport): 
     [
       '',
       '  Try next, in another terminal:',
-      `    npx anneal run ${report.pipeline}${param}${project} --wait`,
-      `    npx anneal describe ${shellWord(report.runId)}${project}`,
-      `    npx anneal logs ${shellWord(report.runId)}${project}`,
+      `    anneal run ${report.pipeline}${param}${project} --wait`,
+      `    anneal describe ${shellWord(report.runId)}${project}`,
+      `    anneal logs ${shellWord(report.runId)}${project}`,
     ].join('\n'),
   );
 }

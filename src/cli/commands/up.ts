@@ -41,7 +41,7 @@ export const up: Command = async (context, _args, options) => {
       `  Temporal ${services.temporal.address}${links.temporalUiUrl === undefined ? '' : `, Web UI ${links.temporalUiUrl}`}`,
       `  MLflow   ${document.mlflow.trackingUri}`,
       `  Worker   process ${worker.process.pid}, build ${build.digest.slice(0, 12)}`,
-      `  Next: npx anneal run ${document.pipelines[0] ?? 'PIPELINE'}${projectOption(options)} --wait`,
+      `  Next: anneal run ${document.pipelines[0] ?? 'PIPELINE'}${projectOption(options)} --wait`,
     ].join('\n'),
   );
   return EXIT.ok;
