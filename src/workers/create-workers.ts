@@ -25,8 +25,11 @@ export interface WorkerFactoryOptions extends WorkerSetting {
   readonly continueAfterEvents?: number;
 }
 
-/** Workflows that a worker keeps in memory. */
-const CACHED_WORKFLOWS = 200;
+/**
+ * Workflows that a worker keeps in memory, and how long one may take to move: as long as a workflow task. Temporal's own 5 s end the whole
+ * process when a large fan-out or a long journal meets a busy machine.
+ */
+const HOSTING = { maxCachedWorkflows: 200, isolateExecutionTimeout: '2m' } as const;
 
 /** Makes the workers of a project: each polls one task queue. */
 export function createWorkerFactory(
@@ -43,16 +46,16 @@ export function createWorkerFactory(
     defaultHeartbeatThrottleInterval: '1s',
     shutdownForceTime: '20s',
   } as const;
+  const hosting = { ...common, ...HOSTING };
   const { system, stepCache, clock, pool } = activities;
   return {
     /** Anneal's own workflows and activities. */
     system: async () =>
       await Worker.create({
-        ...common,
+        ...hosting,
         taskQueue: systemTaskQueue(config.project),
         workflowBundle: await systemBundle(),
         activities: asActivities(system),
-        maxCachedWorkflows: CACHED_WORKFLOWS,
       }),
     /** What must never wait for a slot. */
     control: async () =>
@@ -80,11 +83,10 @@ export function createWorkerFactory(
         context: readActivityContext,
       };
       return await Worker.create({
-        ...common,
+        ...hosting,
         taskQueue: pipelinesTaskQueue(config.project),
         workflowBundle: { codePath: path.join(build.dir, BUILD_FILES.workflows) },
         activities: asActivities(createPipelineActivities(deps)),
-        maxCachedWorkflows: CACHED_WORKFLOWS,
         workerDeploymentOptions: {
           useWorkerVersioning: true,
           version: { deploymentName: config.project, buildId: build.digest },

@@ -4,6 +4,11 @@ import { CancellationScope, condition } from '@temporalio/workflow';
 export interface Rest {
   /** Calls back once, when the workflow is at rest: at once where it is already. What is called back sets it in motion. */
   readonly reached: (then: () => void) => void;
+  /**
+   * The same after all that waits for rest now or comes of it; never at once. For answers of local activities: one at a time, as the run may
+   * get several together when it is replayed that came one by one, and must ask for what follows in the same order.
+   */
+  readonly reachedLast: (then: () => void) => void;
   /** Says that the code is in motion: it has just asked for something. */
   readonly disturb: () => void;
 }
@@ -15,14 +20,15 @@ export interface Rest {
  */
 export function createRest(): Rest {
   const waiting: (() => void)[] = [];
+  const last: (() => void)[] = [];
   let moving = true;
   const look = () => {
     moving = false;
-    return waiting.length > 0;
+    return waiting.length > 0 || last.length > 0;
   };
   const callNext = () => {
     moving = true;
-    waiting.shift()?.();
+    (waiting.shift() ?? last.shift())?.();
   };
   const watch = () =>
     void condition(atSecondSight(look)).then(() => {
@@ -38,6 +44,10 @@ export function createRest(): Rest {
     reached: (then) => {
       waiting.push(then);
       if (!moving && waiting.length === 1) callNext();
+    },
+    reachedLast: (then) => {
+      moving = true;
+      last.push(then);
     },
     disturb: () => {
       moving = true;

@@ -7,6 +7,8 @@ import { fromJournalFailure, toJournalFailure } from './failures.js';
 import { createRest } from './at-rest.js';
 import { JournalPlayer } from './journal-player.js';
 import type { RunView } from './run-state.js';
+import { createStartLine } from './start-line.js';
+import { createTurns } from './turns.js';
 
 /** A call that is being made now, not answered from the journal. */
 export interface LiveCall {
@@ -33,10 +35,18 @@ export interface CallIdentity {
 interface Answer<T> {
   readonly resolve: (value: T) => void;
   readonly reject: (error: Error) => void;
+  /** Lets another call start. */
+  readonly leave?: () => void;
 }
 
 /** Activities, children and the like that one run has in flight at most; Temporal takes 2,000, and 4 MB of them at once. */
 const IN_FLIGHT_LIMIT = 500;
+/** Step calls at once that have been started and have no place in flight yet. The rest of a large fan-out waits before it costs anything. */
+const STARTING_LIMIT = 100;
+/** Look-ups in the cache at once. A worker handles the local activities of a run in one go; from some hundred on that kills it. */
+const LOOK_UP_LIMIT = 100;
+/** Waits for results of other calls at once: each holds a place of a pipelines worker, where tasks run too. */
+const CLAIM_WAIT_LIMIT = 50;
 
 /** One execution of a run: its journal, what is in flight, and when it continues as new. */
 export class RunContext {
@@ -45,6 +55,9 @@ export class RunContext {
   readonly snapshot: RunSnapshot;
   /** Steps of which something was said that is said once. */
   readonly said = new Set<string>();
+  private readonly startLine = createStartLine(STARTING_LIMIT);
+  readonly lookUps = createTurns(LOOK_UP_LIMIT);
+  readonly claimWaits = createTurns(CLAIM_WAIT_LIMIT);
   readonly runId = workflowInfo().workflowId;
   /** Resolves when the run is to continue as new; nothing is in flight then and nothing more is delivered. */
   readonly continuing: Promise<'continue'>;
@@ -85,6 +98,11 @@ export class RunContext {
     return new Promise((resolve) => this.rest.reached(resolve));
   }
 
+  /** Resolves when the answer of a local activity may be acted on: such answers are taken one at a time. */
+  localTurn(): Promise<void> {
+    return new Promise((resolve) => this.rest.reachedLast(resolve));
+  }
+
   /** Makes a call, or answers it from the journal in its turn. */
   call<T>(identity: CallIdentity, work: (call: LiveCall) => Promise<T>): Promise<T> {
     this.rest.disturb();
@@ -92,7 +110,9 @@ export class RunContext {
     const recorded = this.player.recordedEntry(key);
     if (recorded) return this.answerInTurn<T>(recorded);
     return new Promise((resolve, reject) => {
-      const make = () => this.callLive({ ...identity, key }, work, { resolve, reject });
+      const start = (leave?: () => void) =>
+        this.callLive({ ...identity, key }, work, { resolve, reject, ...(leave && { leave }) });
+      const make = identity.kind === 'step' ? () => this.startLine.enter(start) : () => start();
       if (this.player.isLive()) make();
       else this.player.live().then(make).catch(reject);
     });
@@ -131,10 +151,12 @@ export class RunContext {
   private callLive<T>(
     { kind, name, key }: CallIdentity & { readonly key: CallKey },
     work: (call: LiveCall) => Promise<T>,
-    { resolve, reject }: Answer<T>,
+    { resolve, reject, leave }: Answer<T>,
   ): void {
-    if (CancellationScope.current().consideredCancelled)
+    if (CancellationScope.current().consideredCancelled) {
+      leave?.();
       return reject(new CancelledFailure(`${kind} "${name}" was not started: the run is cancelled`));
+    }
     let begun = false;
     const call: LiveCall = {
       key,
@@ -145,6 +167,7 @@ export class RunContext {
         this.place(() => {
           begun = true;
           this.inFlight++;
+          leave?.();
         }),
       end: () => {
         begun = false;
@@ -155,6 +178,7 @@ export class RunContext {
     const settle = (entry: JournalEntry, deliver: () => void) => {
       this.live--;
       if (begun) this.leave();
+      leave?.();
       this.player.settle(entry, deliver);
     };
     this.live++;

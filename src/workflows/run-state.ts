@@ -37,6 +37,7 @@ export class RunView {
   private readonly tags: Set<string>;
   private readonly rows: RowCache = new WeakMap();
   private state: RunState = 'running';
+  private drawing = false;
   private result: Json | undefined;
   private failure: FailureInfo | undefined;
   private endedAtMs: number | undefined;
@@ -100,7 +101,7 @@ export class RunView {
     this.counts[call.state] = (this.counts[call.state] ?? 0) + 1;
     this.calls.set(call.id, call);
     if (this.calls.size > SHOWN_CALLS) this.forgetOldestSettled();
-    this.draw();
+    this.drawSoon();
   }
 
   call(id: string): CallStatus | undefined {
@@ -182,6 +183,16 @@ export class RunView {
       { key: statusKey, value: this.state },
       { key: tagsKey, value: [...this.tags] },
     ]);
+  }
+
+  /** Once for all calls that change in one go: a fan-out of thousands does. */
+  private drawSoon(): void {
+    if (this.drawing) return;
+    this.drawing = true;
+    void Promise.resolve().then(() => {
+      this.drawing = false;
+      this.draw();
+    });
   }
 
   private draw(): void {

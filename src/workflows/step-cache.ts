@@ -21,8 +21,8 @@ const FULL_VERIFY_MS = 6 * 3_600_000;
 /** How the cache takes part in a step call. */
 export interface CachePlan {
   readonly name: string;
-  /** Without the call and its attempt. */
-  readonly query: Omit<CacheQuery, 'callId' | 'attempt'>;
+  /** Without the call and its attempt. Made when its turn comes: a fan-out of thousands would hash for seconds in one task. */
+  readonly query: () => Omit<CacheQuery, 'callId' | 'attempt'>;
   readonly maxWaitMs: number;
 }
 
@@ -40,17 +40,18 @@ export function planCache(
   if (off === true) return { shown: { step, off: 'the run was started without the cache' } };
   const { ttl, version, maxWait } = definition.cache;
   if (version === undefined && Object.keys(request.inputs).length === 0) return withoutInputs(context, step);
-  const material = materialOf(context, request);
-  const query = {
-    key: cacheKey(material),
-    material,
-    pipeline: context.view.pipeline,
-    ...(ttl === undefined ? {} : { ttlMs: parseDuration(ttl) }),
-    ...(refresh.includes(step) ? { sinceMs: context.view.startedAtMs } : {}),
-    ...(verify === undefined ? {} : { verify }),
+  const query = () => {
+    const material = materialOf(context, request);
+    return {
+      key: cacheKey(material),
+      material,
+      pipeline: context.view.pipeline,
+      ...(ttl === undefined ? {} : { ttlMs: parseDuration(ttl) }),
+      ...(refresh.includes(step) ? { sinceMs: context.view.startedAtMs } : {}),
+      ...(verify === undefined ? {} : { verify }),
+    };
   };
-  const plan = { name, query, maxWaitMs: parseDuration(maxWait ?? MAX_WAIT) };
-  return { plan, shown: { step, key: query.key } };
+  return { plan: { name, query, maxWaitMs: parseDuration(maxWait ?? MAX_WAIT) }, shown: { step } };
 }
 
 function materialOf({ snapshot }: RunContext, request: StepRequest): CacheMaterial {
@@ -79,18 +80,33 @@ function withoutInputs(context: RunContext, step: string): { readonly shown: Cal
   return { shown: { step, off } };
 }
 
-/** Asks the cache before an attempt: gives a result, or the claim to make it. Waits while another call makes it. */
+/** The answer for an attempt, and what was asked. */
+interface Asked {
+  readonly key: string;
+  readonly answer: Exclude<CacheAnswer, { readonly kind: 'busy' }>;
+}
+
+/**
+ * Asks the cache before an attempt: gives a result, or the claim to make it. Waits while another call makes it. From the look-up on the
+ * call is in flight: the run must not continue as new while it holds a claim.
+ */
 export async function askCache(
-  { callId }: LiveCall,
-  { name, query: common, maxWaitMs }: CachePlan,
-  { attempt, onWait }: { readonly attempt: number; readonly onWait: (runId: string) => void },
-): Promise<Exclude<CacheAnswer, { readonly kind: 'busy' }>> {
-  const query: CacheQuery = { ...common, callId, attempt };
-  let answer = await lookUp(name, query);
+  context: Pick<RunContext, 'lookUps' | 'claimWaits' | 'localTurn'>,
+  call: LiveCall,
+  { plan, attempt, onWait }: AskOptions,
+): Promise<Asked> {
+  const { name, maxWaitMs } = plan;
+  const { query, answer: first } = await context.lookUps.take(async () => {
+    const place = call.begin();
+    if (place) await place;
+    const query: CacheQuery = { ...plan.query(), callId: call.callId, attempt };
+    return { query, answer: await lookUp(context, name, query) };
+  });
   const untilMs = Date.now() + maxWaitMs;
+  let answer = first;
   while (answer.kind === 'busy') {
     const { runId } = answer;
-    onWait(runId);
+    onWait(query.key, runId);
     const { awaitCache } = proxyActivities<PipelineActivities>({
       activityId: claimActivityId(query, 'wait'),
       startToCloseTimeout: maxWaitMs + FULL_VERIFY_MS,
@@ -99,25 +115,28 @@ export async function askCache(
       cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
       summary: `${name} waits for the result of ${runId}`.slice(0, 200),
     });
-    answer = await awaitCache(query, { untilMs, runId });
+    answer = await context.claimWaits.take(() => awaitCache(query, { untilMs, runId }));
   }
-  return answer;
+  return { key: query.key, answer };
+}
+
+interface AskOptions {
+  readonly plan: CachePlan;
+  readonly attempt: number;
+  /** Another run makes the result of this key. */
+  readonly onWait: (key: string, runId: string) => void;
 }
 
 /** A local activity first: it costs one event. A store that does not answer at once is asked by a regular one, which may wait. */
-async function lookUp(name: string, query: CacheQuery): Promise<CacheAnswer> {
+async function lookUp(
+  context: Pick<RunContext, 'localTurn'>,
+  name: string,
+  query: CacheQuery,
+): Promise<CacheAnswer> {
   const summary = `cache of ${name}`;
-  if (query.verify === undefined)
-    try {
-      const local = proxyLocalActivities<PipelineActivities>({
-        startToCloseTimeout: '2s',
-        scheduleToCloseTimeout: '5s',
-        summary,
-      });
-      return await local.askCache(query);
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-    }
+  const answer = query.verify === undefined ? await askLocally(query, summary) : undefined;
+  if (query.verify === undefined) await context.localTurn();
+  if (answer) return answer;
   const { askCache: ask } = proxyActivities<PipelineActivities>({
     activityId: claimActivityId(query, 'look-up'),
     startToCloseTimeout: query.verify === undefined ? '30s' : FULL_VERIFY_MS,
@@ -126,4 +145,18 @@ async function lookUp(name: string, query: CacheQuery): Promise<CacheAnswer> {
     summary,
   });
   return await ask(query);
+}
+
+async function askLocally(query: CacheQuery, summary: string): Promise<CacheAnswer | undefined> {
+  const local = proxyLocalActivities<PipelineActivities>({
+    startToCloseTimeout: '2s',
+    scheduleToCloseTimeout: '5s',
+    summary,
+  });
+  try {
+    return await local.askCache(query);
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return undefined;
+  }
 }

@@ -80,10 +80,11 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
   try {
     return await runAttempts(context, call, { plan, base });
   } catch (error) {
-    if (isCancellation(error)) {
-      const shown = context.view.call(call.callId) ?? base;
-      context.view.put({ ...shown, state: 'cancelled', endedAtMs: Date.now() });
-    }
+    const shown = context.view.call(call.callId) ?? base;
+    const endedAtMs = Date.now();
+    if (isCancellation(error)) context.view.put({ ...shown, state: 'cancelled', endedAtMs });
+    else if (shown.state !== 'failed')
+      context.view.put({ ...shown, state: 'failed', endedAtMs, failure: readFailure(error) });
     throw error;
   }
 }
@@ -99,12 +100,11 @@ async function runAttempts(
   let { retry: state = FIRST_ATTEMPT, notBeforeMs } = call.pending ?? {};
   for (;;) {
     if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, plan.name);
-    // In flight from here on: the run must not continue as new while it holds a claim.
-    const place = call.begin();
-    if (place) await place;
     const { attempt } = state;
     const cached =
       plan.cache.plan && (await findCached(context, call, { plan: plan.cache.plan, base, attempt }));
+    const place = cached ? undefined : call.begin();
+    if (place) await place;
     if (cached?.hit) return showHit(context, cached.base, cached.hit);
     base = cached?.base ?? base;
     index ??= context.nextIndex(plan.request.definition.name);
@@ -125,7 +125,8 @@ async function runAttempts(
     }
     ({ state } = decision);
     notBeforeMs = Date.now() + decision.delayMs;
-    const raised = outcome.code === 'OutOfMemory' && state.memory !== undefined ? ` with ${state.memory}` : '';
+    const raised =
+      outcome.code === 'OutOfMemory' && state.memory !== undefined ? ` with ${state.memory}` : '';
     const detail = `next attempt in ${formatDuration(decision.delayMs)}${raised}`;
     context.view.put({ ...base, ...tracked, attempt: state.attempt, state: 'retrying', failure, detail });
     call.setPending({ retry: state, notBeforeMs });
@@ -139,18 +140,14 @@ async function findCached(
   call: LiveCall,
   { plan, base, attempt }: { readonly plan: CachePlan; readonly base: CallStatus; readonly attempt: number },
 ): Promise<{ readonly base: CallStatus; readonly hit?: CacheHit; readonly slot: CacheSlot }> {
-  const onWait = (runId: string) => {
+  const step = base.cache?.step ?? base.name;
+  const onWait = (key: string, runId: string) => {
     const detail = `waiting for ${runId === context.runId ? 'another call of this run' : `run ${runId}`}`;
-    context.view.put({ ...base, attempt, state: 'waiting', detail });
+    context.view.put({ ...base, attempt, state: 'waiting', detail, cache: { step, key } });
   };
-  const answer = await askCache(call, plan, { attempt, onWait });
-  const { key } = plan.query;
+  const { key, answer } = await askCache(context, call, { plan, attempt, onWait });
   const { generation } = answer;
-  const asked: CallStatus = {
-    ...base,
-    attempt,
-    cache: { step: plan.query.material.step, key, generation },
-  };
+  const asked: CallStatus = { ...base, attempt, cache: { step, key, generation } };
   return { base: asked, slot: { key, generation }, ...(answer.kind === 'hit' && { hit: answer }) };
 }
 

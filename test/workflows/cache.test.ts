@@ -3,6 +3,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '@temporalio/client';
+import { Worker } from '@temporalio/worker';
 import { createStepCache } from '../../src/activities/step-cache.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
 import { STATUS_QUERY, type CallStatus, type RunStatus } from '../../src/core/run.js';
@@ -10,6 +11,7 @@ import { createExecutions } from '../../src/workers/executions.js';
 import { createMemoryStore } from '../activities/memory-store.js';
 import { failed, startHarness, succeeded, type Harness } from './harness.js';
 
+const workflowsPath = fileURLToPath(new URL('./cached-pipelines.ts', import.meta.url));
 const temporalCli = process.env['ANNEAL_TEST_TEMPORAL'];
 
 describe(
@@ -23,7 +25,6 @@ describe(
     const atOnce = { now: 0, most: 0 };
 
     before(async () => {
-      const workflowsPath = fileURLToPath(new URL('./cached-pipelines.ts', import.meta.url));
       h = await startHarness(temporalCli ?? '', { workflowsPath });
     });
     after(async () => {
@@ -43,6 +44,7 @@ describe(
         ...cache,
         ask: async (...of) => {
           atOnce.most = Math.max(atOnce.most, ++atOnce.now);
+          await new Promise((resolve) => setImmediate(resolve));
           return await cache.ask(...of).finally(() => atOnce.now--);
         },
       };
@@ -210,15 +212,32 @@ describe(
       );
     });
 
-    test('takes 2,000 cacheable calls at once, some at a time: all made, then all hit', async (t) => {
+    test('replays look-ups that ended one by one, in branches of any depth', async () => {
+      const { ask } = h.cache ?? assert.fail();
+      h.cache = {
+        ...(h.cache ?? assert.fail()),
+        ask: async (...of) => {
+          await wait(Math.random() * 200);
+          return await ask(...of);
+        },
+      };
+      for (const kind of ['made', 'hit']) {
+        const handle = await start('branches', { seed: 's', items: 20 });
+        assert.equal(await handle.result(), 20);
+        assert.equal(ran('shared').length, 80, kind);
+        await Worker.runReplayHistory({ workflowsPath }, await handle.fetchHistory(), handle.workflowId);
+      }
+    });
+
+    test('takes 1,000 cacheable calls at once, some at a time: all made, then all hit', async (t) => {
       for (const [kind, made] of [
-        ['made', 2_000],
+        ['made', 1_000],
         ['hit', 0],
       ] as const) {
         h.attempts.length = 0;
         const began = Date.now();
-        const handle = await start('wide', { seed: 's', items: 2_000 });
-        assert.equal(await handle.result(), 2_000);
+        const handle = await start('wide', { seed: 's', items: 1_000 });
+        assert.equal(await handle.result(), 1_000);
         assert.equal(ran('shared').length, made, kind);
         t.diagnostic(`${kind}: ${Date.now() - began} ms, ${atOnce.most} look-ups at once`);
         assert.ok(atOnce.most <= 100, `${atOnce.most} look-ups at once`);

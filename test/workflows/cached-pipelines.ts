@@ -81,9 +81,28 @@ const wide = definePipeline(
   },
 );
 
+/** Branches that are unevenly deep, and look at what they get. */
+const branches = definePipeline(
+  { name: 'branches', params: { seed: string(), items: integer() } },
+  async ({ seed, items }) => {
+    const { data } = await source({ seed });
+    const branch = async (b: number) => {
+      for (let i = 0; i < 4; i++) {
+        if (b % 2 === 1) for (let turn = 0; turn < 40; turn++) await Promise.resolve();
+        const n = b * 100 + i;
+        const made = await shared({ data, n });
+        if (!made.data.digest.startsWith(`sharedshared,${n}0`))
+          throw new Error(`branch ${b} got ${made.data.digest}`);
+      }
+    };
+    await Promise.all(Array.from({ length: items }, async (_, b) => await branch(b)));
+    return items;
+  },
+);
+
 const roots = definePipeline({ name: 'roots' }, async () => {
   for (const n of [1, 2]) await rootless({ n });
   await versioned({ n: 1 });
 });
 
-export default createDispatcher({ once, twice, hurried, chain, wide, roots });
+export default createDispatcher({ once, twice, hurried, chain, wide, branches, roots });
