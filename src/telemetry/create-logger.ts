@@ -31,9 +31,37 @@ export function createLogger({
     base: fields,
     timestamp: () => `,"time":"${new Date(Date.now()).toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: readError, error: readError },
     redact: { paths: ['password', 'token', 'secret', 'apiKey', 'authorization'], censor: '[hidden]' },
   };
   return pino(options, { write });
+}
+
+/** An error as JSON has it: its code where it has one, what it says with its causes, where it was thrown. Anything else as it is. */
+function readError(error: unknown): unknown {
+  // One that comes from the sandbox is not an instance of this realm's Error.
+  if (!isErrorLike(error)) return error;
+  const { name, type, stack }: { name?: unknown; type?: unknown; stack?: unknown } = error;
+  const messages: string[] = [];
+  let cause: unknown = error;
+  for (let depth = 0; depth < CAUSES && isErrorLike(cause); depth++) {
+    // A wrapper often repeats what it wraps.
+    if (!messages.includes(cause.message)) messages.push(cause.message);
+    cause = cause.cause;
+  }
+  return {
+    type: typeof type === 'string' && type !== '' ? type : name,
+    message: messages.join(': '),
+    ...(typeof stack === 'string' ? { stack } : {}),
+  };
+}
+
+const CAUSES = 10;
+
+function isErrorLike(value: unknown): value is { readonly message: string; readonly cause?: unknown } {
+  return (
+    typeof value === 'object' && value !== null && 'message' in value && typeof value.message === 'string'
+  );
 }
 
 /** `11:04:05 INFO  message  key=value` */
@@ -47,11 +75,18 @@ export function formatRecord(line: string): string {
   const { time, level, msg, err, ...rest } = record;
   const clock = typeof time === 'string' ? time.slice(11, 19) : '';
   const fields = Object.entries(rest).map(
-    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ([name, value]) =>
+      `${name}=${typeof value === 'string' ? value : JSON.stringify(name === 'error' ? saidBy(value) : value)}`,
   );
   const said = [clock, String(level).toUpperCase().padEnd(5), String(msg ?? ''), ...fields].filter(
     (part) => part !== '',
   );
   const stack = typeof err === 'object' && err !== null && 'stack' in err ? `\n${String(err.stack)}` : '';
   return `${said.join(' ')}${stack}\n`;
+}
+
+/** Of an error that is one field of several, people see what it says. */
+function saidBy(error: unknown): unknown {
+  if (!isErrorLike(error)) return error;
+  return 'type' in error ? `${String(error.type)}: ${error.message}` : error.message;
 }
