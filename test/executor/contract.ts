@@ -208,7 +208,7 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
       assert.equal(failed.exitCode, 3);
       assert.equal(
         failed.message,
-        'Step "train" ended with exit code 3. Its last line was: no such column: age',
+        'Step "train" ended with exit code 3. Its last line was: no such column: age.',
       );
       assert.deepEqual(failed.logTail, ['reading', 'no such column: age']);
       failedWith(await run(buildLaunch({ command: sh('exit 65') })), 'StepRefused');

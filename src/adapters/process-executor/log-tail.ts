@@ -25,5 +25,8 @@ export async function readLogTail(file: string): Promise<string[]> {
 /** A sentence with the last line of a log that says something, for a message; empty when there is none. */
 export function lastLineSentence(tail: readonly string[]): string {
   const line = tail.findLast((text) => text.trim() !== '' && !text.startsWith('anneal: '));
-  return line === undefined ? '' : ` Its last line was: ${line.trim().slice(0, 300)}`;
+  if (line === undefined) return '';
+  const shown = line.trim().slice(0, 300);
+  // More may follow it in the message.
+  return ` Its last line was: ${shown}${/[.!?\u2026]$/.test(shown) ? '' : '.'}`;
 }
