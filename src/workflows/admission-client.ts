@@ -1,4 +1,5 @@
 import {
+  ActivityCancellationType,
   condition,
   defineSignal,
   getExternalWorkflowHandle,
@@ -27,9 +28,13 @@ export class AdmissionClient {
   /** @param continued the run was admitted by an earlier execution. */
   constructor(continued: boolean) {
     this.entered = continued;
-    setHandler(defineSignal(ADMISSION_ADMITTED), () => {
-      this.admitted = true;
-    });
+    setHandler(
+      defineSignal(ADMISSION_ADMITTED),
+      () => {
+        this.admitted = true;
+      },
+      { description: 'The run has one of the places of its pipeline; sent when one is free' },
+    );
   }
 
   /** Waits until the run may start; at once in a pipeline without a limit. */
@@ -40,6 +45,8 @@ export class AdmissionClient {
       taskQueue: systemTaskQueue(project),
       startToCloseTimeout: '30s',
       retry: { maximumInterval: '30s' },
+      // A request on its way arrives before the run leaves.
+      cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
       summary: `ask for one of ${limit} places`,
     });
     view.setState('queued');

@@ -100,14 +100,19 @@ function originText({ state, cachedFrom }: CallStatus, runs: RunLinks): string {
 }
 
 function approvalText(approval: PendingApproval): string {
-  const { gate, digest, quorum, decided, approvers } = approval;
+  const { gate, digest, quorum, decided, approvers, expiresAtMs } = approval;
   const approved = decided.filter(({ decision }) => decision === 'approve').length;
   const who = approvers === undefined ? '' : ` by ${cell(approvers.join(', '))}`;
   const so = quorum === 1 ? '' : `, ${approved} of ${quorum} so far`;
   const signed = approval.allowUnverified
     ? `Send update or signal \`decide\` with \`${JSON.stringify({ gate, digest, decision: 'approve', by: 'you' })}\`.`
     : `Decide with \`anneal approve RUN ${gate}\`: decisions are signed.`;
-  return `Waiting for approval **${cell(gate)}**${who}${so}, digest \`${digest}\`. ${signed}`;
+  const until = expiresAtMs === undefined ? '' : `, until ${dayAndTime(expiresAtMs)}`;
+  return `Waiting for approval **${cell(gate)}**${who}${so}${until}, digest \`${digest}\`. ${signed}`;
+}
+
+function dayAndTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
 function countsText(status: RunStatus): string {

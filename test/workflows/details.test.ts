@@ -69,6 +69,17 @@ describe('the details of a run in the Web UI', () => {
     assert.ok(!text.includes('http'));
   });
 
+  test('say until when an approval waits', () => {
+    const approval = {
+      ...{ gate: 'go-live', digest: 'd1', openedAtMs: 0, quorum: 1, allowUnverified: true, decided: [] },
+      expiresAtMs: Date.UTC(2026, 10, 24, 8, 30),
+    };
+    assert.match(
+      render([], { approvals: [approval] }),
+      /Waiting for approval \*\*go-live\*\*, until 2026-11-24 08:30 UTC, digest `d1`\./,
+    );
+  });
+
   test('stay below 20,000 bytes of UTF-8 and keep the newest rows', () => {
     const wide = '\u6f22'.repeat(300);
     const calls = Array.from({ length: 200 }, (_, i) => ({
