@@ -138,7 +138,9 @@ function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): 
       description: 'The same as the update, for the Web UI; why one is refused is in the details of the run',
     },
   );
-  setHandler(defineSignal<[LaneAnswer]>(LANE_ANSWER), (answer) => lane.receive(answer));
+  setHandler(defineSignal<[LaneAnswer]>(LANE_ANSWER), (answer) => lane.receive(answer), {
+    description: 'What came of a registration or an alias move; sent by the lane of the model',
+  });
 }
 
 async function takeSnapshot(pipeline: string, options: CacheOptions | undefined): Promise<RunSnapshot> {
