@@ -7,6 +7,7 @@ import {
 } from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
 import { sortCancellation } from './attempt-signals.js';
+import type { LineageWriter } from './lineage.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { AttemptExecutor, AttemptProgress, StreamedMetric } from './ports/executor.js';
 import type { Executions } from './ports/executions.js';
@@ -20,6 +21,7 @@ export interface PoolActivityDeps {
   readonly executorOf: (pool: string) => AttemptExecutor;
   readonly tracking?: StepTracking;
   readonly cache: StepCache;
+  readonly lineage?: LineageWriter;
   readonly executions: Executions;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly context: () => ActivityContext;
@@ -35,7 +37,10 @@ export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
     executeAttempt: async (request, slot) => {
       const outcome = await executeAttempt(deps, request);
       const { workflowId: runId } = deps.context();
-      if (slot !== undefined) await settleSlot(deps.cache, { slot, request, runId, outcome });
+      await Promise.all([
+        outcome.kind === 'succeeded' && deps.lineage?.recordStep({ request, runId, outcome }),
+        slot !== undefined && settleSlot(deps.cache, { slot, request, runId, outcome }),
+      ]);
       return outcome;
     },
     endAttempt: async (request) => {

@@ -3,6 +3,7 @@ import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import type { RunState, RunStatus } from '../core/run.js';
+import { recordReuse } from './lineage.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { TrackedStatus, Tracking } from './ports/tracking.js';
 import { settleLeftovers, showCachedCalls, type ClosingDeps, type RunClosing } from './tracking-close.js';
@@ -38,6 +39,7 @@ async function closeRun(
     storeKeys.run(status.executionId),
     Buffer.from(`${JSON.stringify(record, null, 2)}\n`),
   );
+  await recordReuse(store, record);
   if (tracking === undefined || status.tracking === undefined) return;
   try {
     await closeTracked({ tracking, store }, { record, endedAtMs, ...status.tracking }, signal);

@@ -10,6 +10,8 @@ import type {
   RegisterOperation,
 } from '../core/registry.js';
 import { TAGS } from '../core/registry.js';
+import { producerOf } from '../core/lineage.js';
+import { buildOriginTags, buildProducerTags, readLineageStep } from './model-origin.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { ModelRegistry } from './ports/model-registry.js';
 import { moveAlias, reconcileAliases, type LaneTurn, type ReconciledModel } from './registry-aliases.js';
@@ -91,12 +93,20 @@ async function register(
   const { key, model, metrics, source } = operation;
   const files = await loadModelFiles({ store, scratchDir }, model);
   const gate = Object.entries(metrics).map(([name, value]) => [`${METRIC_PREFIX}${name}`, String(value)]);
-  const tags = { ...operation.tags, ...Object.fromEntries(gate), [TAGS.digest]: model.digest };
-  const attemptName = /\/attempts\/([^/]+)\/outputs\//.exec(model.uri)?.[1];
+  const producer = producerOf(model.uri);
+  const made = producer && (await readLineageStep(store, producer));
+  const tags = {
+    ...operation.tags,
+    ...Object.fromEntries(gate),
+    [TAGS.digest]: model.digest,
+    ...(producer && buildProducerTags(producer)),
+    ...(made && buildOriginTags(made)),
+  };
   const registration = {
     ...{ modelName, key, files, metrics, tags },
     ...(source === undefined ? {} : { source }),
-    ...(attemptName === undefined ? {} : { attemptName }),
+    ...(made?.tracking && { madeBy: made.tracking }),
+    ...(producer && { attemptName: producer.attemptName }),
   };
   const { version, modelId, notice } = await registry.register(registration, signal);
   return {

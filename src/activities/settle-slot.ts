@@ -1,5 +1,6 @@
 import type { AttemptOutcome, AttemptRequest } from '../core/attempt.js';
 import type { CacheSlot } from '../core/claims.js';
+import { quietlyWithin } from './quietly-within.js';
 import type { StepCache } from './step-cache.js';
 
 /** Time that an attempt which has ended waits for the cache to take its result. */
@@ -34,10 +35,5 @@ export async function settleSlot(
           ...(request.tracking === undefined ? {} : { experimentId: request.tracking.experimentId }),
         })
       : cache.close(of, `an attempt of run ${runId} failed: ${outcome.code}`);
-  let timer: NodeJS.Timeout | undefined;
-  const enough = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, PATIENCE_MS);
-  });
-  await Promise.race([write().catch(() => undefined), enough]);
-  clearTimeout(timer);
+  await quietlyWithin(PATIENCE_MS, write);
 }

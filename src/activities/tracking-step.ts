@@ -1,10 +1,13 @@
 import type { AttemptRequest } from '../core/attempt.js';
 import { TAGS } from '../core/registry.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
+import type { ReadCode } from './ports/code.js';
 import type { StreamedMetric } from './ports/executor.js';
 import type { TrackedRun, TrackedStatus, Tracking } from './ports/tracking.js';
 import { toParameterTexts } from './tracking.js';
+import { buildCodeTags } from './tracking-code.js';
 import { CURVE_TAG, readCurveStart, startCurve, type CurveStart } from './tracking-curve.js';
+import { buildDatasets } from './tracking-datasets.js';
 import { temporalTags, workflowUrl } from './tracking-links.js';
 import { buildOutcomeTags, readFinalMetrics, type TrackedOutcome } from './tracking-outcome.js';
 
@@ -15,6 +18,8 @@ export interface StepTrackingDeps {
   readonly context: () => ActivityContext;
   /** Base of Temporal's Web UI, without slash at the end. */
   readonly temporalUiUrl?: string;
+  /** Default: nothing is known of builds. */
+  readonly readCode?: ReadCode;
 }
 
 /** An attempt whose step is tracked. */
@@ -83,7 +88,7 @@ export function createStepTracking(deps: StepTrackingDeps): StepTracking {
 }
 
 async function openStepRun(
-  { tracking, clock, context, temporalUiUrl }: StepTrackingDeps,
+  { tracking, clock, context, temporalUiUrl, readCode }: StepTrackingDeps,
   { request, name, runId, signal: patience }: StepRunOpening,
   { experimentId, parentRunId }: NonNullable<AttemptRequest['tracking']>,
 ): Promise<{ run: TrackedRun; curve: CurveStart }> {
@@ -118,13 +123,12 @@ async function openStepRun(
     [TAGS.attempt]: String(request.attempt),
     'anneal.attempt_name': name,
     [CURVE_TAG]: JSON.stringify(curve),
+    ...buildCodeTags(request, (await readCode?.(request)) ?? {}),
   };
   // A command that continues this run logs its own parameters, and MLflow would refuse them where ours read otherwise.
   const parameters = request.mlflow === 'resume' ? {} : toParameterTexts(request.parameters);
   await tracking.log({ runId: run.runId, tags, parameters }, signal);
-  const datasets = Object.entries(request.inputs)
-    .filter(([, input]) => input.kind === 'Dataset')
-    .map(([input, { digest, uri }]) => ({ name: input, digest, uri }));
+  const datasets = buildDatasets(request);
   if (datasets.length > 0) await tracking.logDatasets({ runId: run.runId, datasets }, signal);
   return { run, curve };
 }

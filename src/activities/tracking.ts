@@ -2,16 +2,11 @@ import type { SystemActivities } from '../core/activities.js';
 import { canonicalJson, type Json } from '../core/json.js';
 import { TAGS } from '../core/registry.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
+import type { ReadCode } from './ports/code.js';
 import type { Tracking } from './ports/tracking.js';
+import { buildGitTags } from './tracking-code.js';
 import { withHeartbeat } from './tracking-context.js';
 import { temporalTags, workflowUrl } from './tracking-links.js';
-
-/** Where the project's code comes from, as far as it is known. */
-export interface CodeOrigin {
-  readonly commit?: string;
-  readonly branch?: string;
-  readonly repositoryUrl?: string;
-}
 
 /** What {@link createTrackingActivities} is made of. */
 export interface TrackingActivityDeps {
@@ -21,7 +16,8 @@ export interface TrackingActivityDeps {
   readonly project: string;
   /** Base of Temporal's Web UI, without slash at the end. */
   readonly temporalUiUrl?: string;
-  readonly origin?: CodeOrigin;
+  /** Default: nothing is known of builds. */
+  readonly readCode?: ReadCode;
 }
 
 /** The part of {@link SystemActivities} that opens a run's tracking. */
@@ -39,6 +35,7 @@ async function openTracking(
 ): Promise<{ experimentId: string; parentRunId: string }> {
   const { tracking, clock } = deps;
   const context = deps.context();
+  const code = await deps.readCode?.({ build: input.build });
   const tags = {
     // Without it MLflow's UI guesses, and may guess that this is about language models.
     'mlflow.experimentKind': 'custom_model_development',
@@ -51,7 +48,7 @@ async function openTracking(
       key: input.executionId,
       name: context.workflowId,
       startedAtMs: clock.nowMs(),
-      tags: buildParentTags(deps, context, input),
+      tags: { ...buildParentTags(deps, context, input), ...buildGitTags(code?.origin) },
     },
     signal,
   );
@@ -66,14 +63,11 @@ function buildParentTags(
   context: ActivityContext,
   input: Parameters<SystemActivities['openTracking']>[0],
 ): { [name: string]: string } {
-  const { origin, temporalUiUrl, project } = deps;
+  const { temporalUiUrl, project } = deps;
   const url = temporalUiUrl === undefined ? undefined : workflowUrl(temporalUiUrl, context);
   const tags: { [name: string]: string | undefined } = {
     'mlflow.source.type': 'JOB',
     'mlflow.source.name': input.pipeline,
-    'mlflow.source.git.commit': origin?.commit,
-    'mlflow.source.git.branch': origin?.branch,
-    'mlflow.source.git.repoURL': origin?.repositoryUrl,
     'mlflow.user': input.owner,
     'mlflow.note.content': buildNote(input.pipeline, context.workflowId, url),
     ...temporalTags(context, url),

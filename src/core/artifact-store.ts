@@ -20,6 +20,12 @@ export interface StoredObject {
  * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`
  * - `uses/<execution id>/<attempt name>/<run id, escaped>.<epoch>.json`: that run took that attempt's result from the cache
  * - `holds/{run,model}/<name, escaped>.json` · `gc/...` (see `core/retention.ts`)
+ * - `lineage/...` (see `core/lineage.ts`): what came from what. Small objects (a pointer holds less than 300 bytes, a step's record mostly 1 to
+ *   8 KB), each written once, kept when the runs that they tell of are removed, so that a model's origin stays known:
+ *   - `lineage/steps/<execution id>/<attempt name>.json`: `LineageStep` of an attempt that succeeded, or `LineageReuse` of a cached call
+ *   - `lineage/artifacts/<digest>/{made,used}/<execution id>.<attempt name>.json`: that attempt made, or read, the artifact
+ *   - `lineage/reused/<execution id>/<attempt name>/<execution id of a run that took the result from the cache>.json`
+ *   - `lineage/runs/<run id, escaped>/<execution id>.json` · `lineage/sources/<sha256 of a dataset's URI>/<digest>.json`
  *
  * Errors: `AnnealError` with `StoreUnavailable`, or `InputMissing` where an object that must exist does not.
  */
@@ -91,4 +97,17 @@ export const storeKeys = {
   }) => `uses/${of.executionId}/${of.attemptName}/${of.runSegment}.${of.epoch}.json`,
   /** A legal hold. `segment` is the escaped name. */
   hold: (kind: 'run' | 'model', segment: string) => `holds/${kind}/${segment}.json`,
+  /** All steps of a run that lineage knows. */
+  lineageSteps: (executionId: string) => `lineage/steps/${executionId}/`,
+  lineageStep: (executionId: string, attemptName: string) =>
+    `lineage/steps/${executionId}/${attemptName}.json`,
+  /** Attempts that made, or used, an artifact. The digest may be cut off when `role` is left out. */
+  lineageArtifact: (digest: string, role?: 'made' | 'used') =>
+    role === undefined ? `lineage/artifacts/${digest}` : `lineage/artifacts/${digest}/${role}/`,
+  /** Runs that took an attempt's result from the cache. */
+  lineageReuse: (executionId: string, attemptName: string) => `lineage/reused/${executionId}/${attemptName}/`,
+  /** Execution ids of a run id, which is escaped by `toPathSegment`. */
+  lineageRun: (runSegment: string) => `lineage/runs/${runSegment}/`,
+  /** Digests that data at a URI had; `sha256` is that of the URI. */
+  lineageSource: (sha256: string) => `lineage/sources/${sha256}/`,
 } as const;

@@ -29,6 +29,9 @@ export const TAGS = {
   attempt: 'anneal.attempt',
   digest: 'anneal.digest',
   replaced: 'anneal.replaced_version',
+  /** Of the attempt that wrote a version's bytes; with a cached result that of another run. */
+  madeByExecution: 'anneal.made_by.execution_id',
+  madeByAttempt: 'anneal.made_by.attempt_name',
 } as const;
 
 /** One operation of a model's lane. */

@@ -7,6 +7,7 @@ import type { Client } from '@temporalio/client';
 import { createAnnounceApproval } from '../activities/announce-approval.js';
 import { createPoolActivities } from '../activities/attempt.js';
 import { createCloseRun } from '../activities/close-run.js';
+import { createLineageWriter } from '../activities/lineage.js';
 import { createLaneActivities } from '../activities/lane.js';
 import { createNotifyActivities } from '../activities/notify.js';
 import { createPinDataset } from '../activities/pin-dataset.js';
@@ -43,6 +44,7 @@ import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId, type LaneRequest } from '..
 import { systemTaskQueue } from '../core/run.js';
 import type { BuiltStep } from './build/build-manifest.js';
 import { createExecutions } from './executions.js';
+import { createReadCode } from './read-code.js';
 import { openMlflowArtifacts } from './mlflow-artifacts.js';
 
 /** Where the services are. */
@@ -101,10 +103,12 @@ export function composeActivities(setting: WorkerSetting) {
       log: setting.log,
       codeFilesOf: (name) => steps.find((step) => step.name === name)?.codeFiles,
     });
-  const tracking = mlflow && { tracking: mlflow.tracking, clock, context, ...links };
+  const readCode = createReadCode(projectPaths(config).buildsDir);
+  const tracking = mlflow && { tracking: mlflow.tracking, clock, context, readCode, ...links };
   const pool: PoolActivities = createPoolActivities({
     executorOf: createExecutors(setting, store),
     cache: stepCache([]),
+    lineage: createLineageWriter({ store, readCode, log: setting.log }),
     executions,
     clock,
     context,

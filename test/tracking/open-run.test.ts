@@ -24,7 +24,9 @@ describe('opening the tracking of a run', () => {
         ...DEPS,
         tracking,
         clock,
-        origin: { commit: 'abc' },
+        readCode: async () => ({
+          origin: { commit: 'abc', branch: 'main', repositoryUrl: 'https://git.example/churn', dirty: true },
+        }),
       });
       const opened = await openTracking(INPUT);
       const run = fake.state.runs[0];
@@ -40,6 +42,9 @@ describe('opening the tracking of a run', () => {
       assert.equal(run.tags.get('mlflow.source.type'), 'JOB');
       assert.equal(run.tags.get('mlflow.user'), 'ml-team');
       assert.equal(run.tags.get('mlflow.source.git.commit'), 'abc');
+      assert.equal(run.tags.get('mlflow.source.git.branch'), 'main');
+      assert.equal(run.tags.get('mlflow.source.git.repoURL'), 'https://git.example/churn');
+      assert.equal(run.tags.get('mlflow.source.git.dirty'), 'true');
       assert.equal(
         fake.state.experiments.get('churn-training')?.tags.get('mlflow.experimentKind'),
         'custom_model_development',
@@ -251,14 +256,17 @@ describe('closing a run', () => {
       const log = (message: string) => void logged.push(message);
       const { closeRun } = createCloseRun({ store, tracking, clock, context: DEPS.context, log });
       await closeRun({ status: status({ experimentId: '1', runId: 'deleted' }), state: 'completed' });
-      assert.equal(store.objects.size, 1);
+      assert.ok(store.objects.has('runs/exec-1/run.json'));
       assert.match(logged.join(), /could not be closed: .*deleted/);
     }));
 
-  test('that is not tracked writes its record alone', async () => {
+  test('that is not tracked writes its record, and where to find it by its id', async () => {
     const store = createMemoryStore();
     const { closeRun } = createCloseRun({ store, clock: { nowMs: () => 9 }, context: DEPS.context });
     await closeRun({ status: status(undefined), state: 'completed' });
-    assert.equal(store.objects.size, 1);
+    assert.deepEqual(
+      [...store.objects.keys()],
+      ['runs/exec-1/run.json', 'lineage/runs/nightly%2F1/exec-1.json'],
+    );
   });
 });

@@ -18,6 +18,8 @@ export interface ModelRegistration {
   readonly tags: { readonly [name: string]: string };
   /** The run that the model comes from. */
   readonly source?: { readonly experimentId: string; readonly runId: string };
+  /** The run of the step that wrote the model, which may be of another pipeline's run: the model is shown as its output, too. */
+  readonly madeBy?: { readonly runId: string };
   /** The attempt that made the model: what its command registered itself is adopted, where it has the same bytes. */
   readonly attemptName?: string;
 }

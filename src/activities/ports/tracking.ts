@@ -45,6 +45,10 @@ export interface TrackedDataset {
   readonly name: string;
   readonly digest: string;
   readonly uri: string;
+  readonly context?: 'training' | 'validation' | 'testing' | 'evaluation';
+  /** Columns, where they are known. */
+  readonly columns?: readonly { readonly name: string; readonly type: string }[];
+  readonly rows?: number;
 }
 
 /**

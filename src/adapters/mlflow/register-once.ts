@@ -1,6 +1,7 @@
 import type { LoggedModel, MlflowClient, ModelVersion } from 'mlflow-ts-client';
 import { isMlflowError, tagFilter } from 'mlflow-ts-client';
 import type { ModelRegistration } from '../../activities/ports/model-registry.js';
+import { AnnealError } from '../../core/failures.js';
 import { REGISTRATION_KEY_TAG } from '../../core/registry.js';
 import type { ModelPlaceDeps } from './model-place.js';
 import { uploadModel } from './model-upload.js';
@@ -108,19 +109,35 @@ async function findLoggedModels(
   return models.sort((a, b) => (order(a) < order(b) ? -1 : 1));
 }
 
-/** Makes the model an output of its run, and the metrics visible on the model's own page. */
+/** Makes the model an output of its run and of the step's, and the metrics visible on the model's own page. */
 async function connectToRun(
-  { client, patiently }: RegisterDeps,
-  { source, metrics }: ModelRegistration,
+  deps: RegisterDeps,
+  { source, madeBy, metrics }: ModelRegistration,
   { model, signal }: { readonly model: LoggedModel; readonly signal: AbortSignal },
 ): Promise<void> {
-  if (source === undefined) return;
+  const { client, patiently } = deps;
   const { modelId, creationTimestampMs: timestamp = 0 } = model.info;
+  if (madeBy !== undefined && madeBy.runId !== source?.runId)
+    await connectToStep(deps, { runId: madeBy.runId, modelId }, signal);
+  if (source === undefined) return;
   await patiently(signal, () =>
     client.runs.logOutputs({ runId: source.runId, models: [{ modelId }] }, { signal }),
   );
   const points = Object.entries(metrics).map(([key, value]) => ({ key, value, timestamp, step: 0, modelId }));
   await patiently(signal, () => client.runs.logBatch({ runId: source.runId, metrics: points }, { signal }));
+}
+
+/** The step's run may have been deleted since, when its result was reused much later: then the model is registered without it. */
+async function connectToStep(
+  { client, patiently }: RegisterDeps,
+  { runId, modelId }: { readonly runId: string; readonly modelId: string },
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await patiently(signal, () => client.runs.logOutputs({ runId, models: [{ modelId }] }, { signal }));
+  } catch (error) {
+    if (!(error instanceof AnnealError) || error.code !== 'TrackingRefused') throw error;
+  }
 }
 
 async function ensureVersion(

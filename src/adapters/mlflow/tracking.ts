@@ -2,6 +2,7 @@ import type { Experiment, MlflowClient, Run } from 'mlflow-ts-client';
 import { allOf, attributeFilter, isMlflowError, MlflowError, tagFilter } from 'mlflow-ts-client';
 import type { TrackedRun, Tracking } from '../../activities/ports/tracking.js';
 import { REGISTRATION_KEY_TAG } from '../../core/registry.js';
+import { buildDatasetInput } from './dataset-input.js';
 import { createPatience, type Patience, type PatienceOptions } from './patience.js';
 
 /** What the adapter is made of. */
@@ -156,18 +157,6 @@ async function logEntries(
     metrics,
   };
   await client.runs.logBatch(batch, { signal });
-}
-
-function buildDatasetInput({
-  name,
-  digest,
-  uri,
-}: Parameters<Tracking['logDatasets']>[0]['datasets'][number]) {
-  const scheme = uri.slice(0, Math.max(0, uri.indexOf(':')));
-  // MLflow takes digests of at most 36 characters; the whole one is a tag of the input.
-  const sourceType = scheme === 'file' || scheme === '' ? 'local' : scheme;
-  const dataset = { name, digest: digest.slice(0, 32), sourceType, source: JSON.stringify({ uri }) };
-  return { dataset, tags: { 'anneal.digest': digest } };
 }
 
 /** MLflow's rule for names of metrics, parameters and tags. */

@@ -1,3 +1,4 @@
+import type { CodeOrigin } from '../../core/lineage.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { RegisteredDefinitions } from '../../pipeline/registry.js';
 import type { StepDefinition } from '../../core/step.js';
@@ -32,6 +33,8 @@ export interface BuildManifest {
   readonly tasks: readonly TaskDefinition[];
   /** ISO time of the first build with this digest on this machine; not part of the digest. */
   readonly createdAt: string;
+  /** The commit that was checked out when the build was last made; not part of the digest. Absent outside git. */
+  readonly origin?: CodeOrigin;
 }
 
 /** A build on disk. */

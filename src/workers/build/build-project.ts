@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { runProgram } from '../../adapters/run-program.js';
 import { projectPaths } from '../../config/project-paths.js';
 import type { ProjectConfig } from '../../config/project-config.js';
 import { digestOf } from '../../core/digest.js';
@@ -7,9 +8,10 @@ import { readUnchangedInputs, writeInputs } from './build-inputs.js';
 import { BUILD_VERSION } from './build-manifest.js';
 import type { Build } from './build-manifest.js';
 import { makeParts } from './build-parts.js';
+import { readCodeOrigin } from './code-origin.js';
 import { loadBuild } from './load-build.js';
 import { locateOwnModules } from './own-modules.js';
-import { writeBuild } from './write-build.js';
+import { updateOrigin, writeBuild } from './write-build.js';
 
 const ABANDONED_MS = 3_600_000;
 
@@ -20,6 +22,8 @@ export interface BuildOptions {
   readonly onProgress?: (message: string) => void;
   /** Clock for `createdAt`. Default: the system's. */
   readonly now?: () => Date;
+  /** For git, which says where the sources come from. Default: this process's. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** A build as just made or found. */
@@ -41,6 +45,7 @@ export async function buildProject({
   config,
   onProgress = () => undefined,
   now = () => new Date(),
+  env = process.env,
 }: BuildOptions): Promise<ProjectBuild> {
   const { buildsDir } = projectPaths(config);
   const own = locateOwnModules();
@@ -56,9 +61,10 @@ export async function buildProject({
   });
   const last = await readUnchangedInputs(inputsFile, asked);
   const lastBuild = last && (await loadBuild(buildsDir, last.digest).catch(() => undefined));
+  const origin = await readCodeOrigin(config.root, { env, run: runProgram });
   if (last && lastBuild)
     return {
-      ...lastBuild,
+      ...(await updateOrigin(lastBuild, origin)),
       unchanged: true,
       warnings: last.warnings,
       inputs: last.files.map(({ file }) => file),
@@ -75,6 +81,7 @@ export async function buildProject({
       parts,
       project: config.project,
       createdAt: now().toISOString(),
+      origin,
     });
     await writeInputs(inputsFile, {
       asked,
