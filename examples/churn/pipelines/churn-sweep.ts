@@ -12,7 +12,11 @@ export const churnSweep = definePipeline({ name: 'churn-sweep', tags: ['churn', 
     })),
   );
   const judged = await Promise.all(
-    tried.map(async ({ depth, model }) => ({ depth, model, ...(await evaluateModel({ model, test })) })),
+    tried.map(async ({ depth, model }) => ({
+      depth,
+      model,
+      ...(await evaluateModel({ model, test }, { name: `evaluate-depth-${depth}` })),
+    })),
   );
   const best = judged.reduce((a, b) => (b.metrics.values.f1 > a.metrics.values.f1 ? b : a));
   return {

@@ -20,4 +20,8 @@ test('the sweep trains side by side and promotes the best depth', async () => {
     run.calls.filter(({ step }) => step === 'train-model').map(({ name }) => name),
     ['train-depth-2', 'train-depth-3', 'train-depth-4'],
   );
+  assert.deepEqual(
+    run.calls.filter(({ step }) => step === 'evaluate-model').map(({ name }) => name),
+    ['evaluate-depth-2', 'evaluate-depth-3', 'evaluate-depth-4'],
+  );
 });
