@@ -41,7 +41,7 @@ export function createLogger({
 function readError(error: unknown): unknown {
   // One that comes from the sandbox is not an instance of this realm's Error.
   if (!isErrorLike(error)) return error;
-  const { name, type, stack }: { name?: unknown; type?: unknown; stack?: unknown } = error;
+  const { name, type, stack } = error;
   const messages: string[] = [];
   let cause: unknown = error;
   for (let depth = 0; depth < CAUSES && isErrorLike(cause); depth++) {
@@ -58,7 +58,15 @@ function readError(error: unknown): unknown {
 
 const CAUSES = 10;
 
-function isErrorLike(value: unknown): value is { readonly message: string; readonly cause?: unknown } {
+interface ErrorLike {
+  readonly message: string;
+  readonly name?: unknown;
+  readonly type?: unknown;
+  readonly stack?: unknown;
+  readonly cause?: unknown;
+}
+
+function isErrorLike(value: unknown): value is ErrorLike {
   return (
     typeof value === 'object' && value !== null && 'message' in value && typeof value.message === 'string'
   );
@@ -88,5 +96,5 @@ export function formatRecord(line: string): string {
 /** Of an error that is one field of several, people see what it says. */
 function saidBy(error: unknown): unknown {
   if (!isErrorLike(error)) return error;
-  return 'type' in error ? `${String(error.type)}: ${error.message}` : error.message;
+  return typeof error.type === 'string' ? `${error.type}: ${error.message}` : error.message;
 }
