@@ -55,6 +55,16 @@ const LAYERS = {
   },
 };
 
+/** Single files that compose for users what a layer otherwise gets injected; each has a row of its own instead of its layer's. */
+const COMPOSITIONS = {
+  // What a user's script needs to read a project as the commands do. It loads all of it when it is called.
+  'client/connect-project.ts': {
+    layers: ['core', 'client', 'config', 'local', 'workers'],
+    packages: ['@temporalio/client'],
+    node: true,
+  },
+};
+
 /** Workspaces under packages/, in the same words. They stand alone: nothing of src/ is ever allowed. */
 const WORKSPACES = {
   'mlflow-ts-client': { layers: [], packages: ['zod'], node: true },
@@ -67,7 +77,10 @@ const ENTRY_POINTS =
 const TESTS = '^(test|packages/[^/]+/test)/';
 const PORTS = '^src/[^/]+/ports(/|\\.ts$)';
 
-const layerRules = Object.entries(LAYERS).map(([name, table]) => allowOnly(name, `^src/${name}/`, table));
+const layerRules = [
+  ...Object.entries(LAYERS).map(([name, table]) => allowOnly(name, `^src/${name}/`, table)),
+  ...Object.entries(COMPOSITIONS).map(([file, table]) => allowOnly(file, filePattern(file), table)),
+];
 const workspaceRules = Object.entries(WORKSPACES).map(([name, table]) =>
   allowOnly(name, `^packages/${name}/src/`, table),
 );
@@ -161,9 +174,18 @@ function allowOnly(name, home, { layers, packages, node, ports = false }) {
     name: `layer-${name}`,
     comment: `${name} may import only: ${listed.join(', ') || 'itself'}.`,
     severity: 'error',
-    from: { path: home },
+    from: {
+      path: home,
+      pathNot: Object.keys(COMPOSITIONS)
+        .map(filePattern)
+        .filter((file) => file !== home),
+    },
     to: { pathNot: allowed, ...(node ? { dependencyTypesNot: ['core'] } : {}) },
   };
+}
+
+function filePattern(file) {
+  return `^src/${file.replaceAll('.', '\\.')}$`;
 }
 
 /** A package where npm put it; a workspace's package resolves to its folder under packages/. */

@@ -69,6 +69,24 @@ describe('the import fence', () => {
       },
     },
     {
+      title: 'refuses workers in the client, whose composition alone may load workers',
+      rule: 'layer-client',
+      from: 'src/client/a.ts',
+      files: {
+        'src/client/a.ts': "import { stub } from '../workers/b.js';\nexport const a = stub;\n",
+        'src/workers/b.ts': stub,
+      },
+    },
+    {
+      title: 'refuses adapters in the composition of the client',
+      rule: 'layer-client/connect-project.ts',
+      from: 'src/client/connect-project.ts',
+      files: {
+        'src/client/connect-project.ts': "import { stub } from '../adapters/b.js';\nexport const a = stub;\n",
+        'src/adapters/b.ts': stub,
+      },
+    },
+    {
       title: 'refuses src in the MLflow client',
       rule: 'layer-mlflow-ts-client',
       from: 'packages/mlflow-ts-client/src/a.ts',
@@ -165,6 +183,9 @@ describe('the import fence', () => {
       'src/cli/main.ts':
         "import { stub } from 'commander';\nexport const main = async () => [stub, await import('../client/f.js')];\n",
       'src/client/f.ts': "import { stub } from '@temporalio/client';\nexport const f = stub;\n",
+      'src/client/connect-project.ts':
+        "export const connectProject = async () => [await import('../workers/h.js'), await import('./f.js')];\n",
+      'src/workers/h.ts': stub,
       'test/g.test.ts': "import { e } from '../src/local/e.js';\nexport const g = e;\n",
     };
     return withFixtureTree(files, async (root) => {
