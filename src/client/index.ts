@@ -1,5 +1,6 @@
 export { createAnnealClient, type AnnealClient } from './anneal-client.js';
 export type { AnnealClientOptions, ClientClock } from './client-deps.js';
+export { connectProject, type ConnectProjectOptions, type ProjectConnection } from './connect-project.js';
 export { connectTemporal, type TemporalConnection, type TemporalEndpoint } from './connect.js';
 export type { ApprovalsOptions, WaitingApproval } from './approvals-inbox.js';
 export type { AuditedDecision, RunAudit, SignatureCheck } from './audit-run.js';
