@@ -5,6 +5,7 @@ import type { Payload, PayloadCodec } from '@temporalio/common';
 import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import { dayOf } from '../core/retention.js';
+import { INLINE_PAYLOAD } from '../core/run.js';
 
 /** Payloads above this many bytes go to the store and travel by reference. */
 export const PAYLOAD_LIMIT_BYTES = 32 * 1024;
@@ -16,6 +17,7 @@ const decompress = promisify(gunzip);
 /**
  * Keeps large payloads out of Temporal's history: bytes above {@link PAYLOAD_LIMIT_BYTES} are gzipped into the store under their
  * sha256, and the payload names them. Clients, workers and replay need the same codec.
+ * What is marked with {@link INLINE_PAYLOAD} (the answers of queries, which no history keeps) stays as it is.
  * A reference whose object is gone fails with `InputMissing`.
  */
 export function createPayloadCodec(
@@ -37,7 +39,7 @@ interface Place {
 }
 
 async function encode({ store, clock }: Place, payload: Payload): Promise<Payload> {
-  if ((payload.data?.length ?? 0) <= PAYLOAD_LIMIT_BYTES) return payload;
+  if ((payload.data?.length ?? 0) <= PAYLOAD_LIMIT_BYTES || isInline(payload)) return payload;
   const metadata = Object.fromEntries(
     Object.entries(payload.metadata ?? {}).map(([key, value]) => [key, toBase64(value)]),
   );
@@ -51,6 +53,10 @@ async function encode({ store, clock }: Place, payload: Payload): Promise<Payloa
   await store.putBytes(key, bytes, { ifAbsent: true });
   const reference = { key, bytes: payload.data?.length ?? 0 };
   return { metadata: { encoding: Buffer.from(ENCODING) }, data: Buffer.from(JSON.stringify(reference)) };
+}
+
+function isInline({ metadata }: Payload): boolean {
+  return metadata?.[INLINE_PAYLOAD] !== undefined;
 }
 
 async function decode(store: Pick<ArtifactStore, 'readBytes' | 'uriOf'>, payload: Payload): Promise<Payload> {

@@ -10,6 +10,8 @@ export const STATUS_ATTRIBUTE = 'AnnealStatus';
 export const TAGS_ATTRIBUTE = 'AnnealTags';
 /** Query that answers a run's {@link RunStatus}. */
 export const STATUS_QUERY = 'status';
+/** Metadata of a payload that is read once and kept by nobody: it travels as it is, however large. */
+export const INLINE_PAYLOAD = 'anneal-inline';
 /** Update and signal with an `ApprovalDecision`. */
 export const DECIDE_APPROVAL = 'decide';
 

@@ -79,7 +79,7 @@ export function checkParameters(
   if (problems.length > 0) return { ok: false, problems };
   const size = JSON.stringify(values).length;
   if (size <= PARAMETERS_LIMIT) return { ok: true, values };
-  const problem = `The parameters of ${owner} have ${size} characters of JSON; at most ${PARAMETERS_LIMIT} are allowed. Put larger data into a dataset.`;
+  const problem = `The parameters of ${owner} have ${size} characters of JSON; at most ${PARAMETERS_LIMIT} are allowed. Put larger data into a dataset: a step's output, or pinDataset() with its URI.`;
   return { ok: false, problems: [problem] };
 }
 

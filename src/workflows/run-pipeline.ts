@@ -15,6 +15,7 @@ import {
   defineSignal,
   defineUpdate,
 } from '@temporalio/workflow';
+import type { RawValue } from '@temporalio/common';
 import type { PipelineActivities, RunSnapshot, SystemActivities } from '../core/activities.js';
 import type { ApprovalDecision } from '../core/approval.js';
 import { canonicalJson, type Json } from '../core/json.js';
@@ -39,6 +40,7 @@ import { LaneClient } from './lane-client.js';
 import { RunContext } from './run-context.js';
 import { RunView } from './run-state.js';
 import { createRuntime, sendNotification } from './runtime.js';
+import { statusAnswer } from './status-answer.js';
 
 /** How an execution of a run begins. */
 export interface RunStart {
@@ -114,7 +116,7 @@ function toResult(result: unknown): Json | undefined {
 }
 
 function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): void {
-  setHandler(defineQuery<RunStatus>(STATUS_QUERY), () => view.status(), {
+  setHandler(defineQuery<RawValue<RunStatus>>(STATUS_QUERY), () => statusAnswer(view.status()), {
     description: 'Everything known of the run',
   });
   setHandler(

@@ -7,7 +7,7 @@ import { settleSlot } from '../../src/activities/settle-slot.js';
 import type { StepCache } from '../../src/activities/step-cache.js';
 import { readActivityContext } from '../../src/activities/tracking-context.js';
 import { ADMISSION_ENTER, ADMISSION_WORKFLOW, admissionWorkflowId } from '../../src/core/admission.js';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
@@ -121,12 +121,14 @@ export async function startHarness(
   options: {
     readonly workflowsPath?: string;
     readonly bundle?: { readonly code: string };
+    readonly dataConverter?: DataConverter;
     /** Temporal's time-skipping server instead of the dev server: time flies while somebody waits for a result. */
     readonly timeSkippingServer?: string;
   } = {},
 ): Promise<Harness> {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   const { timeSkippingServer } = options;
+  const converter = options.dataConverter && { dataConverter: options.dataConverter };
   const env =
     timeSkippingServer === undefined
       ? await startDevServer(temporalCli)
@@ -135,7 +137,7 @@ export async function startHarness(
   // Its own client lets time fly while it waits for a result.
   const client =
     timeSkippingServer === undefined
-      ? new Client({ connection: await Connection.connect({ address: env.address }) })
+      ? new Client({ connection: await Connection.connect({ address: env.address }), ...converter })
       : env.client;
   const state = createState(client);
   const root = path.resolve(fileURLToPath(new URL('../..', import.meta.url)));
@@ -146,7 +148,7 @@ export async function startHarness(
     workflowsPath: path.join(root, 'src/workflows/system.ts'),
     logger: new DefaultLogger('ERROR'),
   });
-  const common = { connection, namespace: 'default', maxHeartbeatThrottleInterval: '500ms' };
+  const common = { connection, namespace: 'default', maxHeartbeatThrottleInterval: '500ms', ...converter };
   const workers = [
     await Worker.create({
       ...common,
