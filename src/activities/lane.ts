@@ -7,6 +7,8 @@ import type { Executions } from './ports/executions.js';
 export interface LaneActivityDeps {
   /** Signal-with-start of the workflow of a model's lane. */
   readonly signalLane: (request: LaneRequest) => Promise<void>;
+  /** The same for a request that is taken back. */
+  readonly withdrawFromLane: (request: Pick<LaneRequest, 'modelName' | 'requestId'>) => Promise<void>;
   /** Signal-with-start of the workflow that admits the runs of a pipeline. */
   readonly signalAdmission: (request: AdmissionRequest) => Promise<void>;
   readonly executions: Executions;
@@ -15,9 +17,10 @@ export interface LaneActivityDeps {
 /** The part of {@link SystemActivities} that reaches Anneal's own workflows. */
 export function createLaneActivities(
   deps: LaneActivityDeps,
-): Pick<SystemActivities, 'submitToLane' | 'submitToAdmission' | 'findClosedRuns'> {
+): Pick<SystemActivities, 'submitToLane' | 'withdrawFromLane' | 'submitToAdmission' | 'findClosedRuns'> {
   return {
     submitToLane: async (request) => await deps.signalLane(request),
+    withdrawFromLane: async (request) => await deps.withdrawFromLane(request),
     submitToAdmission: async (request) => await deps.signalAdmission(request),
     findClosedRuns: async (tickets) => {
       const closed = await Promise.all(

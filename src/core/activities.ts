@@ -88,6 +88,8 @@ export interface SystemActivities {
   announceApproval(input: ApprovalAnnouncement): Promise<void>;
   /** Signal-with-start of the model's lane. */
   submitToLane(input: LaneRequest): Promise<void>;
+  /** Takes a request back, also one that is still on its way: signal-with-start too. */
+  withdrawFromLane(input: Pick<LaneRequest, 'modelName' | 'requestId'>): Promise<void>;
   /** Signal-with-start of the pipeline's admission. */
   submitToAdmission(input: AdmissionRequest): Promise<void>;
   /** Execution ids of those runs that are closed. */

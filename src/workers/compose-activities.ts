@@ -40,7 +40,13 @@ import {
 } from '../core/admission.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
-import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId, type LaneRequest } from '../core/registry.js';
+import {
+  LANE_SUBMIT,
+  LANE_WITHDRAW,
+  LANE_WORKFLOW,
+  laneWorkflowId,
+  type LaneRequest,
+} from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
 import type { BuiltStep } from './build/build-manifest.js';
 import { createExecutions } from './executions.js';
@@ -206,7 +212,7 @@ function createNotifiers({ smtp }: ProjectConfig) {
 function createSystemSignals(client: Client, project: string) {
   const send = async (
     to: { readonly type: string; readonly workflowId: string; readonly signal: string },
-    argument: object,
+    argument: object | string,
   ) => {
     const { type, workflowId, signal } = to;
     await client.workflow.signalWithStart(type, {
@@ -222,6 +228,11 @@ function createSystemSignals(client: Client, project: string) {
       await send(
         { type: LANE_WORKFLOW, workflowId: laneWorkflowId(request.modelName), signal: LANE_SUBMIT },
         request,
+      ),
+    withdrawFromLane: async ({ modelName, requestId }: Pick<LaneRequest, 'modelName' | 'requestId'>) =>
+      await send(
+        { type: LANE_WORKFLOW, workflowId: laneWorkflowId(modelName), signal: LANE_WITHDRAW },
+        requestId,
       ),
     signalAdmission: async (request: AdmissionRequest) =>
       await send(

@@ -1,25 +1,16 @@
 import {
   CancellationScope,
   condition,
-  defineSignal,
-  getExternalWorkflowHandle,
   isCancellation,
+  log,
   proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { SystemActivities } from '../core/activities.js';
-import {
-  LANE_WITHDRAW,
-  laneWorkflowId,
-  type LaneAnswer,
-  type LaneOperation,
-  type LaneResult,
-} from '../core/registry.js';
+import { type LaneAnswer, type LaneOperation, type LaneResult } from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
 import { toFailure } from './failures.js';
 import type { LiveCall, RunContext } from './run-context.js';
-
-const withdrawSignal = defineSignal<[string]>(LANE_WITHDRAW);
 
 /** Time without an answer after which a request is sent again; the lane carries out a request id once. */
 const RESEND_AFTER = '5m';
@@ -59,7 +50,7 @@ export class LaneClient {
         !(await condition(answered, RESEND_AFTER, { summary: `answer of model/${operation.modelName}` }))
       );
     } catch (error) {
-      if (isCancellation(error)) await withdraw(operation.modelName, call.callId);
+      if (isCancellation(error)) await withdraw(context, operation.modelName, call.callId);
       throw error;
     }
     const outcome = this.answers.get(call.callId);
@@ -72,13 +63,23 @@ export class LaneClient {
   }
 }
 
-/** A cancelled run's request must not be carried out later. A lane that has closed has nothing to take back. */
-async function withdraw(modelName: string, requestId: string): Promise<void> {
+/**
+ * A cancelled run's request must not be carried out later, though it may be on its way still: the lane is started for it where it has to be,
+ * and remembers.
+ */
+async function withdraw(context: RunContext, modelName: string, requestId: string): Promise<void> {
+  const { withdrawFromLane } = proxyActivities<SystemActivities>({
+    taskQueue: systemTaskQueue(context.snapshot.project),
+    startToCloseTimeout: '30s',
+    scheduleToCloseTimeout: '1h',
+    retry: { maximumInterval: '30s' },
+    summary: `take back what was asked of model/${modelName}`,
+  });
   await CancellationScope.nonCancellable(async () => {
     try {
-      await getExternalWorkflowHandle(laneWorkflowId(modelName)).signal(withdrawSignal, requestId);
-    } catch {
-      return;
+      await withdrawFromLane({ modelName, requestId });
+    } catch (error) {
+      log.error('a request could not be taken back', { modelName, error: String(error) });
     }
   });
 }

@@ -33,14 +33,19 @@ const answerSignal = defineSignal<[LaneAnswer]>(LANE_ANSWER);
 interface LaneState {
   readonly queue: readonly LaneRequest[];
   readonly done: readonly LaneAnswer[];
+  /** Ids of requests that were taken back. */
+  readonly withdrawn?: readonly string[];
   /** Order of the last operation. */
   readonly order?: number;
 }
 
-/** Answers that a lane remembers, for requests that are sent again. */
+/** Answers that a lane remembers, for requests that are sent again; and requests taken back, for those that come later. */
 const REMEMBERED = 500;
 /** Time after which the aliases are looked at once more where a write was in doubt. */
 const LATE_WRITES_MS = 120_000;
+
+/** Time that a request that was taken back may still be on its way; a worker gives up sending one after half a minute. */
+const ON_ITS_WAY_MS = 60_000;
 
 /** A write of this lane may come late. */
 interface Doubt {
@@ -57,21 +62,32 @@ export async function modelLane(state: LaneState = { queue: [], done: [] }): Pro
   const queue: LaneRequest[] = [...state.queue];
   const done = new Map(state.done.map((answer) => [answer.requestId, answer.outcome]));
   const order = createOrder(state.order ?? 0);
+  const withdrawn = new Set(state.withdrawn);
+  let openUntilMs = 0;
   let current: { readonly requestId: string; readonly scope: CancellationScope } | undefined;
   handleRequests(queue, done, (requestId) => {
-    const at = queue.findIndex((request) => request.requestId === requestId);
-    if (at >= 0) queue.splice(at, 1);
-    else if (current?.requestId === requestId) current.scope.cancel();
+    withdrawn.add(requestId);
+    for (const oldest of withdrawn) if (withdrawn.size > REMEMBERED) withdrawn.delete(oldest);
+    if (current?.requestId === requestId) current.scope.cancel();
+    else if (!queue.some((request) => request.requestId === requestId))
+      openUntilMs = Date.now() + ON_ITS_WAY_MS;
   });
   await condition(() => queue.length > 0, '1m', { summary: 'first request' });
   let doubt: Doubt | undefined;
   for (;;) {
     const request = queue.shift();
     if (!request) {
+      const leftMs = openUntilMs - Date.now();
+      if (
+        leftMs > 0 &&
+        (await condition(() => queue.length > 0, leftMs, { summary: 'a request that was taken back' }))
+      )
+        continue;
       if (doubt === undefined) break;
       if (await lookAgain(doubt, { queue, order })) doubt = undefined;
       continue;
     }
+    if (withdrawn.has(request.requestId)) continue;
     const scope = new CancellationScope();
     current = { requestId: request.requestId, scope };
     const outcome =
@@ -84,7 +100,7 @@ export async function modelLane(state: LaneState = { queue: [], done: [] }): Pro
     if (request.replyTo) await answer({ ...request, replyTo: request.replyTo }, outcome);
     // Who waits for an update would lose its answer.
     if (workflowInfo().continueAsNewSuggested && queue.length > 0 && allHandlersFinished())
-      await continueLane(queue, done, order());
+      await continueLane({ queue, done, withdrawn: [...withdrawn], order: order() });
   }
   await condition(allHandlersFinished);
 }
@@ -175,11 +191,10 @@ async function answer(
   }
 }
 
-async function continueLane(
-  queue: readonly LaneRequest[],
-  done: ReadonlyMap<string, LaneAnswer['outcome']>,
-  order: number,
-): Promise<never> {
+async function continueLane({
+  done,
+  ...rest
+}: Omit<LaneState, 'done'> & { readonly done: ReadonlyMap<string, LaneAnswer['outcome']> }): Promise<never> {
   const remembered = [...done].slice(-REMEMBERED).map(([requestId, outcome]) => ({ requestId, outcome }));
-  return await makeContinueAsNewFunc<typeof modelLane>()({ queue, done: remembered, order });
+  return await makeContinueAsNewFunc<typeof modelLane>()({ ...rest, done: remembered });
 }

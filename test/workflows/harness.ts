@@ -6,7 +6,12 @@ import type { Clock } from '../../src/activities/ports/activity-context.js';
 import { settleSlot } from '../../src/activities/settle-slot.js';
 import type { StepCache } from '../../src/activities/step-cache.js';
 import { readActivityContext } from '../../src/activities/tracking-context.js';
-import { ADMISSION_ENTER, ADMISSION_WORKFLOW, admissionWorkflowId } from '../../src/core/admission.js';
+import {
+  ADMISSION_ENTER,
+  ADMISSION_WORKFLOW,
+  admissionWorkflowId,
+  type AdmissionTicket,
+} from '../../src/core/admission.js';
 import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -26,7 +31,7 @@ import type { ArtifactRef } from '../../src/core/artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
 import type { LaneRequest, LaneResult, LaneWork } from '../../src/core/registry.js';
 import type { Json } from '../../src/core/json.js';
-import { LANE_SUBMIT, LANE_WORKFLOW, laneWorkflowId } from '../../src/core/registry.js';
+import { LANE_SUBMIT, LANE_WITHDRAW, LANE_WORKFLOW, laneWorkflowId } from '../../src/core/registry.js';
 import {
   pipelinesTaskQueue,
   STARTED_BY_MEMO,
@@ -57,6 +62,8 @@ export interface Harness {
   script: AttemptScript;
   task: (name: string, input: Json) => Json | Promise<Json>;
   lane: (work: LaneWork) => LaneResult | Promise<LaneResult>;
+  /** Runs before a request is sent to a lane. */
+  submitting: () => Promise<void>;
   champion: (modelName: string, alias: string) => ChampionInfo | null;
   pin: (uri: string) => ArtifactRef<'Dataset', object> | Promise<ArtifactRef<'Dataset', object>>;
   snapshot: Partial<RunSnapshot>;
@@ -238,6 +245,7 @@ function createState(client: Client) {
         throw ApplicationFailure.nonRetryable('MLflow refuses', 'TrackingRefused');
       return { version: '7' };
     }) as Harness['lane'],
+    submitting: (() => Promise.resolve()) as Harness['submitting'],
     champion: (() => ({ version: '1', metrics: { f1: 0.9 } })) as Harness['champion'],
     pin: (() => Promise.reject(new Error('nothing is pinned here'))) as Harness['pin'],
     closed: [] as string[],
@@ -322,6 +330,15 @@ function poolActivities(state: State): PoolActivities {
   };
 }
 
+async function findClosed(client: Client, tickets: readonly AdmissionTicket[]): Promise<readonly string[]> {
+  const closed = [];
+  for (const { workflowId, executionId } of tickets) {
+    const { status } = await client.workflow.getHandle(workflowId).describe();
+    if (status.name !== 'RUNNING') closed.push(executionId);
+  }
+  return closed;
+}
+
 function systemActivities(state: State): SystemActivities {
   return {
     openTracking: () => Promise.resolve({ experimentId: '1', parentRunId: 'parent' }),
@@ -335,12 +352,22 @@ function systemActivities(state: State): SystemActivities {
       return Promise.resolve();
     },
     submitToLane: async (request: LaneRequest) => {
+      await state.submitting();
       await state.client.workflow.signalWithStart(LANE_WORKFLOW, {
         workflowId: laneWorkflowId(request.modelName),
         taskQueue: systemTaskQueue(PROJECT),
         args: [],
         signal: LANE_SUBMIT,
         signalArgs: [request],
+      });
+    },
+    withdrawFromLane: async ({ modelName, requestId }) => {
+      await state.client.workflow.signalWithStart(LANE_WORKFLOW, {
+        workflowId: laneWorkflowId(modelName),
+        taskQueue: systemTaskQueue(PROJECT),
+        args: [],
+        signal: LANE_WITHDRAW,
+        signalArgs: [requestId],
       });
     },
     submitToAdmission: async (request) => {
@@ -356,7 +383,7 @@ function systemActivities(state: State): SystemActivities {
       state.announcements.push(announcement);
       return Promise.resolve();
     },
-    findClosedRuns: () => Promise.resolve([]),
+    findClosedRuns: async (tickets) => await findClosed(state.client, tickets),
     runLaneOperation: async (work) => {
       state.laneOperations.push(work.operation.kind);
       return await Promise.resolve(state.lane(work));

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { ApplicationFailure } from '@temporalio/common';
 import { createAnnealClient, type AnnealClient } from '../../src/client/index.js';
-import type { LaneWork } from '../../src/core/registry.js';
+import {
+  LANE_SUBMIT,
+  LANE_WITHDRAW,
+  LANE_WORKFLOW,
+  laneWorkflowId,
+  type LaneWork,
+} from '../../src/core/registry.js';
+import { systemTaskQueue } from '../../src/core/run.js';
 import { PROJECT, startHarness, type Harness } from './harness.js';
 
 const cli = process.env['ANNEAL_TEST_TEMPORAL'];
@@ -19,6 +26,9 @@ describe(
       client = createAnnealClient({ temporal: h.client, project: PROJECT });
     });
     after(async () => await h.close());
+    const until = async (condition: () => Promise<boolean>) => {
+      while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
     const answerWith = (answer: Harness['lane']) => {
       works.length = 0;
       h.lane = async (work) => {
@@ -75,6 +85,52 @@ describe(
       );
       assert.equal(new Set(works.map(({ requestId }) => requestId)).size, 9);
       await h.client.workflow.getHandle('model/churn').result();
+    });
+
+    test('a run that is cancelled while its request is on the way registers nothing', async () => {
+      answerWith(() => ({ version: '7' }));
+      let sending = false;
+      let send = () => undefined as void;
+      const sent = new Promise<void>((resolve) => (send = resolve));
+      h.submitting = async () => {
+        sending = true;
+        await sent;
+      };
+      const run = await h.start('registers');
+      while (!sending) await new Promise((resolve) => setTimeout(resolve, 10));
+      await run.cancel();
+      await assert.rejects(run.result());
+      h.submitting = () => Promise.resolve();
+      send();
+      const lane = h.client.workflow.getHandle('model/churn');
+      await until(async () => JSON.stringify(await lane.fetchHistory()).includes('"submit"'));
+      // What comes next is carried out, and what was taken back is not.
+      await client.models.promote({ model: 'churn', by: 'ana', version: 9 });
+      assert.deepEqual(
+        works.map(({ operation }) => operation.kind),
+        ['promote'],
+      );
+      await lane.terminate();
+    });
+
+    test('a withdrawal that comes before its request counts', async () => {
+      answerWith(() => ({ version: '7' }));
+      const request = { modelName: 'early', operation: { kind: 'reconcile' } } as const;
+      const lane = await h.client.workflow.signalWithStart(LANE_WORKFLOW, {
+        workflowId: laneWorkflowId('early'),
+        taskQueue: systemTaskQueue(PROJECT),
+        args: [],
+        signal: LANE_WITHDRAW,
+        signalArgs: ['taken back'],
+      });
+      await lane.signal(LANE_SUBMIT, { ...request, requestId: 'taken back' });
+      await lane.signal(LANE_SUBMIT, { ...request, requestId: 'wanted' });
+      await until(() => Promise.resolve(works.length > 0));
+      await lane.terminate();
+      assert.deepEqual(
+        works.map(({ requestId }) => requestId),
+        ['wanted'],
+      );
     });
 
     test('gives the failure of an operation to who asked, by its code', async () => {

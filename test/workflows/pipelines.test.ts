@@ -17,12 +17,12 @@ async function failureOf(result: Promise<unknown>): Promise<{ type: string | und
   return assert.fail('the run did not fail');
 }
 
-async function until<T>(probe: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  const deadline = Date.now() + 20_000;
+async function until<T>(probe: () => Promise<T | undefined> | T | undefined, limitMs = 20_000): Promise<T> {
+  const deadline = Date.now() + limitMs;
   for (;;) {
     const value = await probe();
     if (value !== undefined && value !== false) return value;
-    if (Date.now() > deadline) assert.fail('the condition did not come true in 20 s');
+    if (Date.now() > deadline) assert.fail('the condition did not come true in time');
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
 }
@@ -402,6 +402,24 @@ describe(
           (await h.client.workflow.getHandle('admission/test/one-at-a-time').describe()).status.name ===
             'COMPLETED' || undefined,
       );
+    });
+
+    test('gives the place of a run that was terminated to the next', async () => {
+      reset();
+      const release: (() => void)[] = [];
+      h.script = async (request) => {
+        await new Promise<void>((resolve) => release.push(resolve));
+        return succeeded(request);
+      };
+      const first = await h.start('one-at-a-time');
+      await until(() => release.length === 1 || undefined);
+      const second = await h.start('one-at-a-time');
+      await until(async () => (await second.query<RunStatus>('status')).state === 'queued' || undefined);
+      await first.terminate();
+      // The admission looks every half minute whether the runs that it let in are still there.
+      await until(() => release.length === 2 || undefined, 60_000);
+      release[1]?.();
+      await second.result();
     });
 
     test('runs sub-pipelines as runs of their own', async () => {
