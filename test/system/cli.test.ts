@@ -6,9 +6,10 @@ import { after, before, describe, test } from 'node:test';
 
 import { readProcessIdentity } from '../../src/adapters/process-identity.js';
 import { listAttempts } from '../../src/adapters/process-executor/attempt-directory.js';
+import { connectProject } from '../../src/client/index.js';
 import { pipelinesTaskQueue } from '../../src/core/run.js';
 import { DESK, keyFile, TALKS_LINES } from '../cli/desk-project.js';
-import { startDeskWorld, type Answer, type DeskWorld } from '../cli/desk-world.js';
+import { startDeskWorld, testEnvironment, type Answer, type DeskWorld } from '../cli/desk-world.js';
 import { until } from './support/until.js';
 
 /** Largest payload that is in the history itself. */
@@ -139,6 +140,16 @@ describe('the command line on a real server', () => {
     assert.equal(refused.code, 2);
     assert.match(refused.err, /5000000.*put larger data into a dataset/);
 
+    // The limit counts all parameters as one JSON object, with their defaults.
+    const most = 1_000_000 - JSON.stringify({ n: 1, color: 'red', text: '' }).length;
+    await writeFile(file, JSON.stringify({ text: 'x'.repeat(most + 1) }));
+    assert.match(
+      (await run('quick', '--params-file', file)).err,
+      /have 1000001 characters of JSON; at most 1000000 are allowed\. Put/,
+    );
+    await writeFile(file, JSON.stringify({ text: 'x'.repeat(most) }));
+    assert.equal((await runJson('quick', '--params-file', file))['state'], 'completed');
+
     await writeFile(file, JSON.stringify({ text: 'y'.repeat(500_000) }));
     const report = await runJson('quick', '--params-file', file, '--id', 'half-a-megabyte');
     assert.equal(report['state'], 'completed');
@@ -147,6 +158,27 @@ describe('the command line on a real server', () => {
     const sizes = [...payloadSizes(history)];
     assert.ok(sizes.length > 5, 'there are payloads');
     assert.ok(Math.max(...sizes) < PAYLOAD_LIMIT, `the largest payload has ${Math.max(...sizes)} bytes`);
+  });
+
+  test('a script connects to a project as the commands do, and reads what is kept in the store', async () => {
+    const text = 'z'.repeat(100_000);
+    const { client, temporal, project, close } = await connectProject({
+      project: world.root,
+      env: testEnvironment(),
+    });
+    try {
+      const { runId } = await client.startRun('quick', { parameters: { text } });
+      const { state, parameters } = await client.wait(runId);
+      assert.deepEqual([project, state, parameters['text']], [DESK.project, 'completed', text]);
+      const { events } = await temporal.workflow.getHandle(runId).fetchHistory();
+      const input = events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads ?? [];
+      assert.match(Buffer.from(input[0]?.data ?? []).toString(), /^\{"key":"payloads\//);
+      let log = '';
+      for await (const { text: part } of client.logs(runId)) log += part;
+      assert.equal(log, 'writes 1\n');
+    } finally {
+      await close();
+    }
   });
 
   test('logs --follow shows every line once, from the live file to the end', async () => {
