@@ -252,9 +252,10 @@ function stateOf(result: Json | undefined): RunState {
 async function tellAboutFailure(context: RunContext, text: string): Promise<void> {
   const to = context.view.definition.notify.onFailure;
   if (!to || to.length === 0) return;
-  const { workflowId } = workflowInfo();
+  const { workflowId, runId } = workflowInfo();
   await sendNotification(context, {
-    id: `failure-${context.view.executionId}`,
+    // Of the execution that fails: a run that is reset and fails again is told of again.
+    id: `failure-${runId}`,
     event: 'failure',
     to,
     subject: `${context.view.pipeline} failed: ${workflowId}`,

@@ -12,7 +12,7 @@ import type { PipelineActivities, SystemActivities } from '../core/activities.js
 import { digestOfText } from '../core/digest.js';
 import { parseDuration } from '../core/duration.js';
 import type { Json } from '../core/json.js';
-import { CACHE_MEMO, systemTaskQueue } from '../core/run.js';
+import { CACHE_MEMO, STARTED_BY_MEMO, systemTaskQueue } from '../core/run.js';
 import type { Message, PipelineRuntime, TaskOptions } from '../pipeline/runtime.js';
 import type { Approvals } from './approvals.js';
 import { toFailure } from './failures.js';
@@ -80,7 +80,7 @@ async function runChild(
         workflowId: childId,
         args: [parameters],
         parentClosePolicy: 'REQUEST_CANCEL',
-        ...(context.snapshot.cache && { memo: { [CACHE_MEMO]: context.snapshot.cache } }),
+        memo: childMemo(context),
         staticSummary: `${name} of ${workflowId}`.slice(0, 200),
       });
       return { value, detail: childId };
@@ -92,6 +92,15 @@ async function runChild(
       );
     }
   });
+}
+
+/** What a run was told when it was started holds for its sub-pipelines too. */
+function childMemo({ snapshot: { cache } }: RunContext): { readonly [name: string]: unknown } {
+  const startedBy: unknown = workflowInfo().memo?.[STARTED_BY_MEMO];
+  return {
+    ...(cache && { [CACHE_MEMO]: cache }),
+    ...(startedBy !== undefined && { [STARTED_BY_MEMO]: startedBy }),
+  };
 }
 
 /** Longest id of a parent that its children's ids begin with; Temporal takes 1,000 characters. */

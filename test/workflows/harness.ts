@@ -54,6 +54,8 @@ export interface Harness {
   readonly attempts: AttemptRequest[];
   readonly ended: string[];
   readonly notifications: string[];
+  /** Ids of those. */
+  readonly notified: string[];
   readonly announcements: ApprovalAnnouncement[];
   /** Who may decide, as anneal.yaml would list them. */
   directory: ApproverDirectory;
@@ -236,6 +238,7 @@ function createState(client: Client) {
     attempts: [] as AttemptRequest[],
     ended: [] as string[],
     notifications: [] as string[],
+    notified: [] as string[],
     announcements: [] as ApprovalAnnouncement[],
     directory: { approvers: [], groups: {} } as ApproverDirectory,
     laneOperations: [] as string[],
@@ -347,7 +350,8 @@ function systemActivities(state: State): SystemActivities {
       return Promise.resolve();
     },
     pinDataset: async (asked) => await state.pin(asked.uri),
-    notify: ({ subject, text }) => {
+    notify: ({ id, subject, text }) => {
+      state.notified.push(id);
       state.notifications.push(`${subject} | ${text}`);
       return Promise.resolve();
     },

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { WorkflowFailedError } from '@temporalio/client';
-import type { RunStatus } from '../../src/core/run.js';
-import { failed, startHarness, succeeded, type Harness } from './harness.js';
+import { CACHE_MEMO, pipelinesTaskQueue, STARTED_BY_MEMO, type RunStatus } from '../../src/core/run.js';
+import { failed, PROJECT, startHarness, succeeded, type Harness } from './harness.js';
 
 const cli = process.env['ANNEAL_TEST_TEMPORAL'];
 
@@ -106,6 +106,22 @@ describe(
         h.notifications.at(-1) ?? '',
         /broken failed: .* \| PipelineError: RangeError: off by one/,
       );
+    });
+
+    test('tells people again when a run that was reset fails again', async () => {
+      reset();
+      h.notified.length = 0;
+      const handle = await h.start('broken');
+      await failureOf(handle.result());
+      await h.client.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: handle.workflowId },
+        workflowTaskFinishEventId: 4,
+        requestId: 'again',
+        reason: 'test',
+      });
+      await until(() => h.notified.length === 2 || undefined);
+      assert.equal(new Set(h.notified).size, 2);
     });
 
     test('spends the user budget on user failures and the infrastructure budget on lost attempts', async () => {
@@ -426,6 +442,24 @@ describe(
       reset();
       assert.deepEqual(await (await h.start('parent')).result(), [true, true]);
       assert.equal(h.attempts.length, 4);
+    });
+
+    test('tells sub-pipelines who started the run and what it was told of the cache', async () => {
+      reset({ cache: { off: true } });
+      const parent = await h.client.workflow.start('parent', {
+        taskQueue: pipelinesTaskQueue(PROJECT),
+        workflowId: `told-${process.pid}`,
+        args: [{}],
+        memo: { [STARTED_BY_MEMO]: 'ana' },
+      });
+      await parent.result();
+      const events = (await parent.fetchHistory()).events ?? [];
+      const memos = events.flatMap(
+        (event) => event.startChildWorkflowExecutionInitiatedEventAttributes?.memo?.fields ?? [],
+      );
+      assert.ok(memos.length > 0);
+      for (const memo of memos)
+        assert.deepEqual(Object.keys(memo).toSorted(), [CACHE_MEMO, STARTED_BY_MEMO].toSorted());
     });
 
     test('a sequential step costs 6 events', async () => {
