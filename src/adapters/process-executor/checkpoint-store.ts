@@ -1,9 +1,9 @@
 import { chmod, copyFile, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-
 import type { ArtifactStore } from '../../core/artifact-store.js';
 import { storeKeys } from '../../core/artifact-store.js';
 import type { FileEntry } from '../../core/artifacts.js';
+import { AnnealError } from '../../core/failures.js';
 import { hashRegularFile } from '../file-store/copy-regular-file.js';
 import { readTree } from './local-tree.js';
 import { toBytes } from './stored-outcome.js';
@@ -141,7 +141,9 @@ async function fetchCheckpoint(
     await mkdir(path.dirname(local), { recursive: true });
     try {
       await store.fetchFile(`${from.key}/files/${file.path}`, local);
-    } catch {
+    } catch (error) {
+      // A store that does not answer says nothing of the checkpoint: an older one must not be taken for that.
+      if (error instanceof AnnealError && error.code === 'StoreUnavailable') throw error;
       return false;
     }
     await makeWritable(local);
