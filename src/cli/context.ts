@@ -52,6 +52,8 @@ export interface LocalStack {
     readonly onProgress: (line: string) => void;
     readonly signal?: AbortSignal;
     readonly onServer?: OnServer;
+    /** Temporal answers, and where MLflow will answer is known. */
+    readonly onWorkable?: () => void;
   }): Promise<LocalServices>;
   stopServers(): Promise<readonly string[]>;
   /** Names of local servers that ended without being told to. */

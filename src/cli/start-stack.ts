@@ -42,7 +42,7 @@ export class StartedParts {
   }
 }
 
-/** Servers and build at once, then the worker with that build. */
+/** Servers and build at once; the worker with that build as soon as there is something to work for, while MLflow may still be starting. */
 export async function startStack(
   project: Project,
   {
@@ -52,19 +52,50 @@ export async function startStack(
   }: { readonly terminal: Terminal; readonly signal: AbortSignal; readonly parts?: StartedParts },
 ): Promise<StartedStack> {
   const say = (line: string) => terminal.line(terminal.colors.dim(`  ${line}`));
-  const [servers, built] = await Promise.allSettled([
-    project.stack.startServers({ onProgress: say, signal, onServer: parts.onServer }),
-    project.build(say),
-  ]);
+  let onWorkable: () => void = () => undefined;
+  const workable = new Promise<void>((resolve) => (onWorkable = resolve));
+  const building = project.build(say);
+  const serving = project.stack.startServers({
+    onProgress: say,
+    signal,
+    onServer: parts.onServer,
+    onWorkable,
+  });
+  const working = Promise.all([building, Promise.race([workable, serving])]).then(
+    async ([build]) => await startWorker(project, { build, terminal, signal, parts }),
+  );
+  const [built, servers, worked] = await Promise.allSettled([building, serving, working]);
   // A fault in the user's code is what the user can mend: said first.
   if (built.status === 'rejected') throw built.reason;
   if (servers.status === 'rejected') throw servers.reason;
-  for (const warning of built.value.warnings) terminal.error(terminal.colors.yellow(warning));
+  if (worked.status === 'rejected') throw worked.reason;
   signal.throwIfAborted();
   const build = built.value;
+  const services = servers.value;
+  const { trackingUri, worker } = worked.value;
+  // MLflow came up at another place than was known when the worker was started.
+  const moved = trackingUri !== undefined && trackingUri !== (await project.addresses()).trackingUri;
+  return {
+    services,
+    build,
+    worker: moved ? (await startWorker(project, { build, terminal, signal, parts })).worker : worker,
+  };
+}
+
+interface WorkerStart {
+  readonly build: ProjectBuild;
+  readonly terminal: Terminal;
+  readonly signal: AbortSignal;
+  readonly parts: StartedParts;
+}
+
+async function startWorker(project: Project, { build, terminal, signal, parts }: WorkerStart) {
+  for (const warning of build.warnings) terminal.error(terminal.colors.yellow(warning));
+  signal.throwIfAborted();
   await project.stack.makeCurrent(build.digest);
+  const { trackingUri } = await project.addresses();
   const worker = await project.stack.ensureWorker();
   parts.onWorker(worker);
   await project.stack.workerReady({ worker, build: build.digest, signal });
-  return { services: servers.value, build, worker };
+  return { worker, trackingUri };
 }

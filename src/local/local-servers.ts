@@ -28,6 +28,8 @@ export interface StartLocalServersOptions {
   readonly signal?: AbortSignal;
   /** Hears of each local server as soon as it is there, so that a caller whose start then fails knows what it has started. */
   readonly onServer?: OnServer;
+  /** Called once Temporal answers and MLflow's address is known, though it may not answer yet: a worker can be started, which waits for it. */
+  readonly onWorkable?: () => void;
 }
 
 /** One service that is there to be used. `started`: by this call, so whoever called may stop it. */
@@ -59,20 +61,30 @@ export async function startLocalServers(options: StartLocalServersOptions): Prom
   await mkdir(stateDir, { recursive: true });
   const cacheDirectory = await makeUserCacheDirectory(env);
   const deps: InstallDeps = { cacheDirectory, env, run: runProgram, onProgress };
-  const context = {
+  let place: () => void = () => undefined;
+  const placed = new Promise<void>((resolve) => (place = resolve));
+  const context: ServerContext = {
     stateDir,
     onProgress,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
-    ...(options.onServer === undefined ? {} : { onServer: options.onServer }),
+    onServer: (name, state) => {
+      options.onServer?.(name, state);
+      if (name === 'mlflow') place();
+    },
   };
   const onWait = (pid: number) =>
     onProgress(`Waiting for process ${pid}, which is starting or stopping the local servers`);
   return await withProcessLock({ directory: lockDirectory(stateDir), onWait }, async () => {
     const ports = options.ports ?? DEFAULT_PORTS;
-    const [temporal, mlflow] = await Promise.allSettled([
+    const starting = [
       ensureTemporal({ deps, context, defaultPorts: ports.temporal }),
       ensureMlflow({ deps, context, defaultPorts: ports.mlflow }),
-    ]);
+    ] as const;
+    void Promise.all([starting[0], Promise.race([placed, starting[1]])]).then(
+      () => options.onWorkable?.(),
+      () => undefined,
+    );
+    const [temporal, mlflow] = await Promise.allSettled(starting);
     if (temporal.status === 'fulfilled' && mlflow.status === 'fulfilled') {
       return { temporal: temporal.value, mlflow: mlflow.value };
     }
