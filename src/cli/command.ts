@@ -39,6 +39,7 @@ export interface CommandOptions {
   readonly at?: string;
   readonly mine?: boolean;
   readonly dryRun?: boolean;
+  readonly yes?: boolean;
   readonly note?: string;
   readonly pools?: string;
   readonly exit?: boolean;

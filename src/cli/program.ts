@@ -1,12 +1,6 @@
 import { Command as Commander } from 'commander';
-import type { Command, CommandOptions } from './command.js';
-
-/** Runs a chosen command; the program itself does nothing but choose. */
-export type RunCommand = (
-  load: () => Promise<Command>,
-  args: readonly string[],
-  options: CommandOptions,
-) => Promise<void>;
+import { createAdder, examples, type Add, type RunCommand } from './add-command.js';
+import { addRetentionCommands } from './retention-program.js';
 
 /** The commands, their options and help. Nothing heavy is imported before a command runs. */
 export function createProgram(run: RunCommand, version: string): Commander {
@@ -35,27 +29,12 @@ export function createProgram(run: RunCommand, version: string): Commander {
   addCacheCommands(
     createAdder(program.command('cache').description('Results of steps that later runs reuse'), run),
   );
+  addRetentionCommands(
+    add,
+    createAdder(program.command('hold').description('Legal holds: runs of which nothing is removed'), run),
+  );
   addProjectCommands(add);
   return program;
-}
-
-type Add = (usage: string, description: string, load: () => Promise<Command>) => Commander;
-
-function createAdder(parent: Commander, run: RunCommand): Add {
-  return (usage, description, load) =>
-    parent
-      .command(usage)
-      .description(description)
-      .option('--json', 'one JSON document on stdout; errors as {"error":{"code","message"}}')
-      .option('--project <path>', 'anneal.yaml or its directory (default: found from here upward)')
-      .action(async (...given: unknown[]) => {
-        const command = given.at(-1) as Commander;
-        await run(
-          load,
-          command.processedArgs.flat().filter((arg): arg is string => typeof arg === 'string'),
-          command.opts<CommandOptions>(),
-        );
-      });
 }
 
 function addLocalCommands(add: Add): void {
@@ -271,8 +250,4 @@ function addProjectCommands(add: Add): void {
 
 function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
-}
-
-function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`;
 }

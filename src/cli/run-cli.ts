@@ -4,7 +4,8 @@ import { createCommandWording, type CalledAs } from './called-as.js';
 import type { CommandContext, CommandOptions } from './command.js';
 import type { Project } from './context.js';
 import { packageVersion } from './package-version.js';
-import { createProgram, type RunCommand } from './program.js';
+import type { RunCommand } from './add-command.js';
+import { createProgram } from './program.js';
 import { EXIT, reportError } from './report-error.js';
 import { createTerminal, type TerminalStreams } from './terminal.js';
 

@@ -12,6 +12,17 @@ export { shellWord } from './run-id.js';
 export type { AliasMoved, AliasOptions, ModelOperations } from './model-operations.js';
 export type { CancelOptions } from './end-run.js';
 export { isOpen } from './run-state.js';
+export {
+  createRetention,
+  type HoldSubject,
+  type Retention,
+  type RetentionOptions,
+} from './retention/create-retention.js';
+export type { Hold } from './retention/holds.js';
+export type { EndingRun } from './retention/ending-runs.js';
+export type { RetentionPlan } from './retention/plan-retention.js';
+export type { GcProgress } from './retention/retention-deps.js';
+export type { SweepResult } from './retention/sweep.js';
 export type { ScheduleChanges, ScheduleInfo, Schedules } from './schedules.js';
 export type { StartedRun, StartRunOptions } from './start-run.js';
 export type { CacheExplanation } from './explain-cache.js';

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { NAME_PATTERN, NAME_RULE, RESERVED_POOLS } from './name-rule.js';
 import { parseApproverKey } from './approver-keys.js';
+import { parseDuration } from '../core/duration.js';
 import { parseBytes } from '../core/quantity.js';
+import { SHORTEST_GRACE } from '../core/retention.js';
 
 // Every message is what the key allows: the loader puts the position, the key and what was found before it.
 const path = (what: string) => z.string({ error: what }).min(1, what);
@@ -22,7 +24,15 @@ const GPUS = 'a whole number of at least 0';
 const SECRET = 'the name of a secret with keys username and password';
 const TEXT = 'a text that is not empty';
 const HOST = 'a host such as "data.example.com" or "10.0.0.5:8443"';
+const AGE = 'a time such as "90d" or "12h"';
+const GRACE = `a time such as "24h", at least "${SHORTEST_GRACE}"`;
+const KEEP = 'a whole number of at least 0';
 const REGION = 'the name of a region such as "eu-central-1"';
+
+const age = z.string({ error: AGE }).refine((text) => durationOf(text) !== undefined, AGE);
+const grace = z
+  .string({ error: GRACE })
+  .refine((text) => (durationOf(text) ?? 0) >= parseDuration(SHORTEST_GRACE), GRACE);
 
 const pool = z.strictObject(
   {
@@ -107,6 +117,13 @@ export const configSchema = z.strictObject(
       namespace: z.string({ error: TEXT }).min(1, TEXT).optional(),
       uiUrl: url(['http', 'https']).optional(),
     }),
+    retention: section({
+      age: age.optional(),
+      keepLast: count(KEEP, 0).optional(),
+      cache: age.optional(),
+      checkpoints: age.optional(),
+      grace: grace.optional(),
+    }),
     smtp: section({
       url: url(['smtp', 'smtps']).optional(),
       from: z
@@ -154,6 +171,14 @@ function section<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
 
 function isUrl(text: string, schemes: readonly string[]): boolean {
   return URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1));
+}
+
+function durationOf(text: string): number | undefined {
+  try {
+    return parseDuration(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function isMemory(text: string): boolean {

@@ -5,6 +5,7 @@ import { slug } from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
 import { didYouMean } from '../core/nearest-name.js';
 import { parseApproverKey } from './approver-keys.js';
+import { readRetention } from '../core/retention.js';
 import { isS3Uri } from '../core/store-location.js';
 import type { S3Settings, StoreLocation } from '../core/store-location.js';
 import type { ConfigFile } from './config-schema.js';
@@ -87,6 +88,7 @@ function resolveConfig(written: ConfigFile, file: string, env: Environment): Pro
     store: locateStore(root, written, env),
     data: { allowHosts: written.data?.allowHosts ?? [], s3: resolveS3(written.s3, env) },
     ...resolvePeople(written, file),
+    retention: readRetention(written.retention),
     ...(written.secrets === undefined ? {} : { secrets: path.resolve(root, written.secrets) }),
     ...resolveServers(written, env),
   };

@@ -1,5 +1,6 @@
 import type { Approver } from '../core/approval.js';
 import type { Pool } from '../core/pools.js';
+import type { RetentionPolicy } from '../core/retention.js';
 import type { S3Settings, StoreLocation } from '../core/store-location.js';
 
 /** A project's settings with defaults filled in and paths absolute. */
@@ -26,6 +27,8 @@ export interface ProjectConfig {
   readonly approvers: readonly Approver[];
   /** Names of approvers by group. */
   readonly groups: { readonly [name: string]: readonly string[] };
+  /** What `anneal gc` keeps. */
+  readonly retention: RetentionPolicy;
   /** File with local secrets. */
   readonly secrets?: string;
   readonly mlflow: {

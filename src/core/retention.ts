@@ -173,10 +173,25 @@ export function referencesIn(text: string): string[] {
 const REFERENCE =
   /runs\/[^/"'\\\s<>]+\/(?:attempts|datasets)\/[^/"'\\\s<>]+|payloads\/(?:\d{4}-\d{2}-\d{2}\/)?[0-9a-f]{64}/g;
 
-/** The part of a run that goes or stays as one: an attempt, a listing of a dataset, or everything else of the run. */
+/** The part of a run that goes or stays as one: an attempt, a listing of a dataset, all checkpoints, all messages, the record. */
 export function unitOf(key: string): string {
-  const [root = '', executionId = '', kind = '', name] = key.split('/');
-  return name !== undefined && (kind === 'attempts' || kind === 'datasets')
-    ? `${root}/${executionId}/${kind}/${name}`
-    : `${root}/${executionId}`;
+  const parts = key.split('/');
+  const [, , kind] = parts;
+  return parts.slice(0, kind === 'attempts' || kind === 'datasets' ? 4 : 3).join('/');
+}
+
+/**
+ * The units of an expired run that go. Where one of them is used by others it stays, and the run's record with it, which says where it
+ * comes from.
+ */
+export function endingUnits(
+  executionId: string,
+  units: Iterable<string>,
+  referenced: ReadonlySet<string>,
+): Set<string> {
+  const ending = new Set(units);
+  const all = ending.size;
+  for (const unit of ending) if (referenced.has(unit)) ending.delete(unit);
+  if (ending.size < all) ending.delete(`runs/${executionId}/run.json`);
+  return ending;
 }

@@ -3,6 +3,7 @@ import type { LocalStack, Project } from '../../src/cli/context.js';
 import { runCli } from '../../src/cli/run-cli.js';
 import type { CallStatus } from '../../src/core/run.js';
 import type { PipelineDefinition } from '../../src/core/pipeline-definition.js';
+import { readRetention } from '../../src/core/retention.js';
 
 export const STARTED_MS = Date.UTC(2026, 10, 23, 11, 0, 0);
 
@@ -150,6 +151,7 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
       data: { allowHosts: [], s3: {} },
       mlflow: {},
       temporal: { namespace: 'default' },
+      retention: readRetention(),
       smtp: {},
     },
     paths: {

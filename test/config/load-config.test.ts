@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { loadConfig } from '../../src/config/load-config.js';
 import { projectPaths } from '../../src/config/project-paths.js';
 import { poolSlots, poolsForHost } from '../../src/config/host-pools.js';
+import { readRetention } from '../../src/core/retention.js';
 
 async function withProject(yaml: string | undefined, use: (root: string) => Promise<void>): Promise<void> {
   const parent = await mkdtemp(path.join(await realpath(tmpdir()), 'anneal-config-'));
@@ -43,6 +44,7 @@ describe('loadConfig', () => {
         groups: {},
         mlflow: {},
         temporal: { namespace: 'default' },
+        retention: readRetention(),
         smtp: {},
       });
       assert.equal(projectPaths(config).attemptsDir, path.join(root, '.anneal/local/attempts'));

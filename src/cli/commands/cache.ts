@@ -4,6 +4,7 @@ import type { Command, CommandOptions } from '../command.js';
 import { renderTable } from '../plain-table.js';
 import { EXIT } from '../report-error.js';
 import { visible } from '../run-text.js';
+import { toSize } from '../size-text.js';
 import type { Colors } from '../terminal.js';
 
 /** `anneal cache why RUN STEP`: names the component of the key that made a step run again. */
@@ -83,15 +84,4 @@ function renderResults(results: readonly CachedResult[]): string {
 
 function toTime(ms: number): string {
   return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
-}
-
-function toSize(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let amount = bytes;
-  let unit = 0;
-  while (amount >= 1024 && unit < units.length - 1) {
-    amount /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? amount : amount.toFixed(1)} ${units[unit] ?? ''}`;
 }

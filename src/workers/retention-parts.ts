@@ -1,0 +1,60 @@
+import { readdir, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { readRegisteredRuns, type RegisteredRun } from '../adapters/mlflow/registered-runs.js';
+import { sweepUploads } from '../adapters/open-store.js';
+import type { StoreLocation } from '../core/store-location.js';
+import { readCurrent } from './current-build.js';
+
+/** The runs that models in MLflow come from. @throws AnnealError TrackingUnavailable. */
+export async function readModelRuns(trackingUri: string, env: NodeJS.ProcessEnv): Promise<RegisteredRun[]> {
+  return await readRegisteredRuns({ trackingUri, env });
+}
+
+/** Ends uploads to an S3 store that were left unfinished more than a day ago. @returns their keys. */
+export async function endOldUploads(store: StoreLocation, nowMs: number): Promise<string[]> {
+  return await sweepUploads(store, nowMs - OLD_UPLOAD_MS);
+}
+
+/** Beside the time that workers leave an upload alone. */
+const OLD_UPLOAD_MS = 18 * 3_600_000;
+
+/** Builds that are kept whatever runs use: somebody may go back to one. */
+const KEPT = 3;
+const DIGEST = /^[0-9a-f]{64}$/;
+/** What a build is called while it is removed. */
+const LEAVING = '.leaving-';
+
+/** Digests of the builds of this machine that may go when no open run uses them, oldest first. */
+export async function listOldBuilds(buildsDir: string, beforeMs: number): Promise<string[]> {
+  const current = await readCurrent(buildsDir);
+  const names = (await readdir(buildsDir).catch(() => [])).filter((name) => DIGEST.test(name));
+  const builds = await Promise.all(
+    names.map(async (digest) => ({ digest, atMs: await newestOf(path.join(buildsDir, digest)) })),
+  );
+  return builds
+    .sort((a, b) => a.atMs - b.atMs)
+    .slice(0, -KEPT)
+    .filter(({ digest, atMs }) => digest !== current && atMs < beforeMs)
+    .map(({ digest }) => digest);
+}
+
+/** Its manifest is written anew when the same sources are built again. */
+async function newestOf(dir: string): Promise<number> {
+  const times = [dir, path.join(dir, 'manifest.json')].map(async (file) => (await stat(file)).mtimeMs);
+  return Math.max(...(await Promise.all(times.map((time) => time.catch(() => 0)))));
+}
+
+/** Removes builds, each in one step; one that has become current meanwhile stays. @returns those that went. */
+export async function removeBuilds(buildsDir: string, digests: readonly string[]): Promise<string[]> {
+  const removed: string[] = [];
+  for (const digest of digests) {
+    const dir = path.join(buildsDir, digest);
+    const leaving = path.join(buildsDir, `${LEAVING}${digest}`);
+    await rename(dir, leaving).catch(() => undefined);
+    if ((await readCurrent(buildsDir)) === digest) await rename(leaving, dir).catch(() => undefined);
+    else removed.push(digest);
+  }
+  for (const name of await readdir(buildsDir).catch(() => []))
+    if (name.startsWith(LEAVING)) await rm(path.join(buildsDir, name), { recursive: true, force: true });
+  return removed;
+}
