@@ -12,6 +12,7 @@ import type {
 import { TAGS } from '../core/registry.js';
 import { producerOf } from '../core/lineage.js';
 import { buildOriginTags, buildProducerTags, readLineageStep } from './model-origin.js';
+import { buildModelDescription } from './model-description.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { ModelRegistry } from './ports/model-registry.js';
 import { moveAlias, reconcileAliases, type LaneTurn, type ReconciledModel } from './registry-aliases.js';
@@ -28,6 +29,8 @@ export interface RegistryActivityDeps {
   readonly log?: (message: string) => void;
   /** Directory for files on their way to the registry, one at a time. Default: the system's. */
   readonly scratchDir?: string;
+  /** Base of Temporal's Web UI, without slash at the end. */
+  readonly temporalUiUrl?: string;
 }
 
 /** Prefix of a version's tags with the metrics that its gate saw. */
@@ -86,10 +89,11 @@ function describeRepair(modelName: string, { alias, version, found }: AliasRepai
 }
 
 async function register(
-  { registry, store, scratchDir = tmpdir() }: RegistryActivityDeps,
+  deps: RegistryActivityDeps,
   { modelName, operation }: { readonly modelName: string; readonly operation: RegisterOperation },
   signal: AbortSignal,
 ): Promise<LaneResult> {
+  const { registry, store, scratchDir = tmpdir(), temporalUiUrl } = deps;
   const { key, model, metrics, source } = operation;
   const files = await loadModelFiles({ store, scratchDir }, model);
   const gate = Object.entries(metrics).map(([name, value]) => [`${METRIC_PREFIX}${name}`, String(value)]);
@@ -102,8 +106,14 @@ async function register(
     ...(producer && buildProducerTags(producer)),
     ...(made && buildOriginTags(made)),
   };
+  const { namespace } = deps.context();
+  const description = buildModelDescription(operation, {
+    namespace,
+    ...(temporalUiUrl === undefined ? {} : { temporalUiUrl }),
+  });
   const registration = {
     ...{ modelName, key, files, metrics, tags },
+    ...(description !== '' && { description }),
     ...(source === undefined ? {} : { source }),
     ...(made?.tracking && { madeBy: made.tracking }),
     ...(producer && { attemptName: producer.attemptName }),

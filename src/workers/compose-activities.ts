@@ -130,6 +130,7 @@ export function composeActivities(setting: WorkerSetting) {
         context,
         scratchDir,
         log: setting.log,
+        ...links,
       })),
   };
   const people = createNotifyActivities({

@@ -169,7 +169,7 @@ describe('aliases, native versions and late closings on a real MLflow', () => {
         kind: 'register',
         key: key.repeat(64),
         model: await storeModel(store, given),
-        metrics: {},
+        metrics: { f1: 0.5 },
         tags: {},
         source: { experimentId, runId: parentRunId },
       });
@@ -178,7 +178,10 @@ describe('aliases, native versions and late closings on a real MLflow', () => {
       assert.match(other.notice ?? '', /version 1, registered by the step's own command, has other bytes/);
       const same = await ask(await operation('e', files), 'native');
       assert.equal(same.version, '1');
-      const { tags } = await client.modelVersions.get({ name: 'native', version: '1' });
+      const { tags, description } = await client.modelVersions.get({ name: 'native', version: '1' });
+      assert.equal(description, 'Metrics: f1 = 0.5.');
+      const made = await client.modelVersions.get({ name: 'native', version: '2' });
+      assert.equal(made.description, 'Metrics: f1 = 0.5.');
       assert.equal(tags['anneal.native'], 'adopted');
     },
   );

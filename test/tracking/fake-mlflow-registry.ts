@@ -107,6 +107,12 @@ export function registryCalls({ registered, versions }: Omit<FakeState, 'execute
       );
       return ok({});
     },
+    'PATCH model-versions/update': ({ name, version, description }) => {
+      const found = find(name, version);
+      if (!found) return fail(404, 'RESOURCE_DOES_NOT_EXIST', `no version ${version}`);
+      found.description = description;
+      return ok({ model_version: show(found) });
+    },
     'POST model-versions/set-tag': ({ name, version, key, value }) => {
       find(name, version)?.tags.set(key, value);
       return ok({});

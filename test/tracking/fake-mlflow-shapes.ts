@@ -44,6 +44,7 @@ export interface FakeVersion {
   source: string;
   run_id?: string;
   model_id?: string;
+  description?: string;
   tags: Map<string, string>;
 }
 /** One request. */

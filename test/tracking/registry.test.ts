@@ -75,6 +75,29 @@ describe('registering a model', () => {
       );
     }));
 
+  test('describes the version: who made it, where that can be seen, what its gate saw', () =>
+    withModel(async ({ fake, store, clock, registry, operation }) => {
+      const { runLaneOperation } = createRegistryActivities({
+        ...{ registry, store, clock, context },
+        temporalUiUrl: 'http://temporal:8233',
+      });
+      const tags = {
+        'anneal.pipeline': 'churn-training',
+        'anneal.run_id': 'nightly/1',
+        'anneal.execution_id': 'exec-1',
+      };
+      const metrics = { f1: 0.9400001, loss: 2 };
+      await runLaneOperation({ modelName: MODEL, operation: { ...operation, metrics, tags } });
+      assert.equal(
+        fake.state.versions[0]?.description,
+        [
+          'Registered by pipeline **churn-training**, run `nightly/1`.',
+          '[Open in Temporal](http://temporal:8233/namespaces/default/workflows/nightly%2F1/exec-1/history)',
+          'Metrics: f1 = 0.94, loss = 2.',
+        ].join('\n\n'),
+      );
+    }));
+
   const CREATES = [
     'POST logged-models',
     'POST model-versions/create',
@@ -279,6 +302,17 @@ describe('registering a model that its own script registered already', () => {
       assert.equal(versions[0]?.tags.get('mlflow.anneal.idempotencyKey'), operation.key);
       assert.equal(versions[0]?.tags.get('anneal.digest'), operation.model.digest);
       assert.equal(versions[0]?.tags.get('anneal.native'), 'adopted');
+      assert.equal(versions[0]?.description, 'Metrics: f1 = 0.94.');
+    }));
+
+  test('leaves the description that the version has', () =>
+    withModel(async ({ operation, runLaneOperation, ...parts }) => {
+      await registerNatively(parts, FILES);
+      const [version] = parts.fake.state.versions;
+      assert.ok(version);
+      version.description = 'mine';
+      await runLaneOperation({ modelName: MODEL, operation });
+      assert.equal(version.description, 'mine');
     }));
 
   for (const [what, files] of Object.entries({

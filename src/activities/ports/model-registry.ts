@@ -16,6 +16,8 @@ export interface ModelRegistration {
   readonly metrics: { readonly [name: string]: number };
   /** Tags of the version and of the model behind it. */
   readonly tags: { readonly [name: string]: string };
+  /** Markdown, for people. A version that has a description of its own keeps it. */
+  readonly description?: string;
   /** The run that the model comes from. */
   readonly source?: { readonly experimentId: string; readonly runId: string };
   /** The run of the step that wrote the model, which may be of another pipeline's run: the model is shown as its output, too. */

@@ -47,10 +47,12 @@ export async function findNativeVersions(
 /** Makes a native version the one of this registration. The key goes last: with it everything is said to be done. */
 export async function adoptVersion(
   { client, patiently }: ModelPlaceDeps,
-  { name, version }: ModelVersion,
+  { name, version, description: own = '' }: ModelVersion,
   { registration, signal }: { readonly registration: ModelRegistration; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { key, tags } = registration;
+  const { key, tags, description } = registration;
+  if (description !== undefined && own === '')
+    await patiently(signal, () => client.modelVersions.update({ name, version, description }, { signal }));
   const all = { ...tags, [LEFT_TAG]: 'adopted', [REGISTRATION_KEY_TAG]: key };
   for (const [tag, value] of Object.entries(all))
     await patiently(signal, () =>

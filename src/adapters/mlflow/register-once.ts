@@ -146,7 +146,7 @@ async function ensureVersion(
   signal: AbortSignal,
 ): Promise<ModelVersion> {
   const { client, patiently } = deps;
-  const { modelName: name, key, modelId, source, tags } = registration;
+  const { modelName: name, key, modelId, source, tags, description } = registration;
   const versions = await patiently(signal, async () => {
     const found = await findVersions(client, registration, signal);
     if (found.length > 0) return found;
@@ -155,6 +155,7 @@ async function ensureVersion(
       source: `models:/${modelId}`,
       modelId,
       ...(source === undefined ? {} : { runId: source.runId }),
+      ...(description === undefined ? {} : { description }),
       tags: { ...tags, [REGISTRATION_KEY_TAG]: key },
     };
     const made = await client.modelVersions.create(version, { signal });
