@@ -44,6 +44,8 @@ export interface CommandOptions {
   readonly pools?: string;
   readonly exit?: boolean;
   readonly from?: string;
+  readonly direction?: string;
+  readonly after?: string;
 }
 
 /** A command: its arguments in order, its options; answers with the exit code. */

@@ -1,6 +1,7 @@
 import type { AnnealClient, TemporalConnection } from '../client/index.js';
 import type { ProjectConfig } from '../config/project-config.js';
 import type { ProjectPaths } from '../config/project-paths.js';
+import type { ModelIndex } from '../core/lineage.js';
 import type { LocalServices } from '../local/local-servers.js';
 import type { OnServer } from '../local/server-process.js';
 import type { RunningWorker } from '../local/worker-process.js';
@@ -104,7 +105,7 @@ export async function openProject({ cwd, env, path }: OpenProjectOptions): Promi
   const config = await loadConfig({ cwd, env, ...(path === undefined ? {} : { path }) });
   const paths = projectPaths(config);
   const addresses = async () => await findAddresses(config, paths);
-  const connection = createConnection({ config, paths, addresses });
+  const connection = createConnection({ config, paths, addresses, env });
   return {
     config,
     paths,
@@ -147,6 +148,7 @@ interface ConnectionParts {
   readonly config: ProjectConfig;
   readonly paths: ProjectPaths;
   readonly addresses: () => Promise<ServiceAddresses>;
+  readonly env: NodeJS.ProcessEnv;
 }
 
 /** One connection for the whole command, made when it is first needed. */
@@ -173,15 +175,31 @@ function createConnection(
       ]);
       const { attemptsDir } = paths;
       const { client } = await temporal();
+      const models = await createModelIndex(parts);
       return createAnnealClient({
         temporal: client,
         project: config.project,
         store: openStore(paths),
         attemptsDir,
+        ...(models && { models }),
       });
     },
     reconnect: close,
     close,
+  };
+}
+
+/** MLflow's registry, asked when lineage is. */
+async function createModelIndex({
+  addresses,
+  env,
+}: Pick<ConnectionParts, 'addresses' | 'env'>): Promise<ModelIndex | undefined> {
+  const { trackingUri } = await addresses();
+  if (trackingUri === undefined) return undefined;
+  const index = async () => (await import('../workers/model-index.js')).openModelIndex({ trackingUri, env });
+  return {
+    find: async (of) => await (await index()).find(of),
+    findByDigest: async (of) => await (await index()).findByDigest(of),
   };
 }
 

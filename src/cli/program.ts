@@ -23,6 +23,7 @@ export function createProgram(run: RunCommand, version: string): Commander {
   addRunCommands(add);
   addDecisions(add);
   addModelCommands(add);
+  addLineage(add);
   addScheduleCommands(
     createAdder(program.command('schedule').description('The schedules that pipelines declare in code'), run),
   );
@@ -182,6 +183,25 @@ function addModelCommands(add: Add): void {
     'Put aliases back that a late write moved',
     async () => (await import('./commands/model.js')).repair,
   );
+}
+
+function addLineage(add: Add): void {
+  add(
+    'lineage <subject>',
+    'What a model, run, artifact or data set was made of, and what came of it',
+    async () => (await import('./commands/lineage.js')).lineage,
+  )
+    .option('--direction <way>', 'back, forward or both (default: of a model back, of a data set forward)')
+    .option('--limit <count>', 'look at so many steps, artifacts and models (default: 200)')
+    .option('--after <place>', 'go on behind here, as an earlier answer says')
+    .addHelpText(
+      'after',
+      examples(
+        'anneal lineage model:churn-predictor@champion',
+        'anneal lineage dataset:s3://data/customers.csv',
+        'anneal lineage artifact:4f2a91c0b2d4 --direction forward --json',
+      ),
+    );
 }
 
 function addScheduleCommands(add: Add): void {

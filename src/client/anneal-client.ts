@@ -4,6 +4,7 @@ import { auditRun, type RunAudit } from './audit-run.js';
 import type { AnnealClientOptions, ClientDeps } from './client-deps.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
 import { cancelRun, terminateRun, type CancelOptions } from './end-run.js';
+import { traceLineage, type Lineage, type LineageOptions } from './lineage.js';
 import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js';
 import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
 import { createModelOperations, type ModelOperations } from './model-operations.js';
@@ -38,6 +39,11 @@ export interface AnnealClient {
   /** Who decided what; with approvers, their signatures are checked. */
   audit(runId: string, approvers?: readonly Approver[]): Promise<RunAudit>;
   logs(runId: string, options?: LogsOptions): AsyncIterable<LogChunk>;
+  /**
+   * What something was made of, and what came of it. @param subject `model:NAME@ALIAS`, `model:NAME/VERSION`, `run:ID`, `artifact:DIGEST`,
+   * `dataset:URI`. @throws AnnealError InvalidInput, TrackingUnavailable.
+   */
+  lineage(subject: string, options?: LineageOptions): Promise<Lineage>;
   readonly schedules: Schedules;
   readonly cache: ClientCache;
   readonly models: ModelOperations;
@@ -58,6 +64,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     approvals: async (waiting) => await listApprovals(deps, waiting),
     audit: async (runId, approvers) => await auditRun(deps, runId, approvers),
     logs: (runId, logs) => readLogs(deps, runId, logs),
+    lineage: async (subject, lineage) => await traceLineage(deps, subject, lineage),
     cache: createClientCache(deps),
     schedules: createSchedules(deps),
     models: createModelOperations(deps),

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { ArtifactStore } from '../core/artifact-store.js';
+import type { ModelIndex } from '../core/lineage.js';
 
 /** What the client of a project stands on. */
 export interface AnnealClientOptions {
@@ -10,6 +11,8 @@ export interface AnnealClientOptions {
   /** Where records and logs of ended runs are. Without it they are rebuilt from history, and logs of ended steps are not there. */
   readonly store?: Pick<ArtifactStore, 'readBytes' | 'openRead'> &
     Partial<Pick<ArtifactStore, 'list' | 'removeAll'>>;
+  /** MLflow's registry, for lineage; without it models are not known. */
+  readonly models?: ModelIndex;
   /** Where attempts of this machine run; without it running steps have no log to follow. */
   readonly attemptsDir?: string;
   readonly clock?: ClientClock;

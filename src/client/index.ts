@@ -5,6 +5,8 @@ export { connectTemporal, type TemporalConnection, type TemporalEndpoint } from 
 export type { ApprovalsOptions, WaitingApproval } from './approvals-inbox.js';
 export type { AuditedDecision, RunAudit, SignatureCheck } from './audit-run.js';
 export type { DecideOptions } from './decide-approval.js';
+export type { Lineage, LineageOptions } from './lineage.js';
+export type { LineageEdge, LineageNode } from './lineage-graph.js';
 export type { ListRunsOptions, RunSummary } from './list-runs.js';
 export type { RunReport } from './read-status.js';
 export type { LogChunk, LogsOptions } from './run-logs.js';

@@ -76,6 +76,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     approvals: refuse,
     audit: refuse,
     logs: refuse,
+    lineage: refuse,
     schedules,
     cache: { list: refuse, clear: refuse, why: refuse },
     models,

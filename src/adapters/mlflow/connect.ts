@@ -1,6 +1,9 @@
 import { createMlflowClient, isMlflowError, readMlflowEnvironment } from 'mlflow-ts-client';
+import type { Clock } from '../../activities/ports/activity-context.js';
 import type { ModelRegistry } from '../../activities/ports/model-registry.js';
 import type { Tracking } from '../../activities/ports/tracking.js';
+import type { ModelIndex } from '../../core/lineage.js';
+import { createMlflowModelIndex } from './model-index.js';
 import type { OpenArtifacts } from './model-place.js';
 import type { PatienceOptions } from './patience.js';
 import { createMlflowRegistry } from './registry.js';
@@ -27,6 +30,17 @@ export function connectMlflow(
     tracking: createMlflowTracking({ client, ...patience }),
     registry: createMlflowRegistry({ client, openArtifacts, ...patience }),
   };
+}
+
+/** The registry as people ask it who want to know where a model comes from: they are not kept waiting for a server that is away. */
+export function connectModelIndex(options: {
+  readonly trackingUri: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+}): ModelIndex {
+  const { trackingUri, env, clock } = options;
+  const client = createMlflowClient({ ...readMlflowEnvironment(env), trackingUri });
+  return createMlflowModelIndex({ client, clock, patienceMs: CHECK_TIMEOUT_MS });
 }
 
 /** What keeps an MLflow server from being used: the client's code, the HTTP status where there was an answer, one sentence. */
