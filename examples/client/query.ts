@@ -1,5 +1,5 @@
 // Asks a run what it does: node --import tsx examples/client/query.ts RUN
-import { connect } from './connect.js';
+import { withClient } from './connect.js';
 
 /** The part of the answer that is shown here; the rest is `RunStatus` of anneal/client. */
 interface Status {
@@ -9,9 +9,10 @@ interface Status {
   readonly result?: unknown;
 }
 
-const [runId = ''] = process.argv.slice(2);
-const client = await connect();
-try {
+const [runId] = process.argv.slice(2);
+
+await withClient(async (client) => {
+  if (runId === undefined) throw new Error('Name the run: its id is the workflow id.');
   // A worker of the project answers, also for a run that has ended.
   const status = await client.workflow.getHandle(runId).query<Status>('status');
   console.log(`${runId}: ${status.state}`);
@@ -19,6 +20,4 @@ try {
   for (const { gate, digest } of status.approvals)
     console.log(`  waits at ${gate} for a decision on ${digest}`);
   if (status.result !== undefined) console.log(`  result ${JSON.stringify(status.result)}`);
-} finally {
-  await client.connection.close();
-}
+});
