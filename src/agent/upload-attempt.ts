@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { makePreview } from '../adapters/artifact-previews/make-preview.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { toBytes } from '../adapters/process-executor/stored-outcome.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
@@ -75,12 +76,12 @@ async function uploadArtifact(
       files.push({ ...entry, path: file === '' ? artifact.name : file });
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  const [preview] = await Promise.all([makePreview(artifact), ...Array.from({ length: AT_ONCE }, worker)]);
   files.sort((a, b) => (a.path < b.path ? -1 : 1));
   const [first] = files;
   const digest = form === 'file' && first ? first.sha256 : treeDigest(files);
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
-  return { kind, uri: store.uriOf(key), digest, sizeBytes, form, values, files };
+  return { kind, uri: store.uriOf(key), digest, sizeBytes, form, values, files, ...(preview && { preview }) };
 }
 
 async function withRetries<T>(work: () => Promise<T>): Promise<T> {

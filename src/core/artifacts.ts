@@ -1,5 +1,6 @@
 import { digestOf } from './digest.js';
 import type { Json } from './json.js';
+import type { ArtifactPreview } from './artifact-preview.js';
 import type { DatasetPin } from './dataset-pin.js';
 
 /** What an artifact is for; decides how it is shown and what may take it as input. */
@@ -39,6 +40,8 @@ export function treeDigest(files: readonly FileEntry[]): string {
 /** One output as the manifest records it. */
 export interface ManifestOutput extends ArtifactRef {
   readonly files: readonly FileEntry[];
+  /** What it looks like; absent for artifacts of no special kind. */
+  readonly preview?: ArtifactPreview;
 }
 
 /** What is known of the memory of an attempt's command, where the place that runs it limits or counts it. */
