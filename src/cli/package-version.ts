@@ -7,6 +7,11 @@ export function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+/** Directory of this package. */
+export function packageRoot(): string {
+  return fileURLToPath(new URL('../..', import.meta.url)).replace(/[/\\]$/, '');
+}
+
 /** Whether this package was installed with npm, rather than run from a clone. */
 export function isInstalledPackage(): boolean {
   return /[/\\]node_modules[/\\]/.test(fileURLToPath(import.meta.url));

@@ -10,6 +10,10 @@ describe('anneal init', () => {
     const cwd = await temporaryDirectory(t);
     const first = await cli(['init', 'My Project'], { cwd });
     assert.equal(first.code, 0);
+    assert.match(
+      first.out,
+      /tests.* need the package[^]*npm pack .*\n {2}cd 'My Project' && npm install .*\.tgz && npm test/,
+    );
     assert.deepEqual((await readdir(path.join(cwd, 'My Project'))).sort(), [
       '.gitignore',
       'anneal.yaml',

@@ -4,7 +4,7 @@ import { shellWord } from '../../client/run-id.js';
 import { AnnealError } from '../../core/failures.js';
 import type { Command } from '../command.js';
 import { commonFiles, projectNameOf, type ProjectFiles } from '../init/new-project.js';
-import { isInstalledPackage, packageVersion } from '../package-version.js';
+import { isInstalledPackage, packageRoot, packageVersion } from '../package-version.js';
 import { EXIT } from '../report-error.js';
 
 /** `anneal init DIR`: a project that runs at once; with `--from` its step is the user's script or notebook. */
@@ -36,7 +36,13 @@ export const init: Command = async (context, [given = ''], { from }) => {
 function nextLines(shown: string, installed: boolean): readonly string[] {
   return installed
     ? [`  cd ${shown}`, '  npm install', '  npx anneal up', '  npx anneal run training --wait', '  npm test']
-    : [`  npx anneal up --project ${shown}`, `  npx anneal run training --project ${shown} --wait`];
+    : [
+        `  npx anneal up --project ${shown}`,
+        `  npx anneal run training --project ${shown} --wait`,
+        'Its tests, and types in an editor, need the package in the project:',
+        `  npm pack ${shellWord(packageRoot())} --pack-destination ${shown}`,
+        `  cd ${shown} && npm install ./anneal-${packageVersion()}.tgz && npm test`,
+      ];
 }
 
 async function stepFiles(source: string | undefined): Promise<ProjectFiles> {
