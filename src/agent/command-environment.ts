@@ -4,9 +4,9 @@ import path from 'node:path';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
 import { CHECKPOINT_DIR } from '../adapters/process-executor/attempt-processes.js';
-import { secretVariable } from '../adapters/process-executor/attempt-spec.js';
 import { hostEnvironment } from '../adapters/process-executor/host-environment.js';
 import { AnnealError } from '../core/failures.js';
+import { secretVariable } from '../core/secret-variable.js';
 import { traceParent } from '../core/trace-context.js';
 
 /** A uid without an entry in the system's list of users, as containers have, is named by its number. */

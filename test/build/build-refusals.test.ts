@@ -33,6 +33,16 @@ describe('a project that cannot be built', () => {
       /^pipelines\/index\.ts:2:22: Step name "Train" must start with/,
     ));
 
+  test('is refused when one variable would have to hold two secrets', () =>
+    refused(
+      pipelineWith(
+        "import { secret } from 'anneal';",
+        step('one', "env: { USER: secret('db', 'user_name'), AGAIN: secret('db', 'user_name') }"),
+        step('two', "env: { NAME: secret('db_user', 'name') }"),
+      ),
+      /secret\('db', 'user_name'\) and secret\('db_user', 'name'\) are different secrets of one environment variable, ANNEAL_SECRET_DB_USER_NAME\. Rename/,
+    ));
+
   test('is refused when a pipeline reads its environment', () =>
     refused(
       pipelineWith('export const home = process.env.HOME;'),

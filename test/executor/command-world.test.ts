@@ -36,6 +36,20 @@ describe('process executor: what a command finds', { concurrency: 3 }, () => {
     assert.equal(await seen(undefined, true), '');
   });
 
+  test('gives a command neither of two secrets that share a variable', async () => {
+    const launch = buildLaunch({
+      env: {
+        USER_NAME: { secret: { name: 'db', key: 'user_name' } },
+        NAME: { secret: { name: 'db_user', key: 'name' } },
+      },
+      command: sh('true'),
+      outputs: {},
+    });
+    const executor = createExecutor({ env: { ...process.env, ANNEAL_SECRET_DB_USER_NAME: 'whose?' } });
+    const { message } = failedWith(await executor.run(launch, recordWatch().watch), 'InvalidConfig');
+    assert.match(message, /are different secrets of one environment variable, ANNEAL_SECRET_DB_USER_NAME/);
+  });
+
   test('gives the command an environment of its own, with the secrets that it names and no others', async () => {
     const secretsFile = path.join(root, 'secrets.yaml');
     await writeFile(secretsFile, 'db:\n  password: from-file\n');

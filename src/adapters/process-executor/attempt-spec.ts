@@ -53,8 +53,3 @@ export interface AttemptResult {
   /** Set when the attempt was ended on purpose; the outcome then says `AttemptKilled` or `AttemptLost`. */
   readonly stopped?: StoppedBy;
 }
-
-/** Name of the environment variable that holds a secret: `ANNEAL_SECRET_<NAME>_<KEY>`. */
-export function secretVariable(secret: { readonly name: string; readonly key: string }): string {
-  return `ANNEAL_SECRET_${secret.name}_${secret.key}`.toUpperCase().replace(/[^A-Z0-9]/g, '_');
-}

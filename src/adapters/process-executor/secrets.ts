@@ -3,8 +3,8 @@ import { readFile, stat } from 'node:fs/promises';
 import { parse } from 'yaml';
 
 import { AnnealError } from '../../core/failures.js';
+import { secretClashes, secretVariable } from '../../core/secret-variable.js';
 import type { SecretRef } from '../../core/step.js';
-import { secretVariable } from './attempt-spec.js';
 
 /** Where secrets are on this machine. */
 export interface SecretSources {
@@ -15,14 +15,18 @@ export interface SecretSources {
 
 /**
  * The environment variables that carry a step's secrets to its supervisor: those that it names, and no other.
- * @throws AnnealError SecretMissing when one is in neither place, InvalidConfig when the file is unusable.
+ * @throws AnnealError SecretMissing when one is in neither place, InvalidConfig when the file is unusable, or two of the secrets
+ * share a variable.
  */
 export async function readSecrets(
   env: { readonly [name: string]: string | SecretRef },
   sources: SecretSources,
 ): Promise<Record<string, string>> {
+  const secrets = Object.values(env).flatMap((value) => (typeof value === 'string' ? [] : [value.secret]));
+  const [clash] = secretClashes(secrets);
+  if (clash !== undefined) throw new AnnealError('InvalidConfig', clash);
   const found: Record<string, string> = {};
-  for (const { secret } of Object.values(env).filter((value) => typeof value !== 'string')) {
+  for (const secret of secrets) {
     const variable = secretVariable(secret);
     const value = sources.env[variable] ?? (await readFromFile(sources.secretsFile, secret));
     if (value === undefined) throw missing(secret, sources.secretsFile);

@@ -1,4 +1,5 @@
 import { NAME_PATTERN, NAME_RULE } from '../../config/name-rule.js';
+import { secretClashes } from '../../core/secret-variable.js';
 import type { EvaluatedDefinitions } from './evaluate-definitions.js';
 
 /** What is wrong with a project's definitions as a whole, one sentence each. */
@@ -35,7 +36,10 @@ export function definitionProblems(
       );
   for (const { name } of tasks)
     if (!source.taskExports.includes(name)) problems.push(missingTask(name, source));
-  return problems;
+  const secrets = steps
+    .flatMap(({ env }) => Object.values(env))
+    .flatMap((value) => (typeof value === 'object' ? [value.secret] : []));
+  return [...problems, ...secretClashes(secrets)];
 }
 
 function missingTask(
