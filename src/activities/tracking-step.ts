@@ -1,3 +1,4 @@
+import type { ArtifactStore } from '../core/artifact-store.js';
 import type { AttemptRequest } from '../core/attempt.js';
 import { TAGS } from '../core/registry.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
@@ -7,7 +8,7 @@ import type { TrackedRun, TrackedStatus, Tracking } from './ports/tracking.js';
 import { toParameterTexts } from './tracking.js';
 import { buildCodeTags } from './tracking-code.js';
 import { CURVE_TAG, readCurveStart, startCurve, type CurveStart } from './tracking-curve.js';
-import { buildDatasets } from './tracking-datasets.js';
+import { loadDatasets } from './tracking-datasets.js';
 import { temporalTags, workflowUrl } from './tracking-links.js';
 import { buildOutcomeTags, readFinalMetrics, type TrackedOutcome } from './tracking-outcome.js';
 
@@ -20,6 +21,8 @@ export interface StepTrackingDeps {
   readonly temporalUiUrl?: string;
   /** Default: nothing is known of builds. */
   readonly readCode?: ReadCode;
+  /** Where the manifests are that tell columns and rows of data sets; default: they are not known. */
+  readonly store?: Pick<ArtifactStore, 'readBytes'>;
 }
 
 /** An attempt whose step is tracked. */
@@ -88,7 +91,7 @@ export function createStepTracking(deps: StepTrackingDeps): StepTracking {
 }
 
 async function openStepRun(
-  { tracking, clock, context, temporalUiUrl, readCode }: StepTrackingDeps,
+  { tracking, clock, context, temporalUiUrl, readCode, store }: StepTrackingDeps,
   { request, name, runId, signal: patience }: StepRunOpening,
   { experimentId, parentRunId }: NonNullable<AttemptRequest['tracking']>,
 ): Promise<{ run: TrackedRun; curve: CurveStart }> {
@@ -128,7 +131,7 @@ async function openStepRun(
   // A command that continues this run logs its own parameters, and MLflow would refuse them where ours read otherwise.
   const parameters = request.mlflow === 'resume' ? {} : toParameterTexts(request.parameters);
   await tracking.log({ runId: run.runId, tags, parameters }, signal);
-  const datasets = buildDatasets(request);
+  const datasets = await loadDatasets(store, request);
   if (datasets.length > 0) await tracking.logDatasets({ runId: run.runId, datasets }, signal);
   return { run, curve };
 }

@@ -118,7 +118,7 @@ export function composeActivities(setting: WorkerSetting) {
     executions,
     clock,
     context,
-    ...(tracking && { tracking: createStepTracking(tracking) }),
+    ...(tracking && { tracking: createStepTracking({ ...tracking, store }) }),
   });
   const registry = {
     ...untracked,

@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { createLineageWriter } from '../../src/activities/lineage.js';
 import { createRegistryActivities } from '../../src/activities/registry.js';
 import { createMlflowRegistry } from '../../src/adapters/mlflow/registry.js';
+import type { ArtifactRef } from '../../src/core/artifacts.js';
 import type { LaneOperation } from '../../src/core/registry.js';
 import type { Fault } from './fake-mlflow.js';
-import { createContext, createMemoryStore, storeModel, withMlflow } from './fixtures.js';
+import {
+  buildRequest,
+  buildSucceeded,
+  createContext,
+  createMemoryStore,
+  storeModel,
+  withMlflow,
+} from './fixtures.js';
 
 const FILES = { MLmodel: 'flavors: {}\n', 'model.skops': 'bytes', 'data/example.json': '{}' };
 const MODEL = 'churn-predictor';
@@ -96,6 +105,57 @@ describe('registering a model', () => {
           'Metrics: f1 = 0.94, loss = 2.',
         ].join('\n\n'),
       );
+    }));
+
+  test('says on the version from which code and data it was made, and shows it as an output of the step that made it, too', () =>
+    withModel(async ({ fake, tracking, store, operation, runLaneOperation }) => {
+      const step = { experimentId: '1', key: 'step', name: 'train', startedAtMs: 1, tags: {} };
+      const { runId } = await tracking.ensureRun(step, context().signal);
+      const data: ArtifactRef = Object.assign(
+        { kind: 'Dataset', uri: 's3://b/k', digest: 'd1', sizeBytes: 1, form: 'file', values: {} } as const,
+        { pin: { pinnedAtMs: 1, source: 's3://b/k' } },
+      );
+      const origin = { commit: 'c0', branch: 'main', dirty: true };
+      const readCode = () => Promise.resolve({ origin, pythonDigest: 'lock' });
+      await createLineageWriter({ store, readCode }).recordStep({
+        request: buildRequest({ inputs: { data } }),
+        runId: 'earlier/1',
+        outcome: { ...buildSucceeded({}), outputs: { model: operation.model }, trackingRunId: runId },
+      });
+      await runLaneOperation({ modelName: MODEL, operation });
+      await runLaneOperation({ modelName: MODEL, operation });
+      const [version] = fake.state.versions;
+      const tags = Object.fromEntries(version?.tags ?? []);
+      const expected = {
+        'anneal.made_by.execution_id': 'exec-1',
+        'anneal.made_by.attempt_name': 'train-a1',
+        'anneal.made_by.run_id': 'earlier/1',
+        'anneal.made_by.step': 'train',
+        'anneal.made_by.mlflow_run_id': runId,
+        'anneal.code_digest': 'd1',
+        'anneal.python_digest': 'lock',
+        'anneal.build': 'b1',
+        'anneal.git.commit': 'c0',
+        'anneal.git.branch': 'main',
+        'anneal.git.dirty': 'true',
+        'anneal.dataset.data': 'd1',
+        'anneal.dataset_source.data': 's3://b/k',
+      };
+      assert.deepEqual({ ...tags, ...expected }, tags);
+      const outputs = fake.state.runs.map((run) => run.outputs.map(({ model_id }) => model_id));
+      assert.deepEqual(outputs, [[version?.model_id], [version?.model_id]]);
+    }));
+
+  test('goes on where the MLflow run of the step that made it was deleted', () =>
+    withModel(async ({ fake, store, operation, runLaneOperation }) => {
+      const readCode = () => Promise.resolve({});
+      await createLineageWriter({ store, readCode }).recordStep({
+        request: buildRequest(),
+        runId: 'earlier/1',
+        outcome: { ...buildSucceeded({}), outputs: { model: operation.model }, trackingRunId: 'deleted' },
+      });
+      assert.equal((await runLaneOperation({ modelName: MODEL, operation })).version, '1');
+      assert.equal(fake.state.runs[0]?.outputs.length, 1);
     }));
 
   const CREATES = [

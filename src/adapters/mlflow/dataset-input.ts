@@ -34,6 +34,22 @@ const TAG_LIMIT = 500;
 /** MLflow's UI draws `mlflow_colspec` as a table. */
 function buildSchema(columns: NonNullable<TrackedDataset['columns']>): string {
   return JSON.stringify({
-    mlflow_colspec: columns.map(({ name, type }) => ({ type, name, required: false })),
+    mlflow_colspec: columns.map(({ name, type }) => ({ type: columnType(type), name, required: false })),
   });
 }
+
+/** One of the types that MLflow's schemas know; what it does not know is text. */
+function columnType(type: string): string {
+  const found = COLUMN_TYPES.find(([pattern]) => pattern.test(type));
+  return found?.[1] ?? 'string';
+}
+
+const COLUMN_TYPES: readonly (readonly [RegExp, string])[] = [
+  [/^bool(ean)?$/i, 'boolean'],
+  [/^u?int_?(8|16|32)$/i, 'integer'],
+  [/^(u?int_?(64|96)?|integer|long|bigint)$/i, 'long'],
+  [/^float(16|32)?$/i, 'float'],
+  [/^(float64|double|number|decimal.*)$/i, 'double'],
+  [/^(date|datetime|timestamp).*$/i, 'datetime'],
+  [/^(binary|bytes|byte_array|fixed_len_byte_array)$/i, 'binary'],
+];
