@@ -8,6 +8,11 @@ import type { LocalServices } from '../../src/local/local-servers.js';
 import { readServerRecord } from '../../src/local/server-record.js';
 import { withLocalProject } from '../local/with-local-project.js';
 
+const at = (temporal: string): LocalServices => ({
+  temporal: { external: false, started: true, address: temporal, namespace: 'default' },
+  mlflow: { external: false, started: true, trackingUri: 'http://127.0.0.1:5000' },
+});
+
 describe('kept local servers', () => {
   test('are started again when one dies, and stay stopped when they were told to', async () => {
     await withLocalProject(async (project) => {
@@ -23,6 +28,7 @@ describe('kept local servers', () => {
       const keeper = keepServersAlive({
         stack: {
           deadServers: async () => await readDeadServers(stateDir),
+          running: async () => await Promise.resolve({ servers: true, worker: false }),
           startServers: async (options) => await startLocalServers({ stateDir, env, ports, ...options }),
         },
         first,
@@ -48,10 +54,6 @@ describe('kept local servers', () => {
   });
 
   test('tell their users when one has to take another port', async () => {
-    const at = (temporal: string): LocalServices => ({
-      temporal: { external: false, started: true, address: temporal, namespace: 'default' },
-      mlflow: { external: false, started: true, trackingUri: 'http://127.0.0.1:5000' },
-    });
     const deaths = [['temporal'], ['temporal']];
     const places = [at('127.0.0.1:7233'), at('127.0.0.1:7300')];
     const said: string[] = [];
@@ -60,6 +62,7 @@ describe('kept local servers', () => {
     const keeper = keepServersAlive({
       stack: {
         deadServers: async () => await Promise.resolve(deaths.shift() ?? []),
+        running: async () => await Promise.resolve({ servers: true, worker: true }),
         startServers: async () => await Promise.resolve(places.shift() ?? at('nowhere')),
       },
       first: at('127.0.0.1:7233'),
@@ -75,6 +78,26 @@ describe('kept local servers', () => {
       assert.deepEqual(said, [
         'Another port is another address: the worker is started again with 127.0.0.1:7300.',
       ]);
+    } finally {
+      await keeper.stop();
+      clearInterval(alive);
+    }
+  });
+
+  test('that another command stops are not started again: whoever uses them is told', async () => {
+    const keeper = keepServersAlive({
+      stack: {
+        deadServers: async () => await Promise.resolve([]),
+        running: async () => await Promise.resolve({ servers: false, worker: false }),
+        startServers: async () => await Promise.reject(new Error('they were started again')),
+      },
+      first: at('127.0.0.1:7233'),
+      say: () => undefined,
+      onMoved: async () => await Promise.resolve(),
+    });
+    const alive = setInterval(() => undefined, 1_000);
+    try {
+      await assert.rejects(keeper.failed, /Another command stopped the local servers/);
     } finally {
       await keeper.stop();
       clearInterval(alive);
