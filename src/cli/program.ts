@@ -97,10 +97,10 @@ function addRunCommands(add: Add): void {
       examples('anneal list', 'anneal list --pipeline churn-training --state failed --limit 5'),
     );
   add(
-    'describe <run>',
-    'Everything known of a run: steps, parameters, links',
+    'describe <run> [step]',
+    'Everything known of a run: steps, parameters, links; of a step what it made',
     async () => (await import('./commands/describe.js')).describe,
-  );
+  ).addHelpText('after', examples('anneal describe RUN', 'anneal describe RUN train-model --json'));
   add(
     'logs <run> [step]',
     'What the steps of a run print',

@@ -11,6 +11,7 @@ import { createModelOperations, type ModelOperations } from './model-operations.
 import { readStatus, type RunReport } from './read-status.js';
 import { createSchedules, type Schedules } from './schedules.js';
 import { createClientCache, type ClientCache } from './step-cache.js';
+import { readOutputs, type StepOutputsReport } from './step-outputs.js';
 import { startRun, type StartedRun, type StartRunOptions } from './start-run.js';
 import { waitForRun, watchRun, type WatchOptions } from './watch-run.js';
 import type { ApprovalDecision, Approver } from '../core/approval.js';
@@ -38,6 +39,8 @@ export interface AnnealClient {
   approvals(options?: ApprovalsOptions): Promise<WaitingApproval[]>;
   /** Who decided what; with approvers, their signatures are checked. */
   audit(runId: string, approvers?: readonly Approver[]): Promise<RunAudit>;
+  /** What a step made, with previews. @throws AnnealError InvalidInput, InputMissing. */
+  outputs(runId: string, step: string): Promise<StepOutputsReport>;
   logs(runId: string, options?: LogsOptions): AsyncIterable<LogChunk>;
   /**
    * What something was made of, and what came of it. @param subject `model:NAME@ALIAS`, `model:NAME/VERSION`, `run:ID`, `artifact:DIGEST`,
@@ -63,6 +66,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     decide: async (decision) => await decideApproval(deps, decision),
     approvals: async (waiting) => await listApprovals(deps, waiting),
     audit: async (runId, approvers) => await auditRun(deps, runId, approvers),
+    outputs: async (runId, step) => await readOutputs(deps, runId, step),
     logs: (runId, logs) => readLogs(deps, runId, logs),
     lineage: async (subject, lineage) => await traceLineage(deps, subject, lineage),
     cache: createClientCache(deps),

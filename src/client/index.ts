@@ -26,6 +26,7 @@ export type { RetentionPlan } from './retention/plan-retention.js';
 export type { GcProgress } from './retention/retention-deps.js';
 export type { SweepResult } from './retention/sweep.js';
 export type { ScheduleChanges, ScheduleInfo, Schedules } from './schedules.js';
+export type { StepOutput, StepOutputsReport } from './step-outputs.js';
 export type { StartedRun, StartRunOptions } from './start-run.js';
 export type { CacheExplanation } from './explain-cache.js';
 export type { CachedResult, CacheFilter, ClientCache } from './step-cache.js';

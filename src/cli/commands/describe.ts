@@ -1,15 +1,21 @@
-import type { RunReport } from '../../client/index.js';
+import type { RunReport, StepOutputsReport } from '../../client/index.js';
 import type { Command, CommandContext } from '../command.js';
 import { EXIT } from '../report-error.js';
 import { buildRunLinks, type RunLinks } from '../run-links.js';
 import { renderLinks, stepTimes } from '../run-summary.js';
-import { renderRunTree, visible } from '../run-text.js';
+import { renderOutput } from '../output-text.js';
+import { renderCall, renderRunTree, visible } from '../run-text.js';
 import { warnOfWorker } from '../warn-of-worker.js';
 
-/** `anneal describe RUN`: everything known of a run. */
-export const describe: Command = async (context, [runId = '']) => {
+/** `anneal describe RUN [STEP]`: everything known of a run, or what one of its steps made. */
+export const describe: Command = async (context, [runId = '', step]) => {
   const project = await context.openProject();
-  const report = await (await project.client()).status(runId);
+  const client = await project.client();
+  if (step !== undefined) {
+    showOutputs(context, await client.outputs(runId, step));
+    return EXIT.ok;
+  }
+  const report = await client.status(runId);
   const links = buildRunLinks(report, await project.links());
   await warnOfWorker(project, context.terminal);
   context.terminal.show({ ...report, links, steps: stepTimes(report) }, () =>
@@ -17,6 +23,18 @@ export const describe: Command = async (context, [runId = '']) => {
   );
   return EXIT.ok;
 };
+
+function showOutputs({ terminal, nowMs }: CommandContext, made: StepOutputsReport): void {
+  const { call, outputs, parameters } = made;
+  const { colors } = terminal;
+  terminal.show(made, () =>
+    [
+      renderCall(call, { nowMs: nowMs(), colors, nameWidth: call.name.length }),
+      ...outputs.flatMap((output) => renderOutput(output, colors)),
+      ...Object.entries(parameters).map(([name, value]) => `  ${name} = ${visible(JSON.stringify(value))}`),
+    ].join('\n'),
+  );
+}
 
 function renderReport(
   report: RunReport,
