@@ -1,17 +1,23 @@
 import type { ArtifactStore, StoredObject } from '../../src/core/artifact-store.js';
 
 /** An artifact store in memory, for bytes: whole objects, first writer wins where asked, lists in key order. */
-export function createMemoryStore(): ArtifactStore & { readonly objects: Map<string, Uint8Array> } {
+export function createMemoryStore(nowMs: () => number = () => 0): ArtifactStore & {
+  readonly objects: Map<string, Uint8Array>;
+  /** When each was written. */
+  readonly times: Map<string, number>;
+} {
   const objects = new Map<string, Uint8Array>();
+  const times = new Map<string, number>();
   const rootUri = 'memory://store';
   const uriOf = (key: string) => `${rootUri}/${key}`;
   const found = (key: string): StoredObject | undefined => {
     const bytes = objects.get(key);
-    return bytes && { key, uri: uriOf(key), sizeBytes: bytes.length, modifiedAtMs: 0 };
+    return bytes && { key, uri: uriOf(key), sizeBytes: bytes.length, modifiedAtMs: times.get(key) ?? 0 };
   };
   const notUsed = () => Promise.reject(new Error('not used here'));
   return {
     objects,
+    times,
     rootUri,
     uriOf,
     keyOf: (uri) => uri.slice(rootUri.length + 1),
@@ -19,6 +25,7 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
     putBytes: (key, bytes, options) => {
       if (options?.ifAbsent === true && objects.has(key)) return Promise.resolve('exists');
       objects.set(key, bytes);
+      times.set(key, nowMs());
       return Promise.resolve('stored');
     },
     readBytes: (key) => Promise.resolve(objects.get(key)),

@@ -38,6 +38,8 @@ export async function sweep(
   const startedAtMs = deps.clock.nowMs();
   return await withGcLock(deps, async () => {
     await claimOwner(deps);
+    // What one that was killed left.
+    await deps.store.remove([GC_KEYS.removing]);
     let generations = 0;
     for (const ending of plan.generations) {
       options.signal?.throwIfAborted();
