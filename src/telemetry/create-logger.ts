@@ -49,8 +49,10 @@ function readError(error: unknown): unknown {
     if (!messages.includes(cause.message)) messages.push(cause.message);
     cause = cause.cause;
   }
+  // On its way out of the sandbox an error keeps neither its code nor its class: then its stack alone tells.
+  const kind = typeof type === 'string' && type !== '' ? type : name;
   return {
-    type: typeof type === 'string' && type !== '' ? type : name,
+    ...(typeof kind === 'string' && kind !== 'Error' ? { type: kind } : {}),
     message: messages.join(': '),
     ...(typeof stack === 'string' ? { stack } : {}),
   };

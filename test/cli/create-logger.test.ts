@@ -51,3 +51,15 @@ test('a record that keeps an error under err shows people where it was thrown', 
   createLogger({ destination, pretty: true }).error({ err: new Error('disk full') }, 'could not write');
   assert.match(lines[0] ?? '', /ERROR could not write\nError: disk full\n {4}at /);
 });
+
+test('an error that left the workflow sandbox, which takes its code, is written without one', () => {
+  const lines: string[] = [];
+  const failure = Object.assign(new Error('no such table'), {
+    name: 'ApplicationFailure',
+    type: 'StepFailed',
+  });
+  const error = structuredClone(failure);
+  createLogger({ destination: { write: (text: string) => lines.push(text) } }).warn({ error }, 'failed');
+  const { error: written } = JSON.parse(lines[0] ?? '') as { error: object };
+  assert.deepEqual(Object.keys(written), ['message', 'stack']);
+});
