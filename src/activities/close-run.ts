@@ -30,10 +30,12 @@ export function createCloseRun(deps: CloseRunDeps): Pick<SystemActivities, 'clos
 /** The record decides how the run ended: a tracking server that refuses (its run may have been deleted) is only logged. */
 async function closeRun(
   { tracking, store, clock, log }: CloseRunDeps,
-  { status, state }: { readonly status: RunStatus; readonly state: RunState },
+  { status, state, journal }: Parameters<SystemActivities['closeRun']>[0],
   signal: AbortSignal,
 ): Promise<void> {
   const endedAtMs = status.endedAtMs ?? clock.nowMs();
+  if (journal)
+    await store.putBytes(storeKeys.journal(status.executionId), Buffer.from(JSON.stringify(journal)));
   const record: RunStatus = { ...status, state, endedAtMs };
   await store.putBytes(
     storeKeys.run(status.executionId),
@@ -78,6 +80,7 @@ function toTrackedStatus(state: RunState): TrackedStatus {
       return 'KILLED';
     case 'queued':
     case 'running':
+    case 'paused':
     case 'waiting-for-approval':
       return 'RUNNING';
   }

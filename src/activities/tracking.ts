@@ -76,6 +76,7 @@ function buildParentTags(
     [TAGS.pipeline]: input.pipeline,
     'anneal.project': project,
     'anneal.build': input.build,
+    'anneal.retry_of': input.retryOf,
     'anneal.owner': input.owner,
     'anneal.tags': input.tags.length === 0 ? undefined : input.tags.join(','),
   };

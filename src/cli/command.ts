@@ -44,6 +44,11 @@ export interface CommandOptions {
   readonly pools?: string;
   readonly exit?: boolean;
   readonly from?: string;
+  readonly code?: string;
+  readonly keepApprovals?: boolean;
+  readonly timeout?: string;
+  readonly memory?: string;
+  readonly pool?: string;
   readonly direction?: string;
   readonly after?: string;
 }

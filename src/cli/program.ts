@@ -1,6 +1,7 @@
 import { Command as Commander } from 'commander';
 import { createAdder, examples, type Add, type RunCommand } from './add-command.js';
 import { addRetentionCommands } from './retention-program.js';
+import { addRunCommands } from './run-commands.js';
 
 /** The commands, their options and help. Nothing heavy is imported before a command runs. */
 export function createProgram(run: RunCommand, version: string): Commander {
@@ -21,7 +22,6 @@ export function createProgram(run: RunCommand, version: string): Commander {
   const add = createAdder(program, run);
   addLocalCommands(add);
   addRunCommands(add);
-  addDecisions(add);
   addModelCommands(add);
   addLineage(add);
   addScheduleCommands(
@@ -65,106 +65,6 @@ function addLocalCommands(add: Add): void {
   add('worker', 'Run a worker until SIGTERM', async () => (await import('./commands/worker.js')).worker)
     .option('--pools <names>', 'only these pools, separated by commas (default: all, and pipelines)')
     .addHelpText('after', examples('anneal worker', 'anneal worker --pools cpu,gpu-a100'));
-}
-
-function addRunCommands(add: Add): void {
-  add('run <pipeline>', 'Start a run of a pipeline', async () => (await import('./commands/run.js')).run)
-    .option('--param <name=value>', 'a parameter; may be repeated', collect, [])
-    .option('--params-file <file>', 'parameters from a JSON file; --param beats it')
-    .option('--id <run>', 'run id (default: made from pipeline and time)')
-    .option('--wait', 'follow the run to its end; Ctrl-C stops following only')
-    .option('--no-cache', 'run every step, whatever the cache holds')
-    .option('--refresh <step>', 'run this step again and keep its new result; may be repeated', collect, [])
-    .option('--verify <depth>', 'of cached results: size (default) looks for their files, full reads them')
-    .addHelpText(
-      'after',
-      examples(
-        'anneal run churn-training',
-        'anneal run churn-training --param table=wa_churn --wait',
-        'anneal run churn-training --params-file nightly.json --json',
-      ),
-    );
-  add(
-    'list',
-    'List runs: open ones first, then the newest',
-    async () => (await import('./commands/list.js')).list,
-  )
-    .option('--pipeline <name>', 'only runs of this pipeline')
-    .option('--state <state>', 'only runs in this state')
-    .option('--limit <count>', 'at most so many (default: 20)')
-    .addHelpText(
-      'after',
-      examples('anneal list', 'anneal list --pipeline churn-training --state failed --limit 5'),
-    );
-  add(
-    'describe <run> [step]',
-    'Everything known of a run: steps, parameters, links; of a step what it made',
-    async () => (await import('./commands/describe.js')).describe,
-  ).addHelpText('after', examples('anneal describe RUN', 'anneal describe RUN train-model --json'));
-  add(
-    'logs <run> [step]',
-    'What the steps of a run print',
-    async () => (await import('./commands/logs.js')).logs,
-  )
-    .option('-f, --follow', 'go on until the run has ended')
-    .addHelpText('after', examples('anneal logs RUN', 'anneal logs RUN train-model --follow'));
-  add(
-    'cancel <run>',
-    'Ask a run to stop, and wait until everything of it has ended',
-    async () => (await import('./commands/cancel.js')).cancel,
-  );
-  add(
-    'terminate <run>',
-    'End a run at once, without its own clean-up',
-    async () => (await import('./commands/terminate.js')).terminate,
-  ).option('--reason <text>', 'why, for the record');
-}
-
-function addDecisions(add: Add): void {
-  for (const decision of ['approve', 'reject'] as const)
-    add(
-      `${decision} <run> <gate>`,
-      `${decision === 'approve' ? 'Approve' : 'Reject'} what waits at a gate`,
-      async () => (await import('./commands/decide.js'))[decision],
-    )
-      .option('--comment <text>', 'shown with the decision')
-      .option(
-        '--by <name>',
-        'who decides (default: the approver whose key signs, else the user of this machine)',
-      )
-      .option(
-        '--key <file>',
-        'Ed25519 key that signs (default: ANNEAL_APPROVER_KEY, else a listed ~/.ssh/id_ed25519)',
-      )
-      .option('--set <name=value>', "a value of the gate's form; may be repeated", collect, [])
-      .option('--digest <digest>', 'digest of what was seen (default: of what the gate shows now)')
-      .option('--at <ms>', 'send an unconfirmed decision again: the time of the first')
-      .addHelpText(
-        'after',
-        examples(
-          `anneal ${decision} RUN promote --comment 'looked at the curves'`,
-          `anneal ${decision} RUN promote --key ~/.ssh/id_ed25519 --set threshold=0.9`,
-        ),
-      );
-  add(
-    'approvals',
-    'What waits for a decision of people, over all runs',
-    async () => (await import('./commands/approvals.js')).approvals,
-  )
-    .option('--mine', 'only what you may still decide')
-    .option('--by <name>', 'only what this approver may still decide')
-    .option('--key <file>', 'the key that says who you are')
-    .addHelpText('after', examples('anneal approvals', 'anneal approvals --mine'));
-  add(
-    'audit <run>',
-    'Who decided what on which digest',
-    async () => (await import('./commands/audit.js')).audit,
-  )
-    .option(
-      '--verify',
-      'check every signature against the keys in anneal.yaml; exit code 1 if one does not hold',
-    )
-    .addHelpText('after', examples('anneal audit RUN', 'anneal audit RUN --verify --json'));
 }
 
 function addModelCommands(add: Add): void {
@@ -266,8 +166,4 @@ function addProjectCommands(add: Add): void {
     'What is installed, reachable and misconfigured, with the mend',
     async () => (await import('./commands/doctor.js')).doctor,
   );
-}
-
-function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
 }

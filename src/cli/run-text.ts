@@ -96,6 +96,7 @@ export function paintState(state: RunState, colors: Colors): string {
     case 'queued':
     case 'running':
       return colors.cyan(state);
+    case 'paused':
     case 'waiting-for-approval':
     case 'not-promoted':
     case 'cancelled':

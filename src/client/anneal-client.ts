@@ -2,6 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { listApprovals, type ApprovalsOptions, type WaitingApproval } from './approvals-inbox.js';
 import { auditRun, type RunAudit } from './audit-run.js';
 import type { AnnealClientOptions, ClientDeps } from './client-deps.js';
+import type { ControlRequest, StepChange, StepSettings } from '../core/run-control.js';
+import { pauseRun, resumeRun, setStep } from './control-run.js';
+import { retryRun, type RetriedRun, type RetryOptions } from './retry-run.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
 import { cancelRun, terminateRun, type CancelOptions } from './end-run.js';
 import { traceLineage, type Lineage, type LineageOptions } from './lineage.js';
@@ -35,6 +38,13 @@ export interface AnnealClient {
   terminate(runId: string, reason: string): Promise<RunReport>;
   /** @throws AnnealError InvalidInput, WorkerUnavailable. */
   decide(options: DecideOptions): Promise<ApprovalDecision>;
+  /** Takes up the finished work of a run that has ended, in a new run. @throws AnnealError InvalidInput, WorkerUnavailable. */
+  retry(runId: string, options?: RetryOptions): Promise<RetriedRun>;
+  /** Lets a run start nothing new. */
+  pause(runId: string, request: ControlRequest): Promise<string>;
+  resume(runId: string, request: ControlRequest): Promise<string>;
+  /** Time limit, memory or pool of a step's next attempts. */
+  setStep(runId: string, change: StepChange): Promise<StepSettings>;
   /** Gates that wait for people, over all runs of the project. */
   approvals(options?: ApprovalsOptions): Promise<WaitingApproval[]>;
   /** Who decided what; with approvers, their signatures are checked. */
@@ -64,6 +74,10 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     cancel: async (runId, watch) => await cancelRun(deps, runId, watch),
     terminate: async (runId, reason) => await terminateRun(deps, runId, reason),
     decide: async (decision) => await decideApproval(deps, decision),
+    retry: async (runId, retry) => await retryRun(deps, runId, retry),
+    pause: async (runId, request) => await pauseRun(deps, runId, request),
+    resume: async (runId, request) => await resumeRun(deps, runId, request),
+    setStep: async (runId, change) => await setStep(deps, runId, change),
     approvals: async (waiting) => await listApprovals(deps, waiting),
     audit: async (runId, approvers) => await auditRun(deps, runId, approvers),
     outputs: async (runId, step) => await readOutputs(deps, runId, step),

@@ -26,6 +26,8 @@ export type { RetentionPlan } from './retention/plan-retention.js';
 export type { GcProgress } from './retention/retention-deps.js';
 export type { SweepResult } from './retention/sweep.js';
 export type { ScheduleChanges, ScheduleInfo, Schedules } from './schedules.js';
+export type { RetriedRun, RetryOptions } from './retry-run.js';
+export type { ControlRequest, StepChange, StepSettings } from '../core/run-control.js';
 export type { StepOutput, StepOutputsReport } from './step-outputs.js';
 export type { StartedRun, StartRunOptions } from './start-run.js';
 export type { CacheExplanation } from './explain-cache.js';

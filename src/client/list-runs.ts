@@ -1,4 +1,5 @@
 import { STATUS_ATTRIBUTE, pipelinesTaskQueue, type RunState } from '../core/run.js';
+import { RETRY_MEMO, type RetryOrigin } from '../core/run-control.js';
 import type { ClientDeps } from './client-deps.js';
 import { readRunState, readStuck } from './run-state.js';
 import { callTemporal } from './temporal-errors.js';
@@ -18,6 +19,8 @@ export interface RunSummary {
   readonly state: RunState;
   /** Why the run cannot go on, and what mends it, when the server reports that workers fail on its history. */
   readonly stuck?: string;
+  /** The run whose finished work this one took up. */
+  readonly retryOf?: string;
   readonly startedAtMs: number;
   readonly endedAtMs?: number;
 }
@@ -37,6 +40,7 @@ export async function listRuns(deps: ClientDeps, options: ListRunsOptions = {}):
         pipeline: found.type,
         state: readRunState(found),
         ...(stuck === undefined ? {} : { stuck }),
+        ...retryOf(found.memo),
         startedAtMs: found.startTime.getTime(),
         ...(closeTime === undefined ? {} : { endedAtMs: closeTime.getTime() }),
       });
@@ -44,6 +48,11 @@ export async function listRuns(deps: ClientDeps, options: ListRunsOptions = {}):
     }
     return runs;
   });
+}
+
+function retryOf(memo: { readonly [name: string]: unknown } | undefined): Pick<RunSummary, 'retryOf'> {
+  const origin = memo?.[RETRY_MEMO] as RetryOrigin | undefined;
+  return origin === undefined ? {} : { retryOf: origin.runId };
 }
 
 /** The visibility query. It has no ORDER BY: SQL visibility refuses one, and orders as we want. */
@@ -60,6 +69,7 @@ const own = (state: RunState, execution: string) =>
 const STATE_QUERIES: { readonly [state in RunState]: string } = {
   queued: own('queued', 'Running'),
   running: own('running', 'Running'),
+  paused: own('paused', 'Running'),
   'waiting-for-approval': own('waiting-for-approval', 'Running'),
   completed: own('completed', 'Completed'),
   'not-promoted': own('not-promoted', 'Completed'),

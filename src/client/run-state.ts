@@ -4,7 +4,7 @@ import { STATUS_ATTRIBUTE, type RunState } from '../core/run.js';
 /** What the list of runs and the description of one say about an execution. */
 export type ExecutionInfo = Pick<WorkflowExecutionInfo, 'status' | 'searchAttributes'>;
 
-const OPEN: readonly RunState[] = ['queued', 'running', 'waiting-for-approval'];
+const OPEN: readonly RunState[] = ['queued', 'running', 'paused', 'waiting-for-approval'];
 
 /** Whether a run in this state may still change. */
 export function isOpen(state: RunState): boolean {

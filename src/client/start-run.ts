@@ -1,6 +1,7 @@
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import { CACHE_MEMO, pipelinesTaskQueue, STARTED_BY_MEMO, type CacheOptions } from '../core/run.js';
+import { RETRY_MEMO, type RetrySeed } from '../core/run-control.js';
 import { PARAMETERS_LIMIT } from '../core/schema.js';
 import type { ClientDeps } from './client-deps.js';
 import { createRunId, RUN_ID_LIMIT, shellWord } from './run-id.js';
@@ -15,6 +16,10 @@ export interface StartRunOptions {
   readonly runId?: string;
   /** Who starts it: an approval with `notSelf` does not take their decision. */
   readonly startedBy?: string;
+  /** Finished work of another run that this one takes up. */
+  readonly seed?: RetrySeed;
+  /** Digest of the build that it runs on. Default: the current one. */
+  readonly build?: string;
   /** `false`: no step's result is taken from the cache, and none is kept. `refresh`: steps to make again. `verify`: read files of hits. */
   readonly cache?: boolean | Omit<CacheOptions, 'off'>;
 }
@@ -47,12 +52,20 @@ export async function startRun(
     deps.temporal.workflow.start(pipeline, {
       workflowId: runId,
       taskQueue: pipelinesTaskQueue(deps.project),
-      args: [parameters],
+      args: options.seed === undefined ? [parameters] : [parameters, { seed: options.seed }],
+      ...(options.build === undefined
+        ? {}
+        : {
+            versioningOverride: {
+              pinnedTo: { deploymentName: deps.project, buildId: options.build },
+            },
+          }),
       staticSummary: pipeline,
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
       workflowIdConflictPolicy: 'FAIL',
       memo: {
         ...(cache === undefined ? {} : { [CACHE_MEMO]: cache }),
+        ...(options.seed === undefined ? {} : { [RETRY_MEMO]: options.seed.of }),
         ...(options.startedBy === undefined ? {} : { [STARTED_BY_MEMO]: options.startedBy }),
       },
     });

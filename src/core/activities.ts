@@ -3,6 +3,7 @@ import type { Approver } from './approval.js';
 import type { ArtifactRef } from './artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from './attempt.js';
 import type { FailureInfo } from './failures.js';
+import type { Journal } from './journal.js';
 import type { Json } from './json.js';
 import type { CacheAnswer, CacheQuery, CacheSlot } from './claims.js';
 import type { Pool } from './pools.js';
@@ -75,9 +76,16 @@ export interface SystemActivities {
     readonly tags: readonly string[];
     readonly owner?: string;
     readonly build: string;
+    /** Run id of the run whose work this one takes up. */
+    readonly retryOf?: string;
   }): Promise<{ readonly experimentId: string; readonly parentRunId: string }>;
   /** Closes the parent run and leftovers below it, and writes the run's record to the store. */
-  closeRun(input: { readonly status: RunStatus; readonly state: RunState }): Promise<void>;
+  closeRun(input: {
+    readonly status: RunStatus;
+    readonly state: RunState;
+    /** Of a run that did not complete: kept for a retry. */
+    readonly journal?: Journal;
+  }): Promise<void>;
   /** Looks at what a dataset's URI stands for now, and gives what is needed to read exactly that, later and elsewhere. */
   pinDataset(input: {
     readonly uri: string;

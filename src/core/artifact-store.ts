@@ -16,6 +16,7 @@ export interface StoredObject {
  * - `runs/<execution id>/attempts/<attempt name>/outputs/<output>/...`, `.../manifest.json`, `.../logs/output.log`
  * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/files/...` and `.../checkpoint.json`, written last
  * - `runs/<execution id>/datasets/<digest>.json`: the objects of a dataset outside the store, as the run pinned them
+ * - `runs/<execution id>/journal.json` of a run that did not complete: what a retry takes up
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
  * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`
  * - `uses/<execution id>/<attempt name>/<run id, escaped>.<epoch>.json`: that run took that attempt's result from the cache
@@ -77,6 +78,7 @@ export const storeKeys = {
   log: (executionId: string, attemptName: string) =>
     `runs/${executionId}/attempts/${attemptName}/logs/output.log`,
   checkpoints: (executionId: string, callId: string) => `runs/${executionId}/checkpoints/${callId}/`,
+  journal: (executionId: string) => `runs/${executionId}/journal.json`,
   run: (executionId: string) => `runs/${executionId}/run.json`,
   notification: (executionId: string, id: string) => `runs/${executionId}/notifications/${id}.json`,
   /** The objects of a pinned dataset; `digest` is that of its pin. */

@@ -2,6 +2,7 @@ import type { RecordedDecision, RefusedDecision } from './approval.js';
 import { digestOfText } from './digest.js';
 import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
+import type { Paused, RetryOrigin, StepSettings } from './run-control.js';
 import type { ParameterSchema } from './schema.js';
 
 /** Search attribute (Keyword) with the state of a run. */
@@ -36,6 +37,7 @@ export interface CacheOptions {
 export type RunState =
   | 'queued'
   | 'running'
+  | 'paused'
   | 'waiting-for-approval'
   | 'completed'
   | 'not-promoted'
@@ -97,6 +99,12 @@ export interface RunStatus {
   readonly calls: readonly CallStatus[];
   readonly counts: { readonly [state in CallState]?: number };
   readonly continuations: number;
+  /** The run whose finished work this one took up. */
+  readonly retryOf?: RetryOrigin;
+  /** Present while the run starts nothing new. */
+  readonly paused?: Paused;
+  /** Settings of steps that operators changed. */
+  readonly changes?: { readonly [step: string]: StepSettings };
   readonly tracking?: { readonly experimentId: string; readonly runId: string };
   /** Gates that wait now. */
   readonly approvals: readonly PendingApproval[];

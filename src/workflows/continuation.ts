@@ -2,7 +2,9 @@ import { workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
 import type { Journal } from '../core/journal.js';
 import type { CallStatus, RunStatus } from '../core/run.js';
+import type { RetrySeed } from '../core/run-control.js';
 import type { CarriedDecisions } from './approvals.js';
+import type { CarriedControls } from './run-controls.js';
 
 /** Events of history from which no new attempt starts, so that the run can continue as new; Temporal ends a run at 51,200. */
 const HARD_LIMIT_EVENTS = 40_000;
@@ -20,6 +22,13 @@ export interface Continuation {
   readonly counts: RunStatus['counts'];
   readonly decisions: CarriedDecisions;
   readonly tags: readonly string[];
+  readonly controls: CarriedControls;
+  readonly seed?: RetrySeed;
+}
+
+/** How a run begins that takes up another one's work; the second argument of its workflow, made by the client. */
+export interface RetryStart {
+  readonly seed: RetrySeed;
 }
 
 /** Whether the run should continue as new at the next moment with no attempt in flight. */

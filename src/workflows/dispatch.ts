@@ -3,12 +3,12 @@ import { readCacheOptions } from '../core/cache-options.js';
 import { CACHE_PARAMETER, type CacheOptions } from '../core/run.js';
 import { checkParameters } from '../core/schema.js';
 import { isPipeline, type Pipeline } from '../pipeline/define-pipeline.js';
-import type { Continuation } from './continuation.js';
+import type { Continuation, RetryStart } from './continuation.js';
 import { toFailure } from './failures.js';
 import { runPipeline } from './run-pipeline.js';
 
 /** The workflow function behind every pipeline of a build. */
-export type Dispatcher = (parameters?: unknown, continuation?: Continuation) => Promise<unknown>;
+export type Dispatcher = (parameters?: unknown, before?: Continuation | RetryStart) => Promise<unknown>;
 
 /**
  * The default export of a build's workflow code: finds the pipeline by the workflow type, checks the parameters, runs it. An unknown
@@ -18,7 +18,7 @@ export type Dispatcher = (parameters?: unknown, continuation?: Continuation) => 
 export function createDispatcher(exports: { readonly [name: string]: unknown }): Dispatcher {
   const pipelines = new Map<string, Pipeline<object, unknown>>();
   for (const value of Object.values(exports)) if (isPipeline(value)) pipelines.set(value.pipelineName, value);
-  return async (parameters, continuation) => {
+  return async (parameters, before) => {
     const { workflowType } = workflowInfo();
     const pipeline = pipelines.get(workflowType);
     if (!pipeline)
@@ -31,7 +31,8 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
     const problems = [...(checked.ok ? [] : checked.problems), ...(typeof cache === 'string' ? [cache] : [])];
     if (!checked.ok || typeof cache === 'string')
       return await runPipeline(pipeline, {}, { refusal: toFailure('InvalidParameter', problems.join(' ')) });
-    return await runPipeline(pipeline, checked.values, { continuation, cache });
+    const start = before && 'journal' in before ? { continuation: before } : { seed: before?.seed };
+    return await runPipeline(pipeline, checked.values, { ...start, cache });
   };
 }
 

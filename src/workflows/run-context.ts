@@ -2,10 +2,13 @@ import { CancellationScope, CancelledFailure, isCancellation, workflowInfo } fro
 import type { RunSnapshot } from '../core/activities.js';
 import { digestOfText } from '../core/digest.js';
 import type { CallKey, CallKind, JournalEntry, PendingCall } from '../core/journal.js';
+import type { RetrySeed } from '../core/run-control.js';
 import { mustContinue, wantsToContinue, type Continuation } from './continuation.js';
 import { fromJournalFailure, toJournalFailure } from './failures.js';
 import { createRest } from './at-rest.js';
 import { JournalPlayer } from './journal-player.js';
+import { adopt } from './adopt-answer.js';
+import type { RunControls } from './run-controls.js';
 import type { RunView } from './run-state.js';
 import { createStartLine } from './start-line.js';
 import { createTurns } from './turns.js';
@@ -48,6 +51,13 @@ const LOOK_UP_LIMIT = 100;
 /** Waits for results of other calls at once: each holds a place of a pipelines worker, where tasks run too. */
 const CLAIM_WAIT_LIMIT = 50;
 
+/** What an execution of a run begins with. */
+export interface RunBeginning {
+  readonly continuation: Continuation | undefined;
+  readonly controls: RunControls;
+  readonly seed: RetrySeed | undefined;
+}
+
 /** One execution of a run: its journal, what is in flight, and when it continues as new. */
 export class RunContext {
   readonly player: JournalPlayer;
@@ -70,10 +80,17 @@ export class RunContext {
   private inFlight = 0;
   private live = 0;
   private continued = false;
+  readonly controls: RunControls;
+  readonly seed: RetrySeed | undefined;
+  /** Finished work of another run, by key. */
+  private readonly adopted: ReadonlyMap<CallKey, JournalEntry>;
 
-  constructor(view: RunView, snapshot: RunSnapshot, continuation: Continuation | undefined) {
+  constructor(view: RunView, snapshot: RunSnapshot, { continuation, controls, seed }: RunBeginning) {
     this.view = view;
     this.snapshot = snapshot;
+    this.controls = controls;
+    this.seed = seed;
+    this.adopted = new Map(seed?.entries.map((entry) => [entry.k, entry]));
     this.continuing = new Promise((resolve) => {
       this.resolveContinuing = resolve;
     });
@@ -127,7 +144,8 @@ export class RunContext {
       this.player.replayNow(recorded);
       return answerOf<T>(recorded);
     }
-    const value = produce();
+    const before = this.adopted.get(key);
+    const value = before ? (before.v as T) : produce();
     this.player.settleNow({ k: key, v: value });
     return value;
   }
@@ -182,7 +200,14 @@ export class RunContext {
       this.player.settle(entry, deliver);
     };
     this.live++;
-    work(call).then(
+    const taken = this.adopted.get(key);
+    const made =
+      taken && this.seed
+        ? Promise.resolve(
+            adopt(taken, { identity: { kind, name }, call, seed: this.seed, view: this.view }) as T,
+          )
+        : work(call);
+    made.then(
       (value) => settle({ k: key, v: value }, () => resolve(value)),
       (error: unknown) => {
         const f = toJournalFailure(error);
@@ -219,8 +244,17 @@ export class RunContext {
     });
   }
 
+  /** Goes on after a pause. */
+  resume(): void {
+    this.startWaiting();
+  }
+
   private leave(): void {
     this.inFlight--;
+    this.startWaiting();
+  }
+
+  private startWaiting(): void {
     while (this.waiting.length > 0 && this.inFlight < IN_FLIGHT_LIMIT && !this.mustWait())
       this.waiting.shift()?.();
   }
@@ -229,7 +263,7 @@ export class RunContext {
   private mustWait(): boolean {
     if (this.continued) return true;
     const must = mustContinue(this.snapshot);
-    return this.continueIfQuiet(must) || (must && !this.cancelled);
+    return this.continueIfQuiet(must) || ((must || this.controls.paused !== undefined) && !this.cancelled);
   }
 
   /** Decides to continue as new when that is wanted and nothing is in flight. A cancelled run never continues: its clean-up is short. */

@@ -19,6 +19,8 @@ import type { RawValue } from '@temporalio/common';
 import type { PipelineActivities, RunSnapshot, SystemActivities } from '../core/activities.js';
 import type { ApprovalDecision } from '../core/approval.js';
 import { canonicalJson, type Json } from '../core/json.js';
+import type { Journal } from '../core/journal.js';
+import type { RetrySeed } from '../core/run-control.js';
 import type { LaneAnswer } from '../core/registry.js';
 import { LANE_ANSWER } from '../core/registry.js';
 import {
@@ -38,6 +40,7 @@ import { replayTimeoutMs, type Continuation } from './continuation.js';
 import { readFailure, toFailure, toRunFailure } from './failures.js';
 import { LaneClient } from './lane-client.js';
 import { RunContext } from './run-context.js';
+import { RunControls } from './run-controls.js';
 import { RunView } from './run-state.js';
 import { createRuntime, sendNotification } from './runtime.js';
 import { statusAnswer } from './status-answer.js';
@@ -46,6 +49,8 @@ import { statusAnswer } from './status-answer.js';
 export interface RunStart {
   /** What the execution before handed over. */
   readonly continuation?: Continuation | undefined;
+  /** Finished work of another run that this one takes up. */
+  readonly seed?: RetrySeed | undefined;
   /** Why the run cannot begin; it ends with that, written and told like every other end. */
   readonly refusal?: Error;
   /** What its parameters say of the cache. */
@@ -56,7 +61,7 @@ export interface RunStart {
 export async function runPipeline(
   pipeline: Pipeline<object, unknown>,
   parameters: { readonly [name: string]: Json },
-  { continuation, refusal, cache }: RunStart = {},
+  { continuation, seed = continuation?.seed, refusal, cache }: RunStart = {},
 ): Promise<unknown> {
   const { definition } = pipeline;
   const parent = workflowInfo().root?.workflowId;
@@ -66,13 +71,24 @@ export async function runPipeline(
   );
   const approvals = new Approvals(view, continuation?.decisions);
   const lane = new LaneClient();
+  const controls = new RunControls(continuation?.controls);
   const admission = new AdmissionClient(continuation !== undefined);
   handleMessages(view, approvals, lane);
+  const live: { context?: RunContext } = {};
+  controls.handle({
+    resumed: () => live.context?.resume(),
+    changed: () => view.showControls(controls),
+    pools: () => (view.snapshot?.pools ?? []).map(({ name }) => name),
+    journal: () => live.context?.player.journal(),
+  });
+  view.retryOf = seed?.of;
+  view.showControls(controls);
   if (!continuation) view.publishStart();
   const snapshot = continuation?.snapshot ?? (await takeSnapshot(definition.name, cache));
   view.snapshot = snapshot;
 
-  const context = new RunContext(view, snapshot, continuation);
+  const context = new RunContext(view, snapshot, { continuation, controls, seed });
+  live.context = context;
   setRuntime(createRuntime(context, approvals, lane));
   const work = async () => {
     if (refusal) throw refusal;
@@ -180,6 +196,7 @@ async function openTracking(
     parameters: run.parameters,
     tags: definition.tags,
     build: run.snapshot.build,
+    ...(view.retryOf === undefined ? {} : { retryOf: view.retryOf.runId }),
     ...(definition.owner === undefined ? {} : { owner: definition.owner }),
   });
   return { experimentId, runId: parentRunId };
@@ -210,6 +227,8 @@ async function continueRun(
   await context.settled();
   const next: Continuation = {
     ...context.view.carried(),
+    controls: context.controls.carried(),
+    ...(context.seed === undefined ? {} : { seed: context.seed }),
     journal: context.player.journal(),
     snapshot: context.snapshot,
     tracking: context.view.tracking,
@@ -237,7 +256,8 @@ async function finish(
     const { result } = outcome;
     view.end(stateOf(result), { atMs, ...(result === undefined ? {} : { result }) });
   }
-  await closeRun(snapshot, view.status());
+  const journal = 'error' in outcome ? context.player.journal() : undefined;
+  await closeRun(snapshot, { status: view.status(), ...(journal && { journal }) });
   await condition(allHandlersFinished);
   if ('error' in outcome) throw outcome.error;
   return outcome.result;
@@ -263,7 +283,10 @@ async function tellAboutFailure(context: RunContext, text: string): Promise<void
   });
 }
 
-async function closeRun(snapshot: RunSnapshot, status: RunStatus): Promise<void> {
+async function closeRun(
+  snapshot: RunSnapshot,
+  { status, journal }: { readonly status: RunStatus; readonly journal?: Journal },
+): Promise<void> {
   const activities = proxyActivities<SystemActivities>({
     taskQueue: systemTaskQueue(snapshot.project),
     startToCloseTimeout: '15m',
@@ -273,7 +296,7 @@ async function closeRun(snapshot: RunSnapshot, status: RunStatus): Promise<void>
     summary: 'write the record of the run',
   });
   try {
-    await activities.closeRun({ status, state: status.state });
+    await activities.closeRun({ status, state: status.state, ...(journal && { journal }) });
   } catch (error) {
     log.error('the record of the run could not be written', { error: String(error) });
   }

@@ -3,6 +3,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import type { RunSnapshot } from '../core/activities.js';
 import type { RecordedDecision, RefusedDecision } from '../core/approval.js';
 import type { FailureInfo } from '../core/failures.js';
+import type { Paused, RetryOrigin, StepSettings } from '../core/run-control.js';
 import type { Json } from '../core/json.js';
 import {
   SHOWN_CALLS,
@@ -17,6 +18,7 @@ import {
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import type { Continuation } from './continuation.js';
 import { renderDetails, type RowCache } from './details.js';
+import type { RunControls } from './run-controls.js';
 
 const statusKey = defineSearchAttributeKey(STATUS_ATTRIBUTE, SearchAttributeType.KEYWORD);
 const tagsKey = defineSearchAttributeKey(TAGS_ATTRIBUTE, SearchAttributeType.KEYWORD_LIST);
@@ -37,6 +39,8 @@ export class RunView {
   private readonly tags: Set<string>;
   private readonly rows: RowCache = new WeakMap();
   private state: RunState = 'running';
+  private paused: Paused | undefined;
+  private changes: { readonly [step: string]: StepSettings } = {};
   private drawing = false;
   private result: Json | undefined;
   private failure: FailureInfo | undefined;
@@ -44,6 +48,7 @@ export class RunView {
   snapshot: RunSnapshot | undefined;
   tracking: RunStatus['tracking'];
   /** Kept by the run's approvals. */
+  retryOf: RetryOrigin | undefined;
   decisions: readonly RecordedDecision[] = [];
   refusedDecisions: readonly RefusedDecision[] = [];
   readonly startedAtMs: number;
@@ -89,9 +94,26 @@ export class RunView {
 
   setState(state: RunState): void {
     if (state === this.state) return;
+    const shown = this.shownState;
     this.state = state;
+    if (this.shownState !== shown) this.publish();
+    this.draw();
+  }
+
+  /** Shows what operators have asked of the run. */
+  showControls(controls: RunControls): void {
+    const { paused, changes } = controls.carried();
+    const shown = this.shownState;
+    this.paused = paused;
+    this.changes = changes;
+    if (this.shownState === shown) return;
     this.publish();
     this.draw();
+  }
+
+  /** An open run that is paused is shown as that, whatever else it waits for. */
+  private get shownState(): RunState {
+    return this.paused && this.endedAtMs === undefined ? 'paused' : this.state;
   }
 
   /** Adds or changes a call. A call that leaves the shown window keeps its place in the counts. */
@@ -138,13 +160,16 @@ export class RunView {
       pipeline: this.identity.definition.name,
       project: this.snapshot?.project ?? '',
       build: this.snapshot?.build ?? '',
-      state: this.state,
+      state: this.shownState,
       parameters: this.identity.parameters,
       startedAtMs: this.startedAtMs,
       ...(this.endedAtMs === undefined ? {} : { endedAtMs: this.endedAtMs }),
       calls: [...this.calls.values()],
       counts: this.counts,
       continuations: this.continuations,
+      ...(this.retryOf === undefined ? {} : { retryOf: this.retryOf }),
+      ...(this.paused === undefined ? {} : { paused: this.paused }),
+      ...(Object.keys(this.changes).length === 0 ? {} : { changes: this.changes }),
       ...(this.tracking === undefined ? {} : { tracking: this.tracking }),
       approvals: [...this.approvals.values()],
       ...(this.decisions.length === 0 ? {} : { decisions: [...this.decisions] }),
@@ -180,7 +205,7 @@ export class RunView {
 
   private publish(): void {
     upsertSearchAttributes([
-      { key: statusKey, value: this.state },
+      { key: statusKey, value: this.shownState },
       { key: tagsKey, value: [...this.tags] },
     ]);
   }

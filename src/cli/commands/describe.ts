@@ -1,4 +1,4 @@
-import type { RunReport, StepOutputsReport } from '../../client/index.js';
+import { shellWord, type RunReport, type StepOutputsReport } from '../../client/index.js';
 import type { Command, CommandContext } from '../command.js';
 import { EXIT } from '../report-error.js';
 import { buildRunLinks, type RunLinks } from '../run-links.js';
@@ -52,6 +52,15 @@ function renderReport(
   lines.push(
     `  Started: ${new Date(report.startedAtMs).toISOString()}${report.build === '' ? '' : `, build ${report.build.slice(0, 12)}`}`,
   );
+  if (report.retryOf) lines.push(`  Takes up the finished work of ${report.retryOf.runId}`);
+  if (report.paused)
+    lines.push(
+      colors.yellow(
+        `  Paused by ${visible(report.paused.by)} at ${new Date(report.paused.atMs).toISOString()}${report.paused.reason === undefined ? '' : `: ${visible(report.paused.reason)}`}; go on with: anneal resume ${shellWord(report.runId)}`,
+      ),
+    );
+  for (const [step, settings] of Object.entries(report.changes ?? {}))
+    lines.push(`  Changed for "${visible(step)}": ${visible(JSON.stringify(settings))}`);
   if (report.continuations > 0) lines.push(`  Continued as new ${report.continuations} times`);
   lines.push(...renderLinks(links));
   if (report.notice !== undefined) lines.push(`  ${colors.yellow(report.notice)}`);

@@ -12,6 +12,7 @@ import { warnOfWorker } from '../warn-of-worker.js';
 const STATES: readonly RunState[] = [
   'queued',
   'running',
+  'paused',
   'waiting-for-approval',
   'completed',
   'not-promoted',
@@ -38,13 +39,15 @@ export const list: Command = async (context, _args, { pipeline, state, limit }) 
   return EXIT.ok;
 };
 
-function readLimit(text = '20'): number {
+/** `--limit`. @throws AnnealError InvalidCommand. */
+export function readLimit(text = '20'): number {
   const limit = Number(text);
   if (Number.isInteger(limit) && limit >= 1 && limit <= 10_000) return limit;
   throw new AnnealError('InvalidCommand', `--limit is "${text}"; it must be a whole number from 1 to 10000.`);
 }
 
-function readState(text: string): RunState {
+/** `--state`. @throws AnnealError InvalidCommand with the nearest one. */
+export function readState(text: string): RunState {
   const found = STATES.find((state) => state === text);
   if (found) return found;
   throw new AnnealError(

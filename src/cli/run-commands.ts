@@ -1,0 +1,148 @@
+import { examples, type Add } from './add-command.js';
+
+/** The commands that start, watch, steer and judge runs. */
+export function addRunCommands(add: Add): void {
+  addOperations(add);
+  addDecisions(add);
+  add('run <pipeline>', 'Start a run of a pipeline', async () => (await import('./commands/run.js')).run)
+    .option('--param <name=value>', 'a parameter; may be repeated', collect, [])
+    .option('--params-file <file>', 'parameters from a JSON file; --param beats it')
+    .option('--id <run>', 'run id (default: made from pipeline and time)')
+    .option('--wait', 'follow the run to its end; Ctrl-C stops following only')
+    .option('--no-cache', 'run every step, whatever the cache holds')
+    .option('--refresh <step>', 'run this step again and keep its new result; may be repeated', collect, [])
+    .option('--verify <depth>', 'of cached results: size (default) looks for their files, full reads them')
+    .addHelpText(
+      'after',
+      examples(
+        'anneal run churn-training',
+        'anneal run churn-training --param table=wa_churn --wait',
+        'anneal run churn-training --params-file nightly.json --json',
+      ),
+    );
+  add(
+    'list',
+    'List runs: open ones first, then the newest',
+    async () => (await import('./commands/list.js')).list,
+  )
+    .option('--pipeline <name>', 'only runs of this pipeline')
+    .option('--state <state>', 'only runs in this state')
+    .option('--limit <count>', 'at most so many (default: 20)')
+    .addHelpText(
+      'after',
+      examples('anneal list', 'anneal list --pipeline churn-training --state failed --limit 5'),
+    );
+  add(
+    'describe <run> [step]',
+    'Everything known of a run: steps, parameters, links; of a step what it made',
+    async () => (await import('./commands/describe.js')).describe,
+  ).addHelpText('after', examples('anneal describe RUN', 'anneal describe RUN train-model --json'));
+  add(
+    'logs <run> [step]',
+    'What the steps of a run print',
+    async () => (await import('./commands/logs.js')).logs,
+  )
+    .option('-f, --follow', 'go on until the run has ended')
+    .addHelpText('after', examples('anneal logs RUN', 'anneal logs RUN train-model --follow'));
+  add(
+    'cancel <run>',
+    'Ask a run to stop, and wait until everything of it has ended',
+    async () => (await import('./commands/cancel.js')).cancel,
+  );
+  add(
+    'terminate <run>',
+    'End a run at once, without its own clean-up',
+    async () => (await import('./commands/terminate.js')).terminate,
+  ).option('--reason <text>', 'why, for the record');
+}
+
+function addOperations(add: Add): void {
+  add(
+    'retry [run]',
+    'Take up the finished work of a run that has ended, in a new run',
+    async () => (await import('./commands/retry.js')).retry,
+  )
+    .option('--from <step>', 'run this step again, and all that ended after it')
+    .option('--code <which>', 'new: the current build (default); same: the build of the first run')
+    .option('--keep-approvals', 'approvals count again where their digest is the same')
+    .option('--id <run>', 'id of the new run (default: RUN.r2, RUN.r3, ...)')
+    .option('--wait', 'follow the run to its end; Ctrl-C stops following only')
+    .option('--state <state>', 'many runs: those in this state')
+    .option('--pipeline <name>', 'many runs: only of this pipeline')
+    .option('--limit <count>', 'many runs: at most so many (default: 20)')
+    .option('--yes', 'many runs: start them; without it they are only listed')
+    .addHelpText(
+      'after',
+      examples(
+        'anneal retry RUN',
+        'anneal retry RUN --from train-model --wait',
+        'anneal retry --state failed --pipeline churn-training --yes',
+      ),
+    );
+  add(
+    'pause <run>',
+    'Start nothing new in a run; what runs goes on to its end',
+    async () => (await import('./commands/steer.js')).pause,
+  ).option('--reason <text>', 'why, shown with the run');
+  add('resume <run>', 'Let a paused run go on', async () => (await import('./commands/steer.js')).resume);
+  add(
+    'set <run> <step>',
+    "Change time limit, memory or pool of a step's next attempts",
+    async () => (await import('./commands/steer.js')).set,
+  )
+    .option('--timeout <duration>', 'such as 2h')
+    .option('--memory <amount>', 'such as 16Gi')
+    .option('--pool <name>', 'a pool of the run')
+    .addHelpText('after', examples('anneal set RUN train-model --timeout 6h --memory 32Gi'));
+}
+
+function addDecisions(add: Add): void {
+  for (const decision of ['approve', 'reject'] as const)
+    add(
+      `${decision} <run> <gate>`,
+      `${decision === 'approve' ? 'Approve' : 'Reject'} what waits at a gate`,
+      async () => (await import('./commands/decide.js'))[decision],
+    )
+      .option('--comment <text>', 'shown with the decision')
+      .option(
+        '--by <name>',
+        'who decides (default: the approver whose key signs, else the user of this machine)',
+      )
+      .option(
+        '--key <file>',
+        'Ed25519 key that signs (default: ANNEAL_APPROVER_KEY, else a listed ~/.ssh/id_ed25519)',
+      )
+      .option('--set <name=value>', "a value of the gate's form; may be repeated", collect, [])
+      .option('--digest <digest>', 'digest of what was seen (default: of what the gate shows now)')
+      .option('--at <ms>', 'send an unconfirmed decision again: the time of the first')
+      .addHelpText(
+        'after',
+        examples(
+          `anneal ${decision} RUN promote --comment 'looked at the curves'`,
+          `anneal ${decision} RUN promote --key ~/.ssh/id_ed25519 --set threshold=0.9`,
+        ),
+      );
+  add(
+    'approvals',
+    'What waits for a decision of people, over all runs',
+    async () => (await import('./commands/approvals.js')).approvals,
+  )
+    .option('--mine', 'only what you may still decide')
+    .option('--by <name>', 'only what this approver may still decide')
+    .option('--key <file>', 'the key that says who you are')
+    .addHelpText('after', examples('anneal approvals', 'anneal approvals --mine'));
+  add(
+    'audit <run>',
+    'Who decided what on which digest',
+    async () => (await import('./commands/audit.js')).audit,
+  )
+    .option(
+      '--verify',
+      'check every signature against the keys in anneal.yaml; exit code 1 if one does not hold',
+    )
+    .addHelpText('after', examples('anneal audit RUN', 'anneal audit RUN --verify --json'));
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
