@@ -63,8 +63,8 @@ function addLocalCommands(add: Add): void {
   );
   add('build', 'Build the project', async () => (await import('./commands/build.js')).build);
   add('worker', 'Run a worker until SIGTERM', async () => (await import('./commands/worker.js')).worker)
-    .option('--pools <names>', 'only these pools, separated by commas (default: all, and pipelines)')
-    .addHelpText('after', examples('anneal worker', 'anneal worker --pools cpu,gpu-a100'));
+    .option('--pools <names>', 'only these, separated by commas: pools, and pipelines (default: all of them)')
+    .addHelpText('after', examples('anneal worker', 'anneal worker --pools cpu,pipelines'));
 }
 
 function addModelCommands(add: Add): void {

@@ -9,10 +9,14 @@ export interface PoolHost {
   readonly cores: number;
 }
 
-/** A project's pools as a run snapshots them, with the task queues of one host. Order is that of anneal.yaml. */
+/**
+ * A project's pools as a run snapshots them, with the task queues of one host. Order is that of anneal.yaml.
+ * @param served names of the pools that workers of the host serve; absent: all.
+ */
 export function poolsForHost(
   config: Pick<ProjectConfig, 'project' | 'pools'>,
   host: Pick<PoolHost, 'name'>,
+  served?: ReadonlySet<string>,
 ): Pool[] {
   return Object.entries(config.pools).map(([name, pool]) => ({
     name,
@@ -24,6 +28,7 @@ export function poolsForHost(
     gpu: pool.gpu,
     ...(pool.gpuType === undefined ? {} : { gpuType: pool.gpuType }),
     gpuOptional: pool.gpuOptional,
+    ...(served === undefined || served.has(name) ? {} : { unservedOn: host.name }),
   }));
 }
 

@@ -18,6 +18,8 @@ export interface Pool {
   readonly gpuType?: string;
   /** A laptop's pool may run steps that ask for GPUs it does not have (once said). */
   readonly gpuOptional: boolean;
+  /** The host whose runs cannot use the pool: none of its workers serves it. Absent: it is served. */
+  readonly unservedOn?: string;
 }
 
 /** A pool for a step, or why there is none. */
@@ -55,7 +57,7 @@ export function choosePool(
   }
   const ranked = pools
     .map((pool) => ({ pool, lacks: lacking(pool, asked.resources) }))
-    .sort((a, b) => a.lacks.length - b.lacks.length);
+    .sort((a, b) => a.lacks.length - b.lacks.length || Number(isServed(a.pool)) - Number(isServed(b.pool)));
   const fitting = ranked.filter(({ lacks }) => lacks.length === 0).map(({ pool }) => pool);
   const wantsGpu = gpuCount(asked.resources) > 0;
   const best = fitting.find((pool) => pool.gpu > 0 === wantsGpu) ?? fitting[0];
@@ -73,7 +75,7 @@ export function gpuCount(resources: Resources): number {
 }
 
 function lacking(pool: Pool, { cpu, memory, gpu }: Resources): string[] {
-  const lacks: string[] = [];
+  const lacks = pool.unservedOn === undefined ? [] : [`no worker of ${pool.unservedOn} serves it`];
   if (cpu !== undefined && pool.cpu !== undefined && cpu > pool.cpu)
     lacks.push(`${cpu} cores asked, ${pool.cpu} offered`);
   if (memory !== undefined && pool.memory !== undefined && parseBytes(memory) > parseBytes(pool.memory))
@@ -87,6 +89,14 @@ function lacking(pool: Pool, { cpu, memory, gpu }: Resources): string[] {
   return lacks;
 }
 
+function isServed(pool: Pool): boolean {
+  return pool.unservedOn === undefined;
+}
+
 function refusal(step: string, pool: Pool, lacks: readonly string[]): string {
-  return `Step "${step}" fits no pool; the nearest is "${pool.name}" (${lacks.join('; ')}). Ask for less, or raise the pool in anneal.yaml.`;
+  const mend =
+    pool.unservedOn !== undefined && lacks.length === 1
+      ? `Start one there with "anneal worker --pools ${pool.name}", then start the run again.`
+      : 'Ask for less, or raise the pool in anneal.yaml.';
+  return `Step "${step}" fits no pool; the nearest is "${pool.name}" (${lacks.join('; ')}). ${mend}`;
 }

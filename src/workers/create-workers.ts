@@ -12,17 +12,13 @@ import { controlTaskQueue, pipelinesTaskQueue, processPoolTaskQueue, systemTaskQ
 import { BUILD_FILES, type Build } from './build/build-manifest.js';
 import { hostCores, type composeActivities, type WorkerSetting } from './compose-activities.js';
 import { createDataConverter } from './open-store.js';
-import { createSnapshot } from './run-snapshot.js';
+import { createSnapshot, type SnapshotOptions } from './run-snapshot.js';
 
 type Activities = ReturnType<typeof composeActivities>;
 
 /** What {@link createWorkerFactory} takes beside the connection. */
-export interface WorkerFactoryOptions extends WorkerSetting {
-  /** Name of this machine in task queues. */
-  readonly host: string;
+export interface WorkerFactoryOptions extends WorkerSetting, SnapshotOptions {
   readonly namespace: string;
-  /** Events of history after which runs continue as new; for tests and benchmarks. */
-  readonly continueAfterEvents?: number;
 }
 
 /**

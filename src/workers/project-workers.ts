@@ -15,13 +15,17 @@ import { countOpenRunsOutside, hasOpenRuns, makeVersionCurrent } from './deploym
 import { keepEndingOrphans } from './end-orphans.js';
 import { createBuildHost, type BuildHost } from './host-builds.js';
 import { loadHostName } from './host-name.js';
+import { announceServedPools, readServedPools } from './served-pools.js';
 import { requireStore } from './open-store.js';
 import { WorkerGroup } from './worker-group.js';
 
+/** Stands among the names of pools for pipelines, tasks and Anneal's own workflows. */
+const PIPELINES = 'pipelines';
+
 /** What {@link runProjectWorkers} takes. */
-export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host'> {
+export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host' | 'servedPools'> {
   readonly connection: NativeConnectionOptions;
-  /** Pools whose steps run here; default: all. */
+  /** Pools whose steps run here, and {@link PIPELINES} where pipelines and Anneal's own workflows run here, too; default: all of it. */
   readonly pools?: readonly string[];
   /** Aborted: stop taking work, leave attempts running, end. */
   readonly signal: AbortSignal;
@@ -36,27 +40,33 @@ export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host'
  */
 export async function runProjectWorkers(options: ProjectWorkersOptions): Promise<void> {
   // Before anything of Temporal's is made, which warns and takes time.
-  const pools = poolNames(options);
+  const { pools, pipelines } = partsOf(options);
+  const { attemptsDir, stateDir, store } = projectPaths(options.config);
+  const place = { stateDir, host: await loadHostName(stateDir, options.env) };
+  await announceServedPools(place, pools, options.signal);
   const connection = await NativeConnection.connect(options.connection);
   const group = new WorkerGroup(options.signal);
   try {
     await checkSearchAttributes(connection.operatorService, options);
     await requireStore(options.config.store, options.log);
     const activities = composeActivities(options);
-    const { attemptsDir, store } = projectPaths(options.config);
     void sweepLeftovers({ attemptsDir, ...(isS3Uri(store.root) ? {} : { storeDir: store.root }) }).catch(
       () => undefined,
     );
     void sweepUploads(store, Date.now()).catch(() => undefined);
-    const host = await loadHostName(projectPaths(options.config).stateDir, options.env);
-    const create = createWorkerFactory({ ...options, host }, connection, activities);
-    group.add(await create.system());
+    const servedPools = async () => await readServedPools(place, Date.now());
+    const create = createWorkerFactory({ ...options, host: place.host, servedPools }, connection, activities);
+    if (pipelines) group.add(await create.system());
     group.add(await create.control());
     for (const pool of pools) group.add(await create.pool(pool));
     await Promise.race([
       group.failed,
       keepEndingOrphans({ client: options.client, paths: projectPaths(options.config) }, options),
-      hostBuilds(options, group, create.pipelines),
+      pipelines
+        ? hostBuilds(options, group, create.pipelines)
+        : followCurrent(projectPaths(options.config).buildsDir, options.signal, async (digest) => {
+            await Promise.resolve(options.onReady(digest));
+          }),
     ]);
   } finally {
     await group.stop();
@@ -118,13 +128,18 @@ async function tendQuietly(host: BuildHost, log: (message: string) => void): Pro
   }
 }
 
-function poolNames(options: ProjectWorkersOptions): readonly string[] {
+function partsOf(options: Pick<ProjectWorkersOptions, 'config' | 'pools'>): {
+  readonly pools: readonly string[];
+  readonly pipelines: boolean;
+} {
   const known = Object.keys(options.config.pools);
-  const unknown = options.pools?.find((pool) => !known.includes(pool));
+  const named = options.pools;
+  if (named === undefined) return { pools: known, pipelines: true };
+  const unknown = named.find((name) => name !== PIPELINES && !known.includes(name));
   if (unknown !== undefined)
     throw new AnnealError(
       'InvalidConfig',
       `There is no pool "${unknown}" in anneal.yaml; it has ${known.map((name) => `"${name}"`).join(', ')}.`,
     );
-  return options.pools ?? known;
+  return { pools: named.filter((name) => known.includes(name)), pipelines: named.includes(PIPELINES) };
 }

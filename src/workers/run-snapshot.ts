@@ -5,7 +5,11 @@ import type { WorkerSetting } from './compose-activities.js';
 
 /** What {@link createSnapshot} takes. */
 export interface SnapshotOptions extends Pick<WorkerSetting, 'config' | 'services'> {
+  /** Name of this machine in task queues. */
   readonly host: string;
+  /** Asked at the start of each run: the pools that workers of this host serve. Absent: all. */
+  readonly servedPools?: () => Promise<ReadonlySet<string>>;
+  /** Events of history after which runs continue as new; for tests and benchmarks. */
   readonly continueAfterEvents?: number;
 }
 
@@ -13,10 +17,9 @@ export interface SnapshotOptions extends Pick<WorkerSetting, 'config' | 'service
 export function createSnapshot(options: SnapshotOptions, build: Build): () => Promise<RunSnapshot> {
   const { config, services } = options;
   const { steps } = build.manifest;
-  const snapshot: RunSnapshot = {
+  const fixed: Omit<RunSnapshot, 'pools'> = {
     project: config.project,
     build: build.digest,
-    pools: poolsForHost(config, { name: options.host }),
     codeDigests: Object.fromEntries(steps.map((step) => [step.name, step.codeDigest])),
     pythonDigests: Object.fromEntries(
       steps.flatMap((step) => (step.pythonDigest === undefined ? [] : [[step.name, step.pythonDigest]])),
@@ -30,7 +33,10 @@ export function createSnapshot(options: SnapshotOptions, build: Build): () => Pr
       ? {}
       : { continueAfterEvents: options.continueAfterEvents }),
   };
-  return async () => await Promise.resolve(snapshot);
+  return async () => ({
+    ...fixed,
+    pools: poolsForHost(config, { name: options.host }, await options.servedPools?.()),
+  });
 }
 
 /** An address as people and histories may see it. */

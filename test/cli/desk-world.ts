@@ -135,7 +135,7 @@ interface WorkerSetting {
 async function startWorker({ root, env, paths, build }: WorkerSetting): ReturnType<DeskWorld['startWorker']> {
   const { stateDir } = paths;
   // The pool "gpu" has no worker, ever: the server takes minutes to forget one.
-  const args = [CLI, 'worker', '--project', root, '--pools', 'cpu'];
+  const args = [CLI, 'worker', '--project', root, '--pools', 'cpu,pipelines'];
   const command = { file: process.execPath, args, env, cwd: root };
   const worker = await ensureWorkerProcess({ stateDir, settings: 'the only ones', command });
   // `run` may have made another one current: that of the code of Anneal as the tests run it.

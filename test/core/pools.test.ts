@@ -44,6 +44,11 @@ describe('the pool of a step', () => {
     assert.equal(choice.ok && choice.pool.name, 'gpu');
   });
 
+  test('is one that a worker of the machine serves, where one fits', () => {
+    const choice = chosen({}, undefined, [pool('first', { unservedOn: 'box' }), pool('second')]);
+    assert.equal(choice.ok && choice.pool.name, 'second');
+  });
+
   test('may have fewer GPUs where they are optional, as on a laptop', () => {
     const choice = chosen({ gpu: { type: 'h100', count: 8 } }, undefined, [
       pool('cpu', { gpuOptional: true }),
@@ -86,6 +91,20 @@ describe('the pool of a step', () => {
       undefined,
       pools,
       'Step "train" fits no pool; the nearest is "gpu" (GPU type h100 asked, a100 offered). Ask for less, or raise the pool in anneal.yaml.',
+    ],
+    [
+      'that no worker of the machine serves',
+      { cpu: 40 },
+      undefined,
+      [pool('cpu', { cpu: 4 }), pool('large', { cpu: 64, unservedOn: 'box' })],
+      'Step "train" fits no pool; the nearest is "large" (no worker of box serves it). Start one there with "anneal worker --pools large", then start the run again.',
+    ],
+    [
+      'that nobody serves and that is too small',
+      { cpu: 8 },
+      'cpu',
+      [pool('cpu', { cpu: 4, unservedOn: 'box' })],
+      'Step "train" fits no pool; the nearest is "cpu" (no worker of box serves it; 8 cores asked, 4 offered). Ask for less, or raise the pool in anneal.yaml.',
     ],
   ] as const)
     test(`${what} is refused in one sentence`, () =>

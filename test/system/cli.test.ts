@@ -9,6 +9,8 @@ import { listAttempts } from '../../src/adapters/process-executor/attempt-direct
 import { connectProject } from '../../src/client/index.js';
 import { pipelinesTaskQueue } from '../../src/core/run.js';
 import { DESK, keyFile, TALKS_LINES } from '../cli/desk-project.js';
+import { loadHostName } from '../../src/workers/host-name.js';
+import { announceServedPools } from '../../src/workers/served-pools.js';
 import { startDeskWorld, testEnvironment, type Answer, type DeskWorld } from '../cli/desk-world.js';
 import { until } from './support/until.js';
 
@@ -457,7 +459,17 @@ describe('the command line on a real server', () => {
     assert.equal(await readProcessIdentity(kept.pid), undefined);
   });
 
-  test('a call that waits for a pool without a worker is named with the mend', async () => {
+  test('a step whose pool no worker of this machine serves fails at once, with the mend', async () => {
+    assert.equal((await run('needs-gpu', '--id', 'unserved')).code, 0);
+    await until('it has failed', async () => {
+      const { out } = await world.cli(['describe', 'unserved']);
+      return /NoPoolFits[^]*no worker of .* serves it[^]*"anneal worker --pools gpu"/.test(out);
+    });
+  });
+
+  test('a call that waits for a pool whose worker went away is named with the mend', async () => {
+    const host = await loadHostName(world.paths.stateDir, testEnvironment());
+    await announceServedPools({ stateDir: world.paths.stateDir, host }, ['gpu'], AbortSignal.abort());
     assert.equal((await run('needs-gpu', '--id', 'lonely')).code, 0);
     await until('it is said', async () => {
       const { out } = await world.cli(['describe', 'lonely']);
