@@ -80,6 +80,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     resume: refuse,
     setStep: refuse,
     logs: refuse,
+    outputs: refuse,
     lineage: refuse,
     schedules,
     cache: { list: refuse, clear: refuse, why: refuse },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { WorkflowFailedError } from '@temporalio/client';
+import type Long from 'long';
 import { CACHE_MEMO, pipelinesTaskQueue, STARTED_BY_MEMO, type RunStatus } from '../../src/core/run.js';
 import { failed, PROJECT, startHarness, succeeded, type Harness } from './harness.js';
 
@@ -113,10 +114,12 @@ describe(
       h.notified.length = 0;
       const handle = await h.start('broken');
       await failureOf(handle.result());
+      const { events } = await handle.fetchHistory();
+      const first = events?.find((event) => event.workflowTaskCompletedEventAttributes)?.eventId;
       await h.client.workflowService.resetWorkflowExecution({
         namespace: 'default',
         workflowExecution: { workflowId: handle.workflowId },
-        workflowTaskFinishEventId: 4,
+        workflowTaskFinishEventId: first as Long,
         requestId: 'again',
         reason: 'test',
       });
