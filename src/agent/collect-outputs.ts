@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { lstat, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
@@ -19,6 +20,8 @@ export interface CollectedArtifact {
   readonly localPath: string;
   /** Relative paths; one empty path for a file. */
   readonly files: readonly string[];
+  /** Of each file, as {@link stampOf} gives it: it must not change until it is stored. */
+  readonly stamps: { readonly [file: string]: string };
   readonly values: MetricValues;
 }
 
@@ -64,7 +67,14 @@ async function collectArtifact(output: Output, schema: ArtifactSchema): Promise<
   for (const entry of tree.entries) checkRegular(output, entry);
   const { form } = tree;
   const values = schema.kind === 'Metrics' ? await readMetrics(output, { form, schema }) : {};
-  return { ...output, kind: schema.kind, form, files: tree.entries.map((entry) => entry.path), values };
+  const files = tree.entries.map((entry) => entry.path);
+  const stamps = Object.fromEntries(tree.entries.map((entry) => [entry.path, stampOf(entry.stats)]));
+  return { ...output, kind: schema.kind, form, files, stamps, values };
+}
+
+/** What is different of a file that was written to, or replaced. */
+export function stampOf({ ino, size, mtimeMs }: Stats): string {
+  return `${ino} ${size} ${mtimeMs}`;
 }
 
 function missing({ name, localPath }: Output, what: string): AnnealError {
@@ -91,7 +101,7 @@ async function readMetrics(
 ): Promise<MetricValues> {
   if (form === 'directory')
     throw invalid(output, 'is a directory; metrics are one JSON file such as {"f1": 0.94}');
-  const text = await readFile(output.localPath, 'utf8');
+  const text = await readText(output);
   const content = parseJson(text);
   if (content === undefined) {
     const cause = /\b(NaN|Infinity)\b/.test(text)
@@ -122,6 +132,19 @@ async function readMetrics(
   return values;
 }
 
+/** Longest file of metrics or of a parameter: it travels by value. */
+const VALUE_BYTES = 1_000_000;
+
+async function readText(output: Output): Promise<string> {
+  const { size } = await lstat(output.localPath);
+  if (size > VALUE_BYTES)
+    throw invalid(
+      output,
+      `has ${size} bytes, ${VALUE_BYTES} are allowed for metrics and parameters; declare it as a dataset() or an artifact()`,
+    );
+  return await readFile(output.localPath, 'utf8');
+}
+
 function isMetric(value: unknown): value is number | string {
   return typeof value === 'string' || (typeof value === 'number' && Number.isFinite(value));
 }
@@ -135,7 +158,7 @@ async function collectParameter(output: Output, schema: ParameterSchema): Promis
   }
   if (!stats.isFile())
     throw invalid(output, 'is not a regular file; a parameter is one JSON value in a file');
-  const text = await readFile(localPath, 'utf8');
+  const text = await readText(output);
   const parsed = parseJson(text);
   // Text for a string need not be quoted: `echo hello > $output` is what people write.
   const value = schema.type === 'string' && typeof parsed !== 'string' ? text.replace(/\r?\n$/, '') : parsed;

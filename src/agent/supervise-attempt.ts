@@ -18,7 +18,7 @@ import type { AttemptMemory } from '../core/artifacts.js';
 import type { AttemptSucceeded } from '../core/attempt.js';
 import { formatBytes } from '../core/quantity.js';
 import type { AttemptFailure } from './attempt-failure.js';
-import { failureOfError } from './attempt-failure.js';
+import { failureOfError, withFullDisk } from './attempt-failure.js';
 import { classifyEnd, stoppedFailure } from './classify-end.js';
 import { collectOutputs } from './collect-outputs.js';
 import { buildCommandEnvironment } from './command-environment.js';
@@ -89,7 +89,7 @@ async function finishAttempt(
   await say(deps, killsSentence(use));
   const logTail = await readLogTail(paths.log);
   const failure = classifyEnd(spec, { end, logTail, ...(use && { memory: use }) });
-  if (failure) return failure;
+  if (failure) return await withFullDisk(failure, paths.directory);
   const outputs = await collectOutputs(paths.outputs, spec.request.outputs);
   const { executionId } = spec.request;
   const { name } = spec;

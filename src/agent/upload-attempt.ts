@@ -1,3 +1,4 @@
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -10,6 +11,7 @@ import type { AttemptMemory, FileEntry, Manifest, ManifestOutput } from '../core
 import { treeDigest } from '../core/artifacts.js';
 import { AnnealError } from '../core/failures.js';
 import type { CollectedArtifact, CollectedOutputs } from './collect-outputs.js';
+import { stampOf } from './collect-outputs.js';
 
 /** What is stored, and where it belongs. */
 export interface Upload {
@@ -72,7 +74,9 @@ async function uploadArtifact(
   const waiting = [...artifact.files];
   const worker = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const entry = await store.putFile(file === '' ? key : `${key}/${file}`, path.join(localPath, file));
+      const local = path.join(localPath, file);
+      const entry = await store.putFile(file === '' ? key : `${key}/${file}`, local);
+      await checkUnchanged(artifact, file, local);
       files.push({ ...entry, path: file === '' ? artifact.name : file });
     }
   };
@@ -82,6 +86,16 @@ async function uploadArtifact(
   const digest = form === 'file' && first ? first.sha256 : treeDigest(files);
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   return { kind, uri: store.uriOf(key), digest, sizeBytes, form, values, files, ...(preview && { preview }) };
+}
+
+/** @throws AnnealError OutputInvalid: what is stored may be half of one state and half of another. */
+async function checkUnchanged(artifact: CollectedArtifact, file: string, local: string): Promise<void> {
+  const stats = await lstat(local).catch(() => undefined);
+  if (stats !== undefined && stampOf(stats) === artifact.stamps[file]) return;
+  throw new AnnealError(
+    'OutputInvalid',
+    `its output "${artifact.name}" changed while it was stored (${local}). Let nothing write to it after the command has ended.`,
+  );
 }
 
 async function withRetries<T>(work: () => Promise<T>): Promise<T> {
@@ -100,6 +114,7 @@ async function withRetries<T>(work: () => Promise<T>): Promise<T> {
 
 function asUploadFailure(error: unknown): AnnealError {
   const reason = error instanceof Error ? error.message : String(error);
+  if (error instanceof AnnealError && error.code === 'OutputInvalid') return error;
   // A bucket that is not there, or credentials that are wrong, will be so for the next attempt, too.
   if (error instanceof AnnealError && error.code === 'InvalidConfig')
     return new AnnealError('InvalidConfig', `its outputs could not be stored: ${reason}`, { cause: error });

@@ -60,6 +60,11 @@ export const FAILURES = {
     retry: 'infrastructure',
     summary: 'The artifact store does not answer or refuses.',
   },
+  DiskFull: {
+    kind: 'infrastructure',
+    retry: 'infrastructure',
+    summary: "The disk of the attempt's directory is full.",
+  },
   InputMissing: {
     kind: 'infrastructure',
     retry: 'infrastructure',
