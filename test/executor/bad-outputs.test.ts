@@ -18,6 +18,7 @@ import { createAttemptWorld } from './attempt-world.js';
 import { buildLaunch, dataset, failedWith, input, output, recordWatch, sh, succeeded } from './contract.js';
 
 const isRoot = process.platform === 'linux' && process.getuid?.() === 0;
+const system = (program: string, ...args: readonly string[]) => execFileSync(program, args);
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 describe('outputs', () => {
@@ -166,11 +167,11 @@ describe('outputs', () => {
   describe('on a disk that is full', { skip: !isRoot && 'needs root, to mount a small disk' }, () => {
     const withDisk = async (work: (disk: string) => Promise<void>): Promise<void> => {
       const disk = await mkdtemp(path.join(tmpdir(), 'anneal-disk-'));
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', disk]);
+      system('mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', disk);
       try {
         await work(disk);
       } finally {
-        execFileSync('umount', ['-l', disk]);
+        system('umount', '-l', disk);
         await rm(disk, { recursive: true });
       }
     };

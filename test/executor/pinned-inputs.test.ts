@@ -6,8 +6,10 @@ import { describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
 import { createPinDataset } from '../../src/activities/pin-dataset.js';
+import type { ExternalDataOptions } from '../../src/adapters/external-data/create-external-data.js';
 import { createExternalData } from '../../src/adapters/external-data/create-external-data.js';
 import type { ArtifactRef } from '../../src/core/artifacts.js';
+import { s3Program, startS3Server } from '../store/s3-server.js';
 import { createAttemptWorld } from './attempt-world.js';
 import { buildLaunch, dataset, failedWith, input, output, recordWatch, sh, succeeded } from './contract.js';
 
@@ -15,9 +17,9 @@ const never = new AbortController().signal;
 
 describe('an input that is not in the store', () => {
   const world = createAttemptWorld();
-  const pin = async (uri: string): Promise<ArtifactRef> =>
+  const pin = async (uri: string, data: ExternalDataOptions = { allowHosts: [] }): Promise<ArtifactRef> =>
     await createPinDataset({
-      data: createExternalData({ allowHosts: [] }),
+      data: createExternalData(data),
       store: world.store,
       clock: { nowMs: () => 1 },
       context: () => ({
@@ -55,6 +57,34 @@ describe('an input that is not in the store', () => {
     const outcome = await run(ref, 'cp -r ', input('data'), ' ', output('out'));
     assert.equal(succeeded(outcome).outputs['out']?.digest, ref.digest);
   });
+
+  test(
+    'in a bucket is read with the credentials of the worker, which the command does not get',
+    { skip: s3Program === undefined && 'no S3 server' },
+    async () => {
+      const server = await startS3Server();
+      try {
+        const { endpoint, bucket, env, credentials } = server;
+        await server.s3.putObject({ Bucket: bucket, Key: 'many/deep/a.csv', Body: 'x' });
+        const s3 = { endpoint, region: 'us-east-1' };
+        const ref = await pin(`s3://${bucket}/many/`, { allowHosts: [], s3: { ...s3, credentials } });
+        const executor = world.createExecutor({
+          env: { ...process.env, ...env },
+          data: { allowHosts: [], s3 },
+        });
+        const launch = buildLaunch({
+          command: sh('env | grep AWS; cp -r ', input('data'), ' ', output('out')),
+          inputs: { data: ref },
+          outputs: { out: dataset },
+        });
+        const outcome = succeeded(await executor.run(launch, recordWatch().watch));
+        assert.equal(outcome.outputs['out']?.sizeBytes, 1);
+        assert.equal(await world.readLog(launch), '');
+      } finally {
+        await server.stop();
+      }
+    },
+  );
 
   test('that has changed fails the attempt for good, before its command runs', async () => {
     const file = path.join(world.root, 'b.csv');

@@ -15,4 +15,16 @@ const pinned = definePipeline({ name: 'pinned', params: { uri: string() } }, asy
   return (await pinDataset('customers', { uri })).digest;
 });
 
-export default createDispatcher({ pinned });
+const reuse = defineStep({
+  name: 'reuse',
+  inputs: { data: dataset() },
+  outputs: { out: dataset() },
+  command: () => ['reuse'],
+  cache: {},
+});
+
+const reusing = definePipeline({ name: 'reusing', params: { uri: string() } }, async ({ uri }) => {
+  await reuse({ data: await pinDataset('customers', { uri }) });
+});
+
+export default createDispatcher({ pinned, reusing });

@@ -57,6 +57,22 @@ describe(
       );
     });
 
+    test('decide what is reused: the same bytes hit, changed ones under the same URI miss', async () => {
+      const keys: (string | undefined)[] = [];
+      for (const digest of ['a', 'a', 'b'].map((digit) => digit.repeat(64))) {
+        const uri = 's3://data/a.csv';
+        h.pin = () => ({ kind: 'Dataset', uri, digest, sizeBytes: 1, form: 'file', values: {} });
+        const handle = await h.start('reusing', { uri });
+        await handle.result();
+        const { calls } = await handle.query<RunStatus>(STATUS_QUERY);
+        keys.push(calls.find(({ name }) => name === 'reuse')?.cache?.key);
+      }
+      const [first, again, changed] = keys;
+      assert.ok(first);
+      assert.equal(again, first);
+      assert.notEqual(changed, first);
+    });
+
     test('with a URI that is none are refused before anything is asked', async () => {
       const handle = await h.start('pinned', { uri: '/data/a.csv' });
       await assert.rejects(
