@@ -37,9 +37,9 @@ function pipelines(modelBytes: number): string {
 const features = defineStep({
   name: 'features',
   code: 'steps/features.sh',
-  inputs: { ledger: string(), failing: boolean() },
+  inputs: { ledger: string(), rough: boolean() },
   outputs: { data: dataset() },
-  command: ({ inputs, outputs }) => ['sh', 'features.sh', inputs.ledger, outputs.data.path, inputs.failing],
+  command: ({ inputs, outputs }) => ['sh', 'features.sh', inputs.ledger, outputs.data.path, inputs.rough],
   cache: { ttl: '1h', version: '1' },
   retry: { attempts: 2, delay: '100ms' },
 });
@@ -47,18 +47,18 @@ const features = defineStep({
 const train = defineStep({
   name: 'train',
   code: 'steps/train.sh',
-  inputs: { ledger: string(), data: dataset() },
+  inputs: { ledger: string(), data: dataset(), rough: boolean() },
   outputs: { model: model(), metrics: metrics({ f1: 'number' }) },
-  command: ({ inputs, outputs }) => ['sh', 'train.sh', inputs.ledger, outputs.model.path, outputs.metrics.path, '${modelBytes}'],
+  command: ({ inputs, outputs }) => ['sh', 'train.sh', inputs.ledger, outputs.model.path, outputs.metrics.path, '${modelBytes}', inputs.rough],
   retry: { attempts: 1 },
 });
 
 export const crashing = definePipeline(
-  { name: '${CRASH_PIPELINE}', params: { ledger: string(), modelName: string(), failing: boolean() } },
-  async ({ ledger, modelName, failing }) => {
-    await features({ ledger, failing });
-    const { data } = await features({ ledger, failing });
-    const { model, metrics } = await train({ ledger, data });
+  { name: '${CRASH_PIPELINE}', params: { ledger: string(), modelName: string(), rough: boolean() } },
+  async ({ ledger, modelName, rough }) => {
+    await features({ ledger, rough });
+    const { data } = await features({ ledger, rough });
+    const { model, metrics } = await train({ ledger, data, rough });
     const { version } = await registerModel({ name: modelName, model, metrics, alias: 'champion' });
     return { version: Number(version) };
   },
@@ -66,7 +66,7 @@ export const crashing = definePipeline(
 `;
 }
 
-/** One line for each execution of a command; every command is a new one. */
+/** Each command writes a line when it is executed. A training whose supervisor is dead does not end by itself. */
 const FEATURES = `echo "$ANNEAL_STEP $ANNEAL_ATTEMPT" >> "$1"
 [ "$3" = true ] && [ "$ANNEAL_ATTEMPT" = 1 ] && exit 3
 echo "x,y" > "$2"
@@ -76,6 +76,8 @@ const TRAIN = `echo "$ANNEAL_STEP $ANNEAL_ATTEMPT" >> "$1"
 mkdir -p "$2" "$ANNEAL_CHECKPOINT_DIR"
 echo 1 > "$ANNEAL_CHECKPOINT_DIR/unit.tmp" && mv "$ANNEAL_CHECKPOINT_DIR/unit.tmp" "$ANNEAL_CHECKPOINT_DIR/unit-1"
 printf 'flavors:\\n  python_function:\\n    loader_module: trained\\n' > "$2/MLmodel"
+[ "$5" = true ] && sleep 3
+kill -0 "$PPID" || sleep 60
 head -c "$4" /dev/zero > "$2/weights"
 printf '{"f1": 0.9}' > "$3"
 `;

@@ -46,7 +46,7 @@ export async function runOnce(
     workflowId: runId,
     taskQueue: pipelinesTaskQueue(project),
     workflowTaskTimeout: WORKFLOW_TASK_MS,
-    args: [{ ledger, modelName, failing: scenario === 'failing' }],
+    args: [{ ledger, modelName, rough: scenario === 'rough' }],
   });
   const end = await endOf(world, handle.result() as Promise<{ version?: number }>);
   await afterEnd(world, { worker, point, modelName });

@@ -32,10 +32,11 @@ import { createTripwire } from './tripwire.js';
 import type { Tripwire } from './tripwire.js';
 
 /**
- * What is run: `plain`, the pipeline with its store in a directory; `failing`, the same with a first attempt that fails; `s3`, with the store
+ * What is run: `plain`, the pipeline with its store in a directory; `rough`, the same with a first attempt
+ * that fails and a training that still runs when its checkpoint is stored; `s3`, with the store
  * in a bucket and a model that goes there in parts.
  */
-export const SCENARIOS = ['plain', 'failing', 's3'] as const;
+export const SCENARIOS = ['plain', 'rough', 's3'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 /** Servers, the proxies in front of them, a project, and one worker at a time. */
