@@ -94,7 +94,7 @@ async function* readCall(
     for (const tail of tails.values()) if (tail.callId === call.id) yield* tail.read(true);
     return;
   }
-  for (const attemptName of attemptsUpTo(newest)) {
+  for (const attemptName of [...(call.earlierAttempts ?? []), newest].flatMap(attemptsUpTo)) {
     const tail =
       tails.get(attemptName) ?? new AttemptTail(deps, { call, attemptName, executionId: report.executionId });
     tails.set(attemptName, tail);

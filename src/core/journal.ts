@@ -49,6 +49,8 @@ export interface PendingCall {
   readonly retry?: RetryState;
   /** When an attempt may start, for a step between two attempts. */
   readonly notBeforeMs?: number;
+  /** The call's `earlierAttempts`, with the last of this execution. */
+  readonly earlierAttempts?: readonly string[];
   /** An approval that waits, as it opened. */
   readonly gate?: Gate;
   /** People were told that it waits. */

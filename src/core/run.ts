@@ -71,6 +71,8 @@ export interface CallStatus {
   readonly startedAtMs: number;
   readonly endedAtMs?: number;
   readonly attemptName?: string;
+  /** Last attempt of each execution of the run that the call had attempts in, before it continued as new: they have names of their own. */
+  readonly earlierAttempts?: readonly string[];
   readonly trackingRunId?: string;
   /** Where a cached result comes from: a run, and MLflow's run of the step that made it. */
   readonly cachedFrom?: {

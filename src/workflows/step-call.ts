@@ -2,7 +2,8 @@ import { isCancellation, sleep } from '@temporalio/workflow';
 import { inputDigests } from '../core/cache.js';
 import type { CacheHit, CacheSlot } from '../core/claims.js';
 import { formatDuration } from '../core/duration.js';
-import { decideRetry, FIRST_ATTEMPT } from '../core/retry.js';
+import type { FailureCode } from '../core/failures.js';
+import { decideRetry, FIRST_ATTEMPT, type RetryState } from '../core/retry.js';
 import type { CallStatus } from '../core/run.js';
 import type { StepOutputs, StepRequest } from '../pipeline/runtime.js';
 import { readFailure, toFailure } from './failures.js';
@@ -27,6 +28,7 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
     attempt: 1,
     pool: plan.pool.name,
     startedAtMs: Date.now(),
+    ...(call.pending?.earlierAttempts && { earlierAttempts: call.pending.earlierAttempts }),
     ...(plan.cache.shown && { cache: plan.cache.shown }),
   };
   context.view.put(base);
@@ -50,7 +52,7 @@ async function runAttempts(
 ): Promise<StepOutputs> {
   let base = begun;
   let index: number | undefined;
-  let { retry: state = FIRST_ATTEMPT, notBeforeMs } = call.pending ?? {};
+  let { retry: state = FIRST_ATTEMPT, notBeforeMs, earlierAttempts } = call.pending ?? {};
   for (;;) {
     if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, written.name);
     const { attempt } = state;
@@ -79,13 +81,21 @@ async function runAttempts(
     }
     ({ state } = decision);
     notBeforeMs = Date.now() + decision.delayMs;
-    const raised =
-      outcome.code === 'OutOfMemory' && state.memory !== undefined ? ` with ${state.memory}` : '';
-    const detail = `next attempt in ${formatDuration(decision.delayMs)}${raised}`;
+    const detail = delayDetail(decision, outcome.code);
     context.view.put({ ...base, ...tracked, attempt: state.attempt, state: 'retrying', failure, detail });
-    call.setPending({ retry: state, notBeforeMs });
+    // The next execution's attempts are named after that; an attempt that was lost has no name to tell.
+    if (attemptName !== '') earlierAttempts = [...(begun.earlierAttempts ?? []), attemptName];
+    call.setPending({ retry: state, notBeforeMs, ...(earlierAttempts && { earlierAttempts }) });
     call.end();
   }
+}
+
+function delayDetail(
+  { delayMs, state }: { readonly delayMs: number; readonly state: RetryState },
+  code: FailureCode,
+): string {
+  const raised = code === 'OutOfMemory' && state.memory !== undefined ? ` with ${state.memory}` : '';
+  return `next attempt in ${formatDuration(delayMs)}${raised}`;
 }
 
 /** The result that the cache has for an attempt, or where the attempt's own result goes. */

@@ -118,14 +118,14 @@ test('following a step reads the live file, then the store from where it was lef
 test('the log of an ended run has every attempt, and an unknown step is named', async (t) => {
   const attemptsDir = await mkdtemp(path.join(tmpdir(), 'anneal-logs-'));
   t.after(async () => await rm(attemptsDir, { recursive: true }));
+  // The third was made after the run continued as new: its name has another stem.
   const stored = new Map(
-    [1, 2].map(
-      (n) => [storeKeys.log('exec-1', `train-x-a${n}`), new TextEncoder().encode(`try ${n}\n`)] as const,
+    ['x-a1', 'x-a2', 'y-a3'].map(
+      (end) => [storeKeys.log('exec-1', `train-${end}`), new TextEncoder().encode(`${end}\n`)] as const,
     ),
   );
-  const status = report({
-    calls: [call({ name: 'train', state: 'succeeded', attempt: 2, attemptName: 'train-x-a2' })],
-  });
+  const made = { attempt: 3, attemptName: 'train-y-a3', earlierAttempts: ['train-x-a2'] };
+  const status = report({ calls: [call({ name: 'train', state: 'succeeded', ...made })] });
   const deps = fakeDeps(attemptsDir, {
     status: () => status,
     onSleep: async () => await Promise.resolve(),
@@ -133,7 +133,7 @@ test('the log of an ended run has every attempt, and an unknown step is named', 
   });
   const read: string[] = [];
   for await (const { text } of readLogs(deps, 'churn-1')) read.push(text);
-  assert.equal(read.join(''), 'try 1\ntry 2\n');
+  assert.equal(read.join(''), 'x-a1\nx-a2\ny-a3\n');
   await assert.rejects(async () => await readLogs(deps, 'churn-1', { step: 'tain' }).next(), {
     code: 'InvalidInput',
     message: 'Run "churn-1" has no step "tain"; it has train. Did you mean "train"?',

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { WorkflowFailedError } from '@temporalio/client';
-import type Long from 'long';
 import { CACHE_MEMO, pipelinesTaskQueue, STARTED_BY_MEMO, type RunStatus } from '../../src/core/run.js';
 import { failed, PROJECT, startHarness, succeeded, type Harness } from './harness.js';
 
 const cli = process.env['ANNEAL_TEST_TEMPORAL'];
+
+type EventId = NonNullable<
+  Parameters<Harness['client']['workflowService']['resetWorkflowExecution']>[0]
+>['workflowTaskFinishEventId'];
 
 async function failureOf(result: Promise<unknown>): Promise<{ type: string | undefined; message: string }> {
   try {
@@ -119,7 +122,7 @@ describe(
       await h.client.workflowService.resetWorkflowExecution({
         namespace: 'default',
         workflowExecution: { workflowId: handle.workflowId },
-        workflowTaskFinishEventId: first as Long,
+        workflowTaskFinishEventId: first as EventId,
         requestId: 'again',
         reason: 'test',
       });
@@ -140,6 +143,23 @@ describe(
       const handle = await h.start('caught');
       assert.equal(await handle.result(), 'StepFailed');
       assert.deepEqual(seen, ['1', '2', '3', '4']);
+    });
+
+    test('a call that was retried over continue-as-new names the attempts of each execution', async () => {
+      reset({ continueAfterEvents: 4 });
+      h.script = (request) =>
+        request.step === 'make'
+          ? succeeded(request)
+          : { ...failed(request, 'StepFailed'), attemptName: `try-${h.attempts.length}` };
+      const handle = await h.start('caught');
+      assert.equal(await handle.result(), 'StepFailed');
+      const status = await h.client.workflow.getHandle(handle.workflowId).query<RunStatus>('status');
+      assert.ok(status.continuations >= 2, `continued ${status.continuations} times`);
+      const call = status.calls.find(({ name }) => name === 'use');
+      const names = [...(call?.earlierAttempts ?? []), call?.attemptName ?? ''];
+      assert.ok(names.length >= 2, names.join(' '));
+      assert.deepEqual(names, [...new Set(names)].sort());
+      assert.equal(names.at(-1), `try-${h.attempts.length}`);
     });
 
     test('continues as new in a chain and runs no step twice', async () => {
