@@ -54,6 +54,15 @@ export interface RefusedDecision {
   readonly atMs: number;
 }
 
+/** What a run hands of its decisions to its next execution. */
+export interface CarriedDecisions {
+  /** Those that came before their gate opened. */
+  readonly early: readonly ApprovalDecision[];
+  /** Those that counted, for the audit. */
+  readonly recorded: readonly RecordedDecision[];
+  readonly refused: readonly RefusedDecision[];
+}
+
 /** A gate as it opened: all that is needed to judge decisions, fixed for its life. */
 export interface Gate {
   readonly name: string;

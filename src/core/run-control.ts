@@ -31,6 +31,12 @@ export interface StepSettings {
   readonly pool?: string;
 }
 
+/** What operators have asked of a run; carried to its next execution. */
+export interface CarriedControls {
+  readonly paused?: Paused;
+  readonly changes: { readonly [step: string]: StepSettings };
+}
+
 /** Argument of update `set`. */
 export interface StepChange extends StepSettings {
   /** Name of the step, or of one call of it. */

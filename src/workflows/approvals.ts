@@ -5,6 +5,7 @@ import {
   problemOfShape,
   tallyDecisions,
   type ApprovalDecision,
+  type CarriedDecisions,
   type Gate,
   type RecordedDecision,
   type RefusedDecision,
@@ -18,15 +19,6 @@ import { describeGate, openGate, outcomeOfGate, type Opening } from './gate.js';
 import type { LiveCall, RunContext } from './run-context.js';
 import type { RunView } from './run-state.js';
 import { verifySignature } from '../core/verify-signature.js';
-
-/** What a run hands to its next execution. */
-export interface CarriedDecisions {
-  /** Those that came before their gate opened. */
-  readonly early: readonly ApprovalDecision[];
-  /** Those that counted, for the audit. */
-  readonly recorded: readonly RecordedDecision[];
-  readonly refused: readonly RefusedDecision[];
-}
 
 interface OpenGate {
   readonly callId: string;

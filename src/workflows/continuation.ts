@@ -1,10 +1,9 @@
 import { workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
+import type { CarriedDecisions } from '../core/approval.js';
 import type { Journal } from '../core/journal.js';
 import type { CallStatus, RunStatus } from '../core/run.js';
-import type { RetrySeed } from '../core/run-control.js';
-import type { CarriedDecisions } from './approvals.js';
-import type { CarriedControls } from './run-controls.js';
+import type { CarriedControls, RetrySeed } from '../core/run-control.js';
 
 /** Events of history from which no new attempt starts, so that the run can continue as new; Temporal ends a run at 51,200. */
 const HARD_LIMIT_EVENTS = 40_000;

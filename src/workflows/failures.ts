@@ -21,8 +21,8 @@ export function toFailure(code: FailureCode, message: string, details?: unknown)
 /** The code and sentence of whatever was thrown; follows causes to the first that has a code. */
 export function readFailure(error: unknown): FailureInfo {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if (at instanceof ApplicationFailure && isFailureCode(at.type))
-      return { code: at.type, message: at.message };
+    const type = 'type' in at && typeof at.type === 'string' ? at.type : undefined;
+    if (isFailureCode(type)) return { code: type, message: at.message };
   }
   if (error instanceof TemporalFailure) return { code: 'Unknown', message: deepestMessage(error) };
   return {
@@ -34,10 +34,11 @@ export function readFailure(error: unknown): FailureInfo {
   };
 }
 
-/** What the run fails with: failures and cancellation as they are, any other error as `PipelineError` so that it fails the run instead of stalling it. */
+/** What the run fails with: failures and cancellation as they are, any other error by its code, or as `PipelineError`, so that it fails the run instead of stalling it. */
 export function toRunFailure(error: unknown): Error {
   if (error instanceof TemporalFailure || error instanceof DeterminismViolationError) return error;
-  const failure = toFailure('PipelineError', readFailure(error).message);
+  const { code, message } = readFailure(error);
+  const failure = toFailure(code, message);
   if (error instanceof Error && error.stack !== undefined) failure.stack = error.stack;
   return failure;
 }

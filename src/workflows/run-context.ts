@@ -204,7 +204,7 @@ export class RunContext {
     const made =
       taken && this.seed
         ? Promise.resolve(
-            adopt(taken, { identity: { kind, name }, call, seed: this.seed, view: this.view }) as T,
+            adopt(taken, { kind, name, callId: call.callId, seed: this.seed, view: this.view }) as T,
           )
         : work(call);
     made.then(

@@ -7,18 +7,13 @@ import {
   problemOfControl,
   RESUME_RUN,
   SET_STEP,
+  type CarriedControls,
   type ControlRequest,
   type Paused,
   type StepChange,
   type StepSettings,
 } from '../core/run-control.js';
 import { toFailure } from './failures.js';
-
-/** What operators have asked of a run; carried to its next execution. */
-export interface CarriedControls {
-  readonly paused?: Paused;
-  readonly changes: { readonly [step: string]: StepSettings };
-}
 
 /** The parts of a run that operators steer. */
 export interface Controlled {

@@ -4,7 +4,6 @@ import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
-import type Long from 'long';
 import { approvalStatement, decisionId, type ApprovalDecision } from '../../src/core/approval.js';
 import type { PendingApproval, RunStatus } from '../../src/core/run.js';
 import { startHarness, succeeded, type Harness } from './harness.js';
@@ -104,7 +103,11 @@ describe(
     const failureOf = async (handle: WorkflowHandle) => {
       const error: unknown = await handle.result().catch((failed: unknown) => failed);
       assert.ok(error instanceof WorkflowFailedError);
-      return error.cause as unknown as { readonly type: string; readonly message: string };
+      const { type, message = '' } = (error.cause ?? {}) as {
+        readonly type?: string;
+        readonly message?: string;
+      };
+      return { type, message };
     };
 
     const acceptedUpdates = async (handle: WorkflowHandle) =>
@@ -376,7 +379,7 @@ describe(
       await h.client.workflowService.resetWorkflowExecution({
         namespace: 'default',
         workflowExecution: { workflowId: handle.workflowId },
-        ...(first === undefined || first === null ? {} : { workflowTaskFinishEventId: first as Long }),
+        ...(first === undefined || first === null ? {} : { workflowTaskFinishEventId: first }),
         requestId: 'reset-1',
         reason: 'a test',
       });
