@@ -56,3 +56,26 @@ export function buildOriginTags(made: LineageStep): Tags {
     Object.entries(origin).filter((tag): tag is [string, string] => tag[1] !== undefined),
   );
 }
+
+/** The same in words, as Markdown for the version's page: tags are a long list there, of which the first few are in sight. */
+export function describeOrigin({ runId, step, codeDigest, code, inputs }: LineageStep): string {
+  const changes = code?.dirty === true ? ' with changes' : '';
+  const commit = code === undefined ? [] : [`commit ${quoted(code.commit.slice(0, SHORT))}${changes}`];
+  const how = [`code ${quoted(codeDigest.slice(0, SHORT))}`, ...commit].join(', ');
+  const datasets = Object.entries(inputs)
+    .filter(([, { kind }]) => kind === 'Dataset')
+    .slice(0, NAMED_DATASETS)
+    .map(([name, { digest, source }]) => {
+      const from = source === undefined ? '' : ` from ${quoted(source)}`;
+      return `**${name}** ${quoted(digest.slice(0, SHORT))}${from}`;
+    });
+  const data = datasets.length === 0 ? '' : `\n\nData: ${datasets.join(', ')}.`;
+  return `Made by step **${step}** of run ${quoted(runId)}: ${how}.${data}`;
+}
+
+/** Characters of a digest that people are shown. */
+const SHORT = 12;
+
+function quoted(text: string): string {
+  return `\`${text.replaceAll('`', "'")}\``;
+}

@@ -11,7 +11,7 @@ import type {
 } from '../core/registry.js';
 import { TAGS } from '../core/registry.js';
 import { producerOf } from '../core/lineage.js';
-import { buildOriginTags, buildProducerTags, readLineageStep } from './model-origin.js';
+import { buildOriginTags, buildProducerTags, describeOrigin, readLineageStep } from './model-origin.js';
 import { buildModelDescription } from './model-description.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { ModelRegistry } from './ports/model-registry.js';
@@ -107,10 +107,11 @@ async function register(
     ...(made && buildOriginTags(made)),
   };
   const { namespace } = deps.context();
-  const description = buildModelDescription(operation, {
+  const said = buildModelDescription(operation, {
     namespace,
     ...(temporalUiUrl === undefined ? {} : { temporalUiUrl }),
   });
+  const description = [said, made ? describeOrigin(made) : ''].filter((text) => text !== '').join('\n\n');
   const registration = {
     ...{ modelName, key, files, metrics, tags },
     ...(description !== '' && { description }),

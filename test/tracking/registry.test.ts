@@ -142,6 +142,10 @@ describe('registering a model', () => {
         'anneal.dataset_source.data': 's3://b/k',
       };
       assert.deepEqual({ ...tags, ...expected }, tags);
+      assert.match(
+        version?.description ?? '',
+        /Made by step \*\*train\*\* of run `earlier\/1`: code `d1`, commit `c0` with changes\.\n\nData: \*\*data\*\* `d1` from `s3:\/\/b\/k`\./,
+      );
       const outputs = fake.state.runs.map((run) => run.outputs.map(({ model_id }) => model_id));
       assert.deepEqual(outputs, [[version?.model_id], [version?.model_id]]);
     }));
