@@ -57,10 +57,11 @@ describe('the lineage of a step', () => {
 
   test('is what the first writer said, however often it is written', async () => {
     const store = createMemoryStore();
-    const writer = createLineageWriter({ store, readCode });
-    await writer.recordStep(attempt());
+    await createLineageWriter({ store, readCode }).recordStep(attempt());
     const before = new Map(store.objects);
-    await writer.recordStep({ ...attempt(), runId: 'nightly/1' });
+    // The build's commit is known differently by then.
+    const later = () => Promise.resolve({});
+    await createLineageWriter({ store, readCode: later }).recordStep(attempt());
     assert.deepEqual(new Map(store.objects), before);
   });
 
