@@ -13,6 +13,7 @@ import type {
   StepCacheOptions,
   StepDefinition,
 } from '../core/step.js';
+import { CallRefused } from './call-refused.js';
 import { handled } from './handled.js';
 import { registeredDefinitions } from './registry.js';
 import { currentRuntime, type StepOptions } from './runtime.js';
@@ -105,7 +106,7 @@ function callStep<I extends { readonly [name: string]: Slot }, O>(
   }
 }
 
-/** Parameters checked and completed, artifacts checked for their kind. */
+/** Parameters checked and completed, artifacts checked for their kind. @throws CallRefused */
 function splitArguments(
   definition: StepDefinition,
   args: object,
@@ -122,11 +123,11 @@ function splitArguments(
   }
   for (const [name, schema] of Object.entries(definition.inputs))
     if (schema.type === 'artifact' && !inputs[name])
-      throw new TypeError(
+      throw new CallRefused(
         `Step "${definition.name}" needs input "${name}" (a ${schema.kind}); the call does not pass it.`,
       );
   const checked = checkParameters(`step "${definition.name}"`, schemas, given);
-  if (!checked.ok) throw new TypeError(checked.problems.join(' '));
+  if (!checked.ok) throw new CallRefused(checked.problems.join(' '));
   return { parameters: checked.values, inputs };
 }
 
@@ -142,11 +143,11 @@ function checkArtifact(
     typeof ref.uri !== 'string' ||
     typeof ref.digest !== 'string'
   )
-    throw new TypeError(
+    throw new CallRefused(
       `Input "${name}" of step "${step}" takes a ${found.kind} made by another step${found.kind === 'Dataset' ? ', or by pinDataset()' : ''}.`,
     );
   if (found.kind !== 'Artifact' && ref.kind !== found.kind)
-    throw new TypeError(
+    throw new CallRefused(
       `Input "${name}" of step "${step}" takes a ${found.kind}; it was given a ${ref.kind}.`,
     );
   return ref as ArtifactRef;

@@ -48,6 +48,14 @@ export const huge = defineStep({
 });
 export const double = defineTask<(input: { readonly n: number }) => { readonly n: number }>('double');
 
+export const careless = definePipeline({ name: 'careless' }, async () => {
+  const { data } = await make({});
+  const wrong = { model: data } as object as { data: typeof data };
+  const caught = await train(wrong).catch((error: unknown) => failureCode(error));
+  if (caught !== 'InvalidInput') throw new Error(`it failed with ${String(caught)}`);
+  await train({} as { data: typeof data });
+});
+
 export const gate = definePipeline(
   {
     name: 'gate',
@@ -127,7 +135,12 @@ export const asks = definePipeline(
   { name: 'asks', params: { expires: string({ default: '1h' }) } },
   async ({ expires }) => {
     const { data } = await make({ n: 1 });
-    const { by, comment } = await approval('go-live', { subject: data, allowUnverified: true, approvers: ['ana', 'bo'], expires });
+    const { by, comment } = await approval('go-live', {
+      subject: data,
+      allowUnverified: true,
+      approvers: ['ana', 'bo'],
+      expires,
+    });
     return { by, comment };
   },
 );

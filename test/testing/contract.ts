@@ -17,6 +17,7 @@ import {
 } from '../../src/testing/index.js';
 import {
   asks,
+  careless,
   catcher,
   double,
   fan,
@@ -121,6 +122,16 @@ const scenarios: readonly Scenario[] = [
       state: 'failed',
       code: 'NoPoolFits',
       message: /nearest is "cpu" \(512Gi of memory asked, 8Gi offered\)/,
+    },
+  },
+  {
+    title: 'a step that is called without an input is refused with a code, and the run fails with it',
+    pipeline: careless,
+    expect: {
+      state: 'failed',
+      code: 'InvalidInput',
+      message: /^Step "train" needs input "data" \(a Dataset\); the call does not pass it\.$/,
+      steps: ['make/1/succeeded'],
     },
   },
   {
