@@ -121,7 +121,7 @@ async function startWorld({ scenario, root, undo, close }: WorldStart): Promise<
   const tripwire = createTripwire(control);
   let worker: CrashWorker | undefined;
   const killWorker = () => {
-    if (worker?.isAlive() === true) process.kill(worker.pid, 'SIGKILL');
+    if (worker?.isAlive() === true) killProcess(worker.pid);
   };
   const proxies = await startProxies({ services, s3, tripwire, killWorker, workerPid: () => worker?.pid });
   undo.push(...proxies.all.map((proxy) => proxy.stop));
@@ -189,8 +189,7 @@ async function startProxies({ services, s3, tripwire, killWorker, workerPid }: P
       describe: (request) => describeS3(request, isWorker(request.headers) ? 'worker' : 'supervisor'),
       hit: (effect) => hit(effect),
       kill: (headers) => {
-        const pid = senderOf(headers);
-        if (pid !== undefined) process.kill(pid, 'SIGKILL');
+        if (!killProcess(senderOf(headers))) tripwire.missed();
         if (!isWorker(headers) && tripwire.both()) killWorker();
       },
     });
@@ -198,6 +197,15 @@ async function startProxies({ services, s3, tripwire, killWorker, workerPid }: P
     env['AWS_ENDPOINT_URL_S3'] = `http://127.0.0.1:${bucket.port}`;
   }
   return { all, env };
+}
+
+/** @returns false when it has ended by itself. */
+function killProcess(pid: number | undefined): boolean {
+  try {
+    return pid !== undefined && process.kill(pid, 'SIGKILL');
+  } catch {
+    return false;
+  }
 }
 
 /** The process that sent a request to S3, as it names itself. */

@@ -61,7 +61,7 @@ function install({ storeDir, attemptsDir }) {
         return await real(...args);
       } finally {
         if (moment === 'unanswered') await die();
-        if (moment === 'answered') setImmediate(die);
+        if (moment === 'answered') dieSoon();
       }
     };
   }
@@ -81,7 +81,7 @@ function install({ storeDir, attemptsDir }) {
           })
         : real(file, args, options);
       if (moment === 'unanswered') kill();
-      if (moment === 'answered') setImmediate(die);
+      if (moment === 'answered') dieSoon();
       return started;
     };
   }
@@ -136,8 +136,18 @@ function readArmed() {
 
 function kill() {
   const { alsoPid } = readArmed() ?? {};
-  if (alsoPid !== undefined) process.kill(alsoPid, 'SIGKILL');
+  try {
+    if (alsoPid !== undefined) process.kill(alsoPid, 'SIGKILL');
+  } catch {
+    // The worker is gone already.
+  }
   process.kill(process.pid, 'SIGKILL');
+}
+
+/** As soon as the program has heard of its effect, even if it was the last thing that it did. */
+function dieSoon() {
+  process.once('exit', kill);
+  setImmediate(die);
 }
 
 async function die() {

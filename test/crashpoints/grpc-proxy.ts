@@ -23,7 +23,7 @@ export interface GrpcRules {
 }
 
 /** Time for an answer to arrive where it is read. */
-const ARRIVAL_MS = 20;
+const ARRIVAL_MS = 5;
 
 /** A proxy in front of a gRPC server without TLS. A client that dies takes its calls with it. */
 export async function startGrpcProxy(rules: GrpcRules): Promise<CrashProxy> {

@@ -31,7 +31,7 @@ export interface CrashProxy {
 }
 
 /** Time for an answer to arrive where it is read. */
-const ARRIVAL_MS = 20;
+const ARRIVAL_MS = 5;
 
 /** A proxy in front of an HTTP server. */
 export async function startHttpProxy(rules: ProxyRules): Promise<CrashProxy> {

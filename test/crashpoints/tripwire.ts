@@ -17,6 +17,8 @@ export interface Tripwire {
   hit(effect: string, text?: string): Moment | undefined;
   /** Whether the point that is waited for kills the worker with its supervisor. */
   both(): boolean;
+  /** Told when the process that should die had ended by itself: the point counts as not reached. */
+  missed(): void;
   /** Whether the point was reached. */
   hasFired(): boolean;
   /** Effects since it was armed: those of the proxies, then those of files and processes. */
@@ -58,6 +60,7 @@ export function createTripwire(control: string): Tripwire {
       return armed.moment;
     },
     both: () => armed?.victims === 'both',
+    missed: () => rmSync(firedFile, { force: true }),
     hasFired: () => existsSync(firedFile),
     seen: () => [
       ...effects,
