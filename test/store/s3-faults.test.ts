@@ -155,7 +155,7 @@ describe(
           fileURLToPath(new URL('./s3-transfer.ts', import.meta.url)),
           given,
           file,
-          '/dev/null',
+          `${file}.fetched`,
         ],
         { stdio: 'ignore' },
       );
