@@ -16,24 +16,30 @@ export interface FindPythonOptions {
 }
 
 /**
- * The first interpreter that fits: `ANNEAL_PYTHON`, then `python<version>`, `python3` and newer names on PATH.
+ * The first interpreter that fits: `ANNEAL_PYTHON`, then `python<version>`, `python3` and newer names on PATH. Where any version would
+ * do, one that is set is the only one.
  *
  * @throws SetupError that names what was found instead.
  */
 export async function findPython(options: FindPythonOptions): Promise<PythonInterpreter> {
-  const set = options.env['ANNEAL_PYTHON'];
+  const { version } = options;
+  const set = options.env['ANNEAL_PYTHON'] === '' ? undefined : options.env['ANNEAL_PYTHON'];
+  const names = [
+    ...(set === undefined ? [] : [set]),
+    ...(set === undefined || version !== undefined ? candidates(version) : []),
+  ];
   const found: string[] = [];
-  for (const name of set === undefined || set === '' ? candidates(options.version) : [set]) {
+  for (const name of names) {
     const python = await probe(name, options);
     if (python === undefined) continue;
-    if (fits(python.version, options.version)) return python;
+    if (fits(python.version, version)) return python;
     found.push(`${python.version} at ${python.executable}`);
   }
-  const wanted = options.version ?? `${MINIMUM.join('.')} or later`;
+  const wanted = version ?? `${MINIMUM.join('.')} or later`;
   const instead =
     found.length > 0
       ? `found ${[...new Set(found)].join(', ')}`
-      : `found none ${set ? `at ${set}` : 'on PATH'}`;
+      : `found none ${[...(set === undefined ? [] : [`at ${set}`]), ...(names.length > 1 ? ['on PATH'] : [])].join(' or ')}`;
   throw new SetupError(
     `Python ${wanted} is needed, ${instead}. Install it, or set ANNEAL_PYTHON to its path.`,
   );

@@ -1,4 +1,5 @@
 import { createExternalData } from '../adapters/external-data/create-external-data.js';
+import { hasErrorCode } from '../adapters/file-store/store-errors.js';
 import { openStore } from '../adapters/open-store.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { pathsIn, readJson, writeJson } from '../adapters/process-executor/attempt-directory.js';
@@ -28,7 +29,8 @@ async function main(paths: AttemptPaths): Promise<void> {
   const spec = await readJson<AttemptSpec>(paths.spec);
   const self = await readProcessIdentity(process.pid);
   if (spec === undefined || self === undefined) return;
-  if ((await writeJson(paths.supervisor, self, { ifAbsent: true })) === 'exists') return;
+  const place = await writeJson(paths.supervisor, self, { ifAbsent: true }).catch(goneAlready);
+  if (place !== 'stored') return;
   const clock = { nowMs: () => Date.now() };
   const startedAtMs = clock.nowMs();
   const store = openStore({ root: spec.storeUri, ...(spec.s3 === undefined ? {} : { s3: spec.s3 }) });
@@ -51,7 +53,12 @@ async function main(paths: AttemptPaths): Promise<void> {
     'kind' in end ? end : await toFailed({ spec, paths }, end, { startedAtMs, endedAtMs: clock.nowMs() });
   if (outcome.kind === 'failed') await recordFailure(store, { spec, paths }, outcome);
   const stopped = stops.stop();
-  await writeJson(paths.result, toResult(outcome, stopped));
+  await writeJson(paths.result, toResult(outcome, stopped)).catch(goneAlready);
+}
+
+/** Somebody closed the attempt and removed its directory, having recorded how it ended. */
+function goneAlready(error: unknown): undefined {
+  if (!hasErrorCode(error, 'ENOENT')) throw error;
 }
 
 /** What a stop may take after its grace, before uploads are abandoned. */

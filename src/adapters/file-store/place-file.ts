@@ -10,15 +10,18 @@ export interface PlaceOptions {
   readonly ifAbsent?: boolean;
   /** Also make the name durable: after a power cut the file is there, and what was placed before it. */
   readonly durable?: boolean;
+  /** Fail with ENOENT where the folder is not there, instead of making it: somebody may be removing it. */
+  readonly existing?: boolean;
 }
 
 /** Runs `fill` with the path of a temporary file in `directory` and removes what is left of it. */
 export async function withTemporaryFile<T>(
   directory: string,
   fill: (file: string) => Promise<T>,
+  options: Pick<PlaceOptions, 'existing'> = {},
 ): Promise<T> {
   const file = path.join(directory, `${process.pid}-${randomUUID()}`);
-  await mkdir(directory, { recursive: true });
+  if (options.existing !== true) await mkdir(directory, { recursive: true });
   try {
     return await fill(file);
   } finally {
@@ -41,7 +44,8 @@ export async function placeFile(
     else await rename(temporary, target);
   };
   try {
-    await withParent(parent, move);
+    if (options.existing === true) await move();
+    else await withParent(parent, move);
   } catch (error) {
     if (options.ifAbsent === true && hasErrorCode(error, 'EEXIST')) return 'exists';
     throw error;

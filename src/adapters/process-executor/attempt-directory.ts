@@ -142,16 +142,24 @@ export async function removeDamagedDirectory(attemptsDir: string, name: string):
     await removeAttemptDirectory(attemptsDir, name);
 }
 
-/** Writes a JSON file in one step, whole even after a power cut. With `ifAbsent` the first writer wins. */
+/**
+ * Writes a JSON file in one step, whole even after a power cut. With `ifAbsent` the first writer wins.
+ * @throws ENOENT when the attempt's directory is gone: it is never made again by this.
+ */
 export async function writeJson(
   file: string,
   value: unknown,
   options: { readonly ifAbsent?: boolean } = {},
 ): Promise<'stored' | 'exists'> {
-  return await withTemporaryFile(path.dirname(file), async (temporary) => {
-    await writeFile(temporary, JSON.stringify(value), { mode: 0o600, flush: true });
-    return await placeFile(temporary, file, options);
-  });
+  const existing = true;
+  return await withTemporaryFile(
+    path.dirname(file),
+    async (temporary) => {
+      await writeFile(temporary, JSON.stringify(value), { mode: 0o600, flush: true });
+      return await placeFile(temporary, file, { ...options, existing });
+    },
+    { existing },
+  );
 }
 
 /** Reads a JSON file that {@link writeJson} wrote; `undefined` when it is not there, or is no JSON (a disk that lost it). */

@@ -54,17 +54,20 @@ export async function endAttempt(deps: EndDeps, name: string, options: EndAttemp
   }
   if (state.kind === 'absent') return await removeDamagedDirectory(deps.attemptsDir, name);
   const request: StopRequest = { graceMs: options.graceMs };
+  let taken: boolean;
   try {
     await writeJson(paths.stop, request);
-  } catch (error) {
-    if (hasErrorCode(error, 'ENOENT')) return await endAttempt(deps, name, options);
-    throw error;
-  }
-  if (state.kind === 'unsupervised') {
     // A supervisor that is being started now finds the place taken and leaves.
-    if ((await writeJson(paths.supervisor, NOBODY, { ifAbsent: true })) === 'exists')
-      return await endAttempt(deps, name, options);
-  } else if (
+    taken =
+      state.kind === 'unsupervised' &&
+      (await writeJson(paths.supervisor, NOBODY, { ifAbsent: true })) === 'exists';
+  } catch (error) {
+    if (!hasErrorCode(error, 'ENOENT')) throw error;
+    taken = true;
+  }
+  if (taken) return await endAttempt(deps, name, options);
+  if (
+    state.kind !== 'unsupervised' &&
     !(await waitUntil(async () => !(await isSameProcess(state.supervisor)), options.graceMs + SUPERVISOR_MS))
   ) {
     await endProcess(state.supervisor, { graceMs: 0 });

@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 
 import type { StreamedMetric } from '../../activities/ports/executor.js';
 
-/** Reads what was appended to a metrics stream since the last call. */
+/** The next points of a metrics stream; none at its end, as it is then. */
 export type MetricsTail = () => Promise<readonly StreamedMetric[]>;
 
 /**
@@ -16,8 +16,9 @@ export function createMetricsTail(file: string, startedAtMs: number): MetricsTai
   let offset = 0;
   let lineNumber = 0;
   let rest = Buffer.alloc(0);
-  return async () => {
+  const readChunk = async () => {
     const chunk = await readFrom(file, offset);
+    if (chunk.length === 0) return undefined;
     offset += chunk.length;
     const bytes = Buffer.concat([rest, chunk]);
     const end = bytes.lastIndexOf(0x0a) + 1;
@@ -30,6 +31,13 @@ export function createMetricsTail(file: string, startedAtMs: number): MetricsTai
             .toString('utf8')
             .split('\n');
     return lines.flatMap((line) => readPoints(line, startedAtMs + lineNumber++));
+  };
+  return async () => {
+    // A piece may hold no point, and the next one thousands.
+    for (;;) {
+      const points = await readChunk();
+      if (points === undefined || points.length > 0) return points ?? [];
+    }
   };
 }
 
