@@ -94,7 +94,7 @@ async function* readLazily(
   objectKey: string,
   start: number,
 ): AsyncGenerator<Uint8Array> {
-  const object = await openObject(connection, objectKey, start);
+  const object = await openObject(connection, objectKey, { start });
   if (object !== undefined) yield* object.chunks;
 }
 
