@@ -40,7 +40,7 @@ export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host'
  */
 export async function runProjectWorkers(options: ProjectWorkersOptions): Promise<void> {
   // Before anything of Temporal's is made, which warns and takes time.
-  const { pools, pipelines } = partsOf(options);
+  const { pools, pipelines } = chooseParts(options);
   const { attemptsDir, stateDir, store } = projectPaths(options.config);
   const place = { stateDir, host: await loadHostName(stateDir, options.env) };
   await announceServedPools(place, pools, options.signal);
@@ -128,7 +128,8 @@ async function tendQuietly(host: BuildHost, log: (message: string) => void): Pro
   }
 }
 
-function partsOf(options: Pick<ProjectWorkersOptions, 'config' | 'pools'>): {
+/** What a worker serves: all, or the pools that were named. @throws AnnealError InvalidConfig for a pool that anneal.yaml does not have. */
+export function chooseParts(options: Pick<ProjectWorkersOptions, 'config' | 'pools'>): {
   readonly pools: readonly string[];
   readonly pipelines: boolean;
 } {

@@ -14,7 +14,7 @@ export const worker: Command = async (context, _args, { pools }) => {
       'There is no Temporal server to work for. Start one with "anneal up", or set TEMPORAL_ADDRESS.',
     );
   const [
-    { runProjectWorkers },
+    { chooseParts, runProjectWorkers },
     { installTemporalLogger },
     { loadTemporalEndpoint },
     { announceWorkerReady },
@@ -28,12 +28,13 @@ export const worker: Command = async (context, _args, { pools }) => {
     import('../../local/worker-log.js'),
     loadLogger(),
   ]);
+  const named = pools === undefined ? {} : { pools: readPools(pools) };
+  chooseParts({ config, ...named });
   const logger = createWorkerLogger(context, config.project);
-  installTemporalLogger((level, message, fields) =>
-    logger[level === 'ERROR' ? 'error' : 'warn'](fields, message),
-  );
   const { client } = await project.temporal();
   await ensureCurrentBuild(project, logger);
+  // Last: from here on the SDK keeps the program alive, and holds its signals, until a connection of a worker has come and gone.
+  installTemporalLogger((level, said, about) => logger[level === 'ERROR' ? 'error' : 'warn'](about, said));
   const stopKeeping = keepWorkerLogSmall(paths.stateDir);
   const work = context.interruptible(async (signal) => {
     await runProjectWorkers({
@@ -57,7 +58,7 @@ export const worker: Command = async (context, _args, { pools }) => {
           logger.error({ err: error }, 'could not say that it is ready'),
         );
       },
-      ...(pools === undefined ? {} : { pools: readPools(pools) }),
+      ...named,
     });
     logger.info('stopped');
   });
