@@ -107,7 +107,8 @@ function nameKey(key) {
     .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '*')
     .replace(/\b[0-9a-f]{64}\b/g, '*')
     .replace(/-[a-z2-7]{16}-a(\d+)/g, '-a$1')
-    .replace(/checkpoints\/[^/]+/, 'checkpoints/*');
+    .replace(/checkpoints\/[^/]+/, 'checkpoints/*')
+    .replace(/\/runs\/r(ec|un)-[^/]+/, '/runs/*');
 }
 
 /** Notes the effect; the moment to die at, if this is the one. */

@@ -21,7 +21,8 @@ export function describeS3({ method, url }: Asked, sender: string): string | und
     .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '*')
     .replace(/\b[0-9a-f]{64}\b/g, '*')
     .replace(/-[a-z2-7]{16}-a(\d+)/g, '-a$1')
-    .replace(/checkpoints\/[^/]+/, 'checkpoints/*');
+    .replace(/checkpoints\/[^/]+/, 'checkpoints/*')
+    .replace(/\/runs\/r(ec|un)-[^/]+/, '/runs/*');
   const part = asked.get('partNumber');
   if (asked.has('uploads')) return `${sender} s3 begin ${key}`;
   if (part !== null) return `${sender} s3 part ${key} ${part}`;
