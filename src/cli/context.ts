@@ -7,7 +7,8 @@ import type { OnServer } from '../local/server-process.js';
 import type { RunningWorker } from '../local/worker-process.js';
 import type { Build } from '../workers/build/build-manifest.js';
 import type { ProjectBuild } from '../workers/build/build-project.js';
-import { withoutCredentials, type LinkBases } from './run-links.js';
+import { withoutCredentials } from '../core/without-credentials.js';
+import type { LinkBases } from './run-links.js';
 import type { WatchCodeOptions } from './watch-code.js';
 
 /** Where the two services of a project are: set by the user, or the local ones. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import type { CommandContext } from './command.js';
 import type { Project } from './context.js';
-import { withoutCredentials } from './run-links.js';
+import { withoutCredentials } from '../core/without-credentials.js';
 
 /** What one check found. */
 export interface Finding {

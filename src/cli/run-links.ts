@@ -22,11 +22,6 @@ export interface RegisteredModel {
   readonly alias?: string;
 }
 
-/** An address as it may be shown and shared: a user name and a password in it stay here. */
-export function withoutCredentials(address: string): string {
-  return address.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1');
-}
-
 /** The pages of a run in Temporal and MLflow, and of the model version that it registered. */
 export function buildRunLinks(status: RunStatus, bases: LinkBases): RunLinks {
   const { temporalUiUrl, trackingUiUrl, namespace } = bases;

@@ -1,5 +1,5 @@
 import { formatDuration } from '../core/duration.js';
-import type { CallState, CallStatus, RunState, RunStatus } from '../core/run.js';
+import { CALL_MARKS, type CallState, type CallStatus, type RunState, type RunStatus } from '../core/run.js';
 import { shellWord } from '../client/run-id.js';
 import type { Colors } from './terminal.js';
 
@@ -11,16 +11,6 @@ export interface RunTextOptions {
   /** Lines for calls at most; older ones that have ended are counted instead. */
   readonly maxCalls?: number;
 }
-
-const MARKS: { readonly [state in CallState]: string } = {
-  running: '▶',
-  retrying: '↻',
-  waiting: '⏸',
-  succeeded: '✔',
-  cached: '⚡',
-  failed: '✘',
-  cancelled: '◼',
-};
 
 /** Log lines shown below a call that failed. */
 const LOG_LINES = 8;
@@ -73,7 +63,7 @@ export function renderCall(
     .filter((fact) => fact !== '')
     .join('  ')
     .trimEnd();
-  return `  ${paintCall(call.state, colors)(MARKS[call.state])} ${text}`;
+  return `  ${paintCall(call.state, colors)(CALL_MARKS[call.state])} ${text}`;
 }
 
 /** Why a call failed, and the last lines of its log. */

@@ -49,6 +49,17 @@ export type RunState =
 /** State of one call of a step, task, approval or other thing that a run waits for. */
 export type CallState = 'running' | 'retrying' | 'waiting' | 'succeeded' | 'cached' | 'failed' | 'cancelled';
 
+/** A call's state as one character, the same on terminals and in Temporal's Web UI. */
+export const CALL_MARKS: { readonly [state in CallState]: string } = {
+  running: '▶',
+  retrying: '↻',
+  waiting: '⏸',
+  succeeded: '✔',
+  cached: '⚡',
+  failed: '✘',
+  cancelled: '◼',
+};
+
 /** What the cache was asked for a call, or why it was not; `anneal cache why` reads the rest from the store. */
 export interface CallCache {
   /** Name of the step's definition. */

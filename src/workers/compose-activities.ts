@@ -83,22 +83,9 @@ export function hostCores(): number {
 
 /** Puts the activities together: the one place where adapters meet their ports. */
 export function composeActivities(setting: WorkerSetting) {
-  const { config, services, client } = setting;
-  const scratchDir = path.join(projectPaths(config).stateDir, 'scratch');
-  mkdirSync(scratchDir, { recursive: true });
-  const store = openStore(config.store);
-  const mlflow =
-    services.trackingUri === undefined
-      ? undefined
-      : connectMlflow({
-          trackingUri: services.trackingUri,
-          env: setting.env,
-          clock,
-          openArtifacts: openMlflowArtifacts(config, setting.env),
-        });
-  const links = services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl };
-  const context = readActivityContext;
-  const executions = createExecutions(client);
+  const { log } = setting;
+  const parts = connectParts(setting);
+  const { store, context, executions, readCode, tracking } = parts;
   const { isHolderLive: isLive } = executions;
   /** The cache as the pipelines of a build ask it. */
   const stepCache = (steps: readonly BuiltStep[]) =>
@@ -106,56 +93,63 @@ export function composeActivities(setting: WorkerSetting) {
       store,
       clock,
       isLive,
-      log: setting.log,
+      log,
       codeFilesOf: (name) => steps.find((step) => step.name === name)?.codeFiles,
     });
-  const readCode = createReadCode(projectPaths(config).buildsDir);
-  const tracking = mlflow && { tracking: mlflow.tracking, clock, context, readCode, ...links };
   const pool: PoolActivities = createPoolActivities({
     executorOf: createExecutors(setting, store),
     cache: stepCache([]),
-    lineage: createLineageWriter({ store, readCode, log: setting.log }),
+    lineage: createLineageWriter({ store, readCode, log }),
     executions,
     clock,
     context,
     ...(tracking && { tracking: createStepTracking({ ...tracking, store }) }),
   });
+  return { store, stepCache, clock, pool, system: composeSystem(setting, parts) };
+}
+
+/** What activities of several kinds share. */
+function connectParts({ config, services, client, env }: WorkerSetting) {
+  const links = services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl };
+  const { trackingUri } = services;
+  const openArtifacts = openMlflowArtifacts(config, env);
+  const mlflow =
+    trackingUri === undefined ? undefined : connectMlflow({ trackingUri, env, clock, openArtifacts });
+  const readCode = createReadCode(projectPaths(config).buildsDir);
+  const context = readActivityContext;
+  return {
+    store: openStore(config.store),
+    executions: createExecutions(client),
+    tracking: mlflow && { tracking: mlflow.tracking, clock, context, readCode, ...links },
+    mlflow,
+    readCode,
+    context,
+    links,
+  };
+}
+
+function composeSystem(
+  { config, client, log }: WorkerSetting,
+  { store, executions, tracking, mlflow, context, links }: ReturnType<typeof connectParts>,
+): SystemActivities {
+  const common = { store, clock, context };
+  const scratchDir = path.join(projectPaths(config).stateDir, 'scratch');
+  mkdirSync(scratchDir, { recursive: true });
   const registry = {
     ...untracked,
     ...(mlflow &&
-      createRegistryActivities({
-        registry: mlflow.registry,
-        store,
-        clock,
-        context,
-        scratchDir,
-        log: setting.log,
-        ...links,
-      })),
+      createRegistryActivities({ ...common, registry: mlflow.registry, scratchDir, log, ...links })),
   };
-  const people = createNotifyActivities({
-    store,
-    clock,
-    context,
-    notifiers: createNotifiers(config),
-    ...links,
-  });
-  const system: SystemActivities = {
+  const people = createNotifyActivities({ ...common, notifiers: createNotifiers(config), ...links });
+  return {
     ...registry,
     ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
-    ...createCloseRun({
-      store,
-      clock,
-      context,
-      log: setting.log,
-      ...(mlflow && { tracking: mlflow.tracking }),
-    }),
-    ...createPinDataset({ data: createExternalData(config.data), store, clock, context }),
+    ...createCloseRun({ ...common, log, ...(mlflow && { tracking: mlflow.tracking }) }),
+    ...createPinDataset({ ...common, data: createExternalData(config.data) }),
     ...people,
     ...createAnnounceApproval({ notify: people.notify, readChampion: registry.readChampion }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
-  return { store, stepCache, clock, pool, system };
 }
 
 /** System activities of a project without MLflow. */
@@ -206,7 +200,7 @@ function createExecutors(setting: WorkerSetting, store: ArtifactStore): (pool: s
 function createNotifiers({ smtp }: ProjectConfig) {
   return smtp.url === undefined
     ? []
-    : [createEmailNotifier({ smtpUrl: smtp.url, from: smtp.from ?? 'anneal@localhost' })];
+    : [createEmailNotifier({ smtpUrl: smtp.url, ...(smtp.from === undefined ? {} : { from: smtp.from }) })];
 }
 
 /** How activities reach Anneal's own workflows: signals that start them where they do not run. */

@@ -1,5 +1,6 @@
 import { poolsForHost } from '../config/host-pools.js';
 import type { RunSnapshot } from '../core/activities.js';
+import { withoutCredentials } from '../core/without-credentials.js';
 import type { Build } from './build/build-manifest.js';
 import type { WorkerSetting } from './compose-activities.js';
 
@@ -28,7 +29,7 @@ export function createSnapshot(options: SnapshotOptions, build: Build): () => Pr
     ...(services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl }),
     ...(services.trackingUri === undefined
       ? {}
-      : { trackingUiUrl: withoutCredentials(services.trackingUri) }),
+      : { trackingUiUrl: withoutCredentials(services.trackingUri).replace(/\/$/, '') }),
     ...(options.continueAfterEvents === undefined
       ? {}
       : { continueAfterEvents: options.continueAfterEvents }),
@@ -37,12 +38,4 @@ export function createSnapshot(options: SnapshotOptions, build: Build): () => Pr
     ...fixed,
     pools: poolsForHost(config, { name: options.host }, await options.servedPools?.()),
   });
-}
-
-/** An address as people and histories may see it. */
-function withoutCredentials(uri: string): string {
-  const url = new URL(uri);
-  url.username = '';
-  url.password = '';
-  return url.href.replace(/\/$/, '');
 }

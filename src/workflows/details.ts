@@ -1,6 +1,6 @@
 import type { RunSnapshot } from '../core/activities.js';
 import { formatDuration } from '../core/duration.js';
-import type { CallStatus, PendingApproval, RunStatus } from '../core/run.js';
+import { CALL_MARKS, type CallStatus, type PendingApproval, type RunStatus } from '../core/run.js';
 
 /** Rows of the table at most. */
 const ROWS = 40;
@@ -8,16 +8,6 @@ const ROWS = 40;
 const BYTES = 19_000;
 /** Approvals that are listed, each with what to send. */
 const APPROVALS = 10;
-
-const MARKS: { readonly [state in CallStatus['state']]: string } = {
-  running: '▶',
-  retrying: '↻',
-  waiting: '⏸',
-  succeeded: '✔',
-  cached: '⚡',
-  failed: '✘',
-  cancelled: '◼',
-};
 
 /** Rows that were written before: a call's status is replaced, never changed. */
 export type RowCache = WeakMap<CallStatus, { readonly text: string; readonly bytes: number }>;
@@ -90,7 +80,7 @@ function row(call: CallStatus, runs: RunLinks): string {
     runs(call.name, trackingRunId === undefined ? undefined : { runId: trackingRunId }) ?? cell(call.name);
   const text = cell(call.failure ? `${call.failure.code}: ${call.failure.message}` : (call.detail ?? ''));
   const origin = originText(call, runs);
-  return `| ${MARKS[call.state]} | ${name} | ${call.attempt} | ${time} | ${[origin, text].filter((part) => part !== '').join(' · ')} |`;
+  return `| ${CALL_MARKS[call.state]} | ${name} | ${call.attempt} | ${time} | ${[origin, text].filter((part) => part !== '').join(' · ')} |`;
 }
 
 function originText({ state, cachedFrom }: CallStatus, runs: RunLinks): string {

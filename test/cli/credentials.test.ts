@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
-import { withoutCredentials } from '../../src/cli/run-links.js';
+import { withoutCredentials } from '../../src/core/without-credentials.js';
 import { checkMlflow } from '../../src/local/check-mlflow.js';
 
 describe('credentials', () => {

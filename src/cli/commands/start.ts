@@ -8,7 +8,8 @@ import { keepServersAlive } from '../keep-servers-alive.js';
 import { keepWorkerAlive } from '../keep-worker-alive.js';
 import { projectOption } from '../project-option.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
-import { findRegisteredModel, withoutCredentials } from '../run-links.js';
+import { findRegisteredModel } from '../run-links.js';
+import { withoutCredentials } from '../../core/without-credentials.js';
 import { StartedParts, startStack, type StartedStack } from '../start-stack.js';
 import { stopStack } from '../stop-stack.js';
 

@@ -1,7 +1,7 @@
 import type { Command } from '../command.js';
 import { projectOption } from '../project-option.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
-import { withoutCredentials } from '../run-links.js';
+import { withoutCredentials } from '../../core/without-credentials.js';
 import { startStack } from '../start-stack.js';
 
 /** `anneal up`: local servers and the worker in the background. Repeating it is harmless, and makes changed code current. */

@@ -1,5 +1,6 @@
 import type { RunProgram } from '../../adapters/run-program.js';
 import type { CodeOrigin } from '../../core/lineage.js';
+import { withoutCredentials } from '../../core/without-credentials.js';
 
 /** What {@link readCodeOrigin} takes. */
 export interface CodeOriginDeps {
@@ -23,7 +24,7 @@ export async function readCodeOrigin(root: string, deps: CodeOriginDeps): Promis
     ask(root, deps, ['config', '--get', 'remote.origin.url']),
     ask(root, deps, ['status', '--porcelain', '--', '.', ':(exclude).anneal']),
   ]);
-  const repositoryUrl = withoutCredentials(remote?.trim());
+  const repositoryUrl = shownRemote(remote?.trim());
   return {
     commit,
     ...(branch === undefined || branch.trim() === '' ? {} : { branch: branch.trim() }),
@@ -57,16 +58,9 @@ function withoutGit(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(kept);
 }
 
-/** It is shown in MLflow. What cannot be read as an address, such as `git@host:path`, holds no password. */
-function withoutCredentials(remote: string | undefined): string | undefined {
+/** It is shown in MLflow. What is no URL, such as `git@host:path`, holds no password; a broken URL may. */
+function shownRemote(remote: string | undefined): string | undefined {
   if (remote === undefined || remote === '') return undefined;
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(remote)) return remote;
-  try {
-    const url = new URL(remote);
-    url.username = '';
-    url.password = '';
-    return url.href;
-  } catch {
-    return undefined;
-  }
+  const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(remote);
+  return isUrl && !URL.canParse(remote) ? undefined : withoutCredentials(remote);
 }
