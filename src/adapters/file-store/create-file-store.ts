@@ -71,12 +71,7 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
     },
     list: (prefix) => listObjects(root, prefix),
     removeAll: async (prefix) => {
-      if (!prefix.endsWith('/'))
-        throw new AnnealError(
-          'InvalidInput',
-          `Only a prefix that ends in "/" can be removed, found "${prefix}".`,
-        );
-      const folder = pathOf(prefix.slice(0, -1));
+      const folder = pathOf(folderOf(prefix));
       await attempt('remove', prefix, () => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
     },
     remove: async (keys) => {
@@ -101,6 +96,12 @@ function checkKey(key: string): string[] {
       `"${key}" is not a key of the artifact store: it must be relative, "/"-separated, without empty, "." or ".." segments.`,
     );
   return segments;
+}
+
+/** The key of the folder that a prefix names. */
+function folderOf(prefix: string): string {
+  if (prefix.endsWith('/')) return prefix.slice(0, -1);
+  throw new AnnealError('InvalidInput', `Only a prefix that ends in "/" can be removed, found "${prefix}".`);
 }
 
 function keyOf(root: string, uri: string): string {
