@@ -108,7 +108,7 @@ function nameKey(key) {
     .replace(/\b[0-9a-f]{64}\b/g, '*')
     .replace(/-[a-z2-7]{16}-a(\d+)/g, '-a$1')
     .replace(/checkpoints\/[^/]+/, 'checkpoints/*')
-    .replace(/\/runs\/r(ec|un)-[^/]+/, '/runs/*');
+    .replace(/\b(rec-(first|again)|run-\d{4}-\d)\b/g, '*');
 }
 
 /** Notes the effect; the moment to die at, if this is the one. */

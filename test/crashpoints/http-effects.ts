@@ -22,7 +22,7 @@ export function describeS3({ method, url }: Asked, sender: string): string | und
     .replace(/\b[0-9a-f]{64}\b/g, '*')
     .replace(/-[a-z2-7]{16}-a(\d+)/g, '-a$1')
     .replace(/checkpoints\/[^/]+/, 'checkpoints/*')
-    .replace(/\/runs\/r(ec|un)-[^/]+/, '/runs/*');
+    .replace(/\b(rec-(first|again)|run-\d{4}-\d)\b/g, '*');
   const part = asked.get('partNumber');
   if (asked.has('uploads')) return `${sender} s3 begin ${key}`;
   if (part !== null) return `${sender} s3 part ${key} ${part}`;
