@@ -24,6 +24,7 @@ export function createAnnounceApproval(
         id,
         event: 'approval',
         to,
+        pipeline,
         runId,
         executionId,
         subject: `${SUBJECTS[why]}${pipeline} waits for approval "${approval.gate}"`,

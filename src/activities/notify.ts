@@ -1,12 +1,12 @@
-import type { Notification, SystemActivities } from '../core/activities.js';
+import type { SystemActivities } from '../core/activities.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
+import { buildNotice, type NoticeLinks } from '../core/notification-text.js';
+import type { Delivery, Notification } from '../core/notifications.js';
 import { toPathSegment } from '../core/run.js';
-import { shellWord } from '../core/shell-word.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { Notifier } from './ports/notifier.js';
 import { withHeartbeat } from './tracking-context.js';
-import { workflowUrl } from './tracking-links.js';
 
 /** What {@link createNotifyActivities} is made of. */
 export interface NotifyDeps {
@@ -15,102 +15,110 @@ export interface NotifyDeps {
   readonly notifiers: readonly Notifier[];
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly context: () => ActivityContext;
-  /** Base of Temporal's Web UI, for the link in a message; without one there is none. */
-  readonly temporalUiUrl?: string;
+  /** Bases of the links in a message; where there is none there is no link. */
+  readonly links?: Pick<NoticeLinks, 'temporalUiUrl' | 'trackingUiUrl'>;
+  /** Starts the workflow that delivers; one that was started for this message before is enough. */
+  readonly startDelivery: (notification: Notification) => Promise<void>;
+  /** Whether the run that ended before this one, of the same pipeline, failed. */
+  readonly failedBefore: (notification: Notification) => Promise<boolean>;
+  /** What takes the known secrets of this machine out of a text. Default: nothing. */
+  readonly loadRedaction?: () => Promise<(text: string) => string>;
 }
 
 /** A notification as the run keeps it in the store. */
 export interface NotificationRecord extends Notification {
   readonly recordedAtMs: number;
-  /** When each channel took it. */
-  readonly deliveredAtMs: { readonly [channel: string]: number };
-  /** Said to people while something was not sent: why. */
+  /** Said to people when it goes nowhere: why. */
+  readonly note?: string;
+}
+
+/** How a notification fares on one channel, beside its record. */
+export interface DeliveryRecord {
+  readonly channel: string;
+  readonly to: readonly string[];
+  /** How often it was tried. */
+  readonly tries: number;
+  /** When the channel took it. */
+  readonly deliveredAtMs?: number;
+  /** While it was not sent: why. */
   readonly note?: string;
 }
 
 /** The part of {@link SystemActivities} that tells people. */
-export function createNotifyActivities(deps: NotifyDeps): Pick<SystemActivities, 'notify'> {
+export function createNotifyActivities(
+  deps: NotifyDeps,
+): Pick<SystemActivities, 'notify' | 'recordNotification' | 'deliverNotification'> {
   return {
-    notify: (notification) =>
-      withHeartbeat(deps.context(), (signal) =>
-        notify(
-          deps,
-          notification.event === 'failure' ? withNextSteps(deps, notification) : notification,
-          signal,
-        ),
-      ),
+    notify: async (notification) => {
+      if (notification.event === 'recovery' && !(await deps.failedBefore(notification))) return;
+      await deps.startDelivery(notification);
+    },
+    recordNotification: async (notification) => await recordNotification(deps, notification),
+    deliverNotification: (delivery) =>
+      withHeartbeat(deps.context(), (signal) => deliver(deps, delivery, signal)),
   };
 }
 
-/**
- * Writes the message into the run's notifications first, then sends it on each channel that has not taken it. Repeating it is safe;
- * a dead channel fails the activity after the others were tried, and the caller decides how often to repeat.
- */
-async function notify(
-  { store, notifiers, clock }: NotifyDeps,
-  notification: Notification,
-  signal: AbortSignal,
-): Promise<void> {
+async function recordNotification({ store, clock }: NotifyDeps, notification: Notification): Promise<void> {
   const key = storeKeys.notification(notification.executionId, toPathSegment(notification.id));
-  const channels = notification.to.length === 0 ? [] : notifiers;
-  let record = (await readRecord(store, key)) ?? {
+  if ((await readRecord(store, key)) !== undefined) return;
+  const record: NotificationRecord = {
     ...notification,
     recordedAtMs: clock.nowMs(),
-    deliveredAtMs: {},
-    ...(channels.length === 0 ? { note: explainNotSent(notification) } : {}),
+    ...(notification.to.length === 0 ? { note: 'Not sent: it names nobody.' } : {}),
   };
   await writeRecord(store, key, record);
-  const failures: unknown[] = [];
-  const keep = async (change: Partial<NotificationRecord>) => {
-    record = { ...record, ...change };
-    await writeRecord(store, key, record);
-  };
-  for (const notifier of channels) {
-    if (record.deliveredAtMs[notifier.channel] !== undefined) continue;
-    try {
-      await notifier.send(notification, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      failures.push(error);
-      await keep({ note: `Not sent yet: ${error instanceof Error ? error.message : String(error)}` });
-      continue;
-    }
-    await keep({ deliveredAtMs: { ...record.deliveredAtMs, [notifier.channel]: clock.nowMs() } });
+}
+
+/** Repeating it is safe: what the channel has taken is not sent again, unless the worker died between sending and writing that down. */
+async function deliver(
+  deps: NotifyDeps,
+  { notification, channel }: Delivery,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, notifiers, clock } = deps;
+  const { name, to } = channel;
+  const key = storeKeys.delivery({
+    executionId: notification.executionId,
+    id: toPathSegment(notification.id),
+    channel: toPathSegment(name),
+  });
+  const before = await readRecord<DeliveryRecord>(store, key);
+  if (before?.deliveredAtMs !== undefined) return;
+  const record = { channel: name, to, tries: (before?.tries ?? 0) + 1 };
+  const notifier = notifiers.find((one) => one.channel === name);
+  if (notifier === undefined) {
+    await writeRecord(store, key, { ...record, tries: 0, note: explainNotSent(channel) });
+    return;
   }
-  if (failures.length > 0) throw failures[0];
-  if (channels.length > 0 && record.note !== undefined) await writeRecord(store, key, withoutNote(record));
+  try {
+    const redact = await deps.loadRedaction?.();
+    const { namespace } = deps.context();
+    const notice = buildNotice(notification, { ...deps.links, namespace }, redact);
+    await notifier.send({ notification, notice, to, atMs: clock.nowMs() }, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const note = `Not sent yet: ${error instanceof Error ? error.message : String(error)}`;
+    await writeRecord(store, key, { ...record, note });
+    throw error;
+  }
+  await writeRecord(store, key, { ...record, deliveredAtMs: clock.nowMs() });
 }
 
-/** Who reads it at night needs to know where to look, without knowing the project. */
-function withNextSteps({ context, temporalUiUrl }: NotifyDeps, notification: Notification): Notification {
-  const run = shellWord(notification.runId);
-  const lines = [
-    notification.text,
-    '',
-    `Run:     ${notification.runId}`,
-    ...(temporalUiUrl === undefined ? [] : [`Web UI:  ${workflowUrl(temporalUiUrl, context())}`]),
-    `Look:    npx anneal describe ${run}`,
-    `Logs:    npx anneal logs ${run}`,
-  ];
-  return { ...notification, text: lines.join('\n') };
+function explainNotSent({ name, to }: Delivery['channel']): string {
+  const why = name === 'email' ? 'no mail server is configured' : 'anneal.yaml has no such notifier';
+  return `Not sent to ${to.join(', ')}: ${why}.`;
 }
 
-function withoutNote({ note: _delivered, ...record }: NotificationRecord): NotificationRecord {
-  return record;
-}
-
-function explainNotSent({ to }: Notification): string {
-  if (to.length === 0) return 'Not sent: it names nobody.';
-  return `Not sent to ${to.join(', ')}: no mail server is configured.`;
-}
-
-async function readRecord(store: ArtifactStore, key: string): Promise<NotificationRecord | undefined> {
+async function readRecord<T = NotificationRecord>(store: ArtifactStore, key: string): Promise<T | undefined> {
   const bytes = await store.readBytes(key);
-  return bytes === undefined
-    ? undefined
-    : (JSON.parse(Buffer.from(bytes).toString('utf8')) as NotificationRecord);
+  return bytes === undefined ? undefined : (JSON.parse(Buffer.from(bytes).toString('utf8')) as T);
 }
 
-async function writeRecord(store: ArtifactStore, key: string, record: NotificationRecord): Promise<void> {
+async function writeRecord(
+  store: ArtifactStore,
+  key: string,
+  record: NotificationRecord | DeliveryRecord,
+): Promise<void> {
   await store.putBytes(key, Buffer.from(`${JSON.stringify(record, null, 2)}\n`));
 }

@@ -1,3 +1,4 @@
+import { SWEEP_NOW, sweeperWorkflowId } from '../core/sweep.js';
 import type { ClientDeps } from './client-deps.js';
 import { describeRun } from './describe-run.js';
 import { readStatus, type RunReport } from './read-status.js';
@@ -34,9 +35,21 @@ export async function cancelRun(
 export async function terminateRun(deps: ClientDeps, runId: string, reason: string): Promise<RunReport> {
   await unlessEnded(deps, runId, async () => {
     await deps.temporal.workflow.getHandle(runId).terminate(reason);
+    await askToSweep(deps);
   });
   return await readStatus(deps, runId);
 }
+
+/** The sweeper closes it everywhere; it looks by itself, too. */
+async function askToSweep({ temporal, project, clock }: ClientDeps): Promise<void> {
+  const sweeper = temporal.workflow.getHandle(sweeperWorkflowId(project));
+  await temporal
+    .withDeadline(clock.nowMs() + SWEEPER_TIMEOUT_MS, async () => await sweeper.signal(SWEEP_NOW))
+    .catch(() => undefined);
+}
+
+/** Time that the signal may take. */
+const SWEEPER_TIMEOUT_MS = 2_000;
 
 /** The server says "not found" for a run that has ended as for one that never was: look before and after. */
 async function unlessEnded(deps: ClientDeps, runId: string, act: () => Promise<void>): Promise<void> {

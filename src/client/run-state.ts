@@ -1,5 +1,6 @@
 import type { WorkflowExecutionInfo } from '@temporalio/client';
 import { STATUS_ATTRIBUTE, type RunState } from '../core/run.js';
+import { explainStuck, PROBLEMS_ATTRIBUTE } from '../core/stuck.js';
 
 /** What the list of runs and the description of one say about an execution. */
 export type ExecutionInfo = Pick<WorkflowExecutionInfo, 'status' | 'searchAttributes'>;
@@ -39,21 +40,7 @@ export function readRunState({ status, searchAttributes }: ExecutionInfo): RunSt
  * `undefined`. The server says so in its own search attribute, after five failures in a row, and takes it back by itself.
  */
 export function readStuck({ searchAttributes }: ExecutionInfo): string | undefined {
-  const problems = (searchAttributes['TemporalReportedProblems'] ?? []).map(String);
-  if (problems.length === 0) return undefined;
-  const cause = problems
-    .flatMap((problem) => /^cause=WorkflowTask(?:FailedCause|TimedOutCause)?(.+)$/.exec(problem)?.[1] ?? [])
-    .join(', ');
-  const what = cause === '' ? problems.join(', ') : words(cause);
-  return `The run is stuck: a worker fails on its history every time (${what}). The worker's log says why; a build without the fault lets it go on, or end the run with: anneal terminate`;
-}
-
-/** `NonDeterministicError` as `non-deterministic error`. */
-function words(name: string): string {
-  return name
-    .replace(/NonDeterministic/g, 'Non-deterministic')
-    .replace(/([a-z])([A-Z])/g, '$1 $2')
-    .toLowerCase();
+  return explainStuck((searchAttributes[PROBLEMS_ATTRIBUTE] ?? []).map(String));
 }
 
 function attributeText(attributes: ExecutionInfo['searchAttributes'], name: string): string | undefined {

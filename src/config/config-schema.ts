@@ -65,6 +65,21 @@ const approver = z.strictObject(
   { error: 'a map with key and email' },
 );
 
+const NOTIFIER_TYPE = '"slack" or "webhook"';
+const CHANNEL_SECRET = 'the name of a secret with the key url (slack) or key (webhook)';
+const ADDRESSES = 'a list of e-mail addresses, slack:NAME and webhook:NAME';
+
+const notifier = z.strictObject(
+  {
+    type: z.enum(['slack', 'webhook'], { error: NOTIFIER_TYPE }),
+    secret: z.string({ error: CHANNEL_SECRET }).min(1, CHANNEL_SECRET),
+    url: url(['http', 'https']).optional(),
+  },
+  { error: 'a map with type and secret' },
+);
+
+const told = z.array(z.string({ error: ADDRESSES }).min(1, ADDRESSES), { error: ADDRESSES }).optional();
+
 /** anneal.yaml as it is written; `anneal.yaml` may be empty. */
 export const configSchema = z.strictObject(
   {
@@ -130,6 +145,19 @@ export const configSchema = z.strictObject(
         .string({ error: 'an e-mail address' })
         .regex(/^[^\s@]+@[^\s@]+$|^.+<[^\s@]+@[^\s@]+>$/, 'an e-mail address')
         .optional(),
+      secret: z.string({ error: SECRET }).min(1, SECRET).optional(),
+    }),
+    notifiers: z
+      .record(name, notifier, { error: 'a map from names of channels to their settings' })
+      .optional(),
+    notify: section({
+      onFailure: told,
+      onSuccess: told,
+      onRecovery: told,
+      onApproval: told,
+      onStuck: told,
+      onTerminated: told,
+      onSkipped: told,
     }),
   },
   { error: 'a map of settings' },

@@ -10,6 +10,7 @@ import { isS3Uri } from '../core/store-location.js';
 import type { S3Settings, StoreLocation } from '../core/store-location.js';
 import type { ConfigFile } from './config-schema.js';
 import { parseConfig } from './parse-config.js';
+import { resolveNotify } from './resolve-notify.js';
 import type { PoolConfig, ProjectConfig } from './project-config.js';
 
 /** Name of the file that makes a directory a project. */
@@ -88,6 +89,7 @@ function resolveConfig(written: ConfigFile, file: string, env: Environment): Pro
     store: locateStore(root, written, env),
     data: { allowHosts: written.data?.allowHosts ?? [], s3: resolveS3(written.s3, env) },
     ...resolvePeople(written, file),
+    ...resolveNotify(written, file),
     retention: readRetention(written.retention),
     ...(written.secrets === undefined ? {} : { secrets: path.resolve(root, written.secrets) }),
     ...resolveServers(written, env),
@@ -127,8 +129,6 @@ function resolveServers(
   const stepCredentials = written.mlflow?.stepCredentials;
   const address = fromEnvironment(env, 'TEMPORAL_ADDRESS') ?? written.temporal?.address;
   const uiUrl = written.temporal?.uiUrl;
-  const smtpUrl = fromEnvironment(env, 'ANNEAL_SMTP_URL') ?? written.smtp?.url;
-  const from = written.smtp?.from;
   return {
     mlflow: {
       ...(mlflowUri === undefined ? {} : { uri: withoutSlash(mlflowUri) }),
@@ -139,7 +139,17 @@ function resolveServers(
       namespace: fromEnvironment(env, 'TEMPORAL_NAMESPACE') ?? written.temporal?.namespace ?? 'default',
       ...(uiUrl === undefined ? {} : { uiUrl: withoutSlash(uiUrl) }),
     },
-    smtp: { ...(smtpUrl === undefined ? {} : { url: smtpUrl }), ...(from === undefined ? {} : { from }) },
+    smtp: resolveSmtp(written.smtp, env),
+  };
+}
+
+function resolveSmtp(written: ConfigFile['smtp'], env: Environment): ProjectConfig['smtp'] {
+  const url = fromEnvironment(env, 'ANNEAL_SMTP_URL') ?? written?.url;
+  const { from, secret } = written ?? {};
+  return {
+    ...(url === undefined ? {} : { url }),
+    ...(from === undefined ? {} : { from }),
+    ...(secret === undefined ? {} : { secret }),
   };
 }
 

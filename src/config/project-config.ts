@@ -1,4 +1,5 @@
 import type { Approver } from '../core/approval.js';
+import type { NotifyOptions } from '../core/notification-routes.js';
 import type { Pool } from '../core/pools.js';
 import type { RetentionPolicy } from '../core/retention.js';
 import type { S3Settings, StoreLocation } from '../core/store-location.js';
@@ -37,7 +38,16 @@ export interface ProjectConfig {
     readonly stepCredentials?: string;
   };
   readonly temporal: { readonly address?: string; readonly namespace: string; readonly uiUrl?: string };
-  readonly smtp: { readonly url?: string; readonly from?: string };
+  readonly smtp: {
+    readonly url?: string;
+    readonly from?: string;
+    /** Secret (keys `username` and `password`) for the mail server. */
+    readonly secret?: string;
+  };
+  /** Channels beside e-mail, by name. */
+  readonly notifiers: { readonly [name: string]: NotifierConfig };
+  /** Who is told of the runs of all pipelines. */
+  readonly notify: NotifyOptions;
 }
 
 /** One pool of anneal.yaml. */
@@ -51,3 +61,8 @@ export interface PoolConfig {
   readonly gpuType?: string;
   readonly gpuOptional: boolean;
 }
+
+/** One notifier of anneal.yaml; `secret` has the key `url` (Slack) or `key` (webhook). */
+export type NotifierConfig =
+  | { readonly type: 'slack'; readonly secret: string }
+  | { readonly type: 'webhook'; readonly secret: string; readonly url: string };

@@ -2,13 +2,15 @@ import type { AdmissionRequest, AdmissionTicket } from './admission.js';
 import type { Approver } from './approval.js';
 import type { ArtifactRef } from './artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from './attempt.js';
-import type { FailureInfo } from './failures.js';
 import type { Journal } from './journal.js';
 import type { Json } from './json.js';
 import type { CacheAnswer, CacheQuery, CacheSlot } from './claims.js';
+import type { NotifyOptions } from './notification-routes.js';
+import type { Delivery, Notification } from './notifications.js';
 import type { Pool } from './pools.js';
 import type { LaneRequest, LaneResult, LaneWork } from './registry.js';
 import type { CacheOptions, PendingApproval, RunState, RunStatus } from './run.js';
+import type { SweepState } from './sweep.js';
 
 /** Local activity at the start of a run: what the run will use, fixed for its whole life. */
 export interface RunSnapshot {
@@ -23,6 +25,8 @@ export interface RunSnapshot {
   readonly temporalUiUrl?: string;
   readonly trackingUiUrl?: string;
   readonly tracked: boolean;
+  /** Who is told of the runs of all pipelines, as anneal.yaml says. */
+  readonly notify?: NotifyOptions;
   /** What the run was told about the cache when it was started. */
   readonly cache?: CacheOptions;
   /** Events of history after which the run looks for a moment to continue as new; absent: the server's suggestion. Tests and benchmarks lower it. */
@@ -91,7 +95,17 @@ export interface SystemActivities {
     readonly uri: string;
     readonly executionId: string;
   }): Promise<ArtifactRef<'Dataset', object>>;
+  /**
+   * Sees to it that people are told, and does not wait until they are: starts the workflow that delivers the message. Same id: once.
+   * `recovery` is told only if the run before this one failed.
+   */
   notify(input: Notification): Promise<void>;
+  /** Writes the message into the run's notifications. Called by the delivery alone. */
+  recordNotification(input: Notification): Promise<void>;
+  /** Sends the message on one channel that has not taken it, and writes down how that went. Called by the delivery alone. */
+  deliverNotification(input: Delivery): Promise<void>;
+  /** Accounts for runs that ended without code of their own, stuck runs and skipped times of schedules. Called by the sweeper alone. */
+  sweep(state: SweepState): Promise<SweepState>;
   /** Tells the people who may decide that a gate waits, with its metrics beside the champion's and the command that decides. */
   announceApproval(input: ApprovalAnnouncement): Promise<void>;
   /** Signal-with-start of the model's lane. */
@@ -147,17 +161,4 @@ export interface ChampionInfo {
   readonly version: string;
   readonly metrics: { readonly [name: string]: number };
   readonly digest?: string;
-}
-
-/** A message to people. */
-export interface Notification {
-  /** Same id: the same message, sent once as far as the channel allows. */
-  readonly id: string;
-  readonly event: 'failure' | 'not-promoted' | 'message' | 'approval';
-  readonly to: readonly string[];
-  readonly subject: string;
-  readonly text: string;
-  readonly runId: string;
-  readonly executionId: string;
-  readonly failure?: FailureInfo;
 }

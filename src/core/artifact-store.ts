@@ -81,6 +81,9 @@ export const storeKeys = {
   journal: (executionId: string) => `runs/${executionId}/journal.json`,
   run: (executionId: string) => `runs/${executionId}/run.json`,
   notification: (executionId: string, id: string) => `runs/${executionId}/notifications/${id}.json`,
+  /** How a notification fares on one channel. */
+  delivery: (of: { readonly executionId: string; readonly id: string; readonly channel: string }) =>
+    `runs/${of.executionId}/notifications/${of.id}/${of.channel}.json`,
   /** The objects of a pinned dataset; `digest` is that of its pin. */
   datasetListing: (executionId: string, digest: string) => `runs/${executionId}/datasets/${digest}.json`,
   /** All that the cache knows of a step. */

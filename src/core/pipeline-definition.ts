@@ -1,4 +1,5 @@
 import type { Json } from './json.js';
+import type { NotifyOptions } from './notification-routes.js';
 import type { ParameterSchema } from './schema.js';
 
 /** When a pipeline starts by itself. */
@@ -21,8 +22,8 @@ export interface PipelineDefinition {
   readonly owner?: string;
   readonly tags: readonly string[];
   readonly schedule?: ScheduleDefinition;
-  /** Who is told by e-mail when a run fails. */
-  readonly notify: { readonly onFailure?: readonly string[] };
+  /** Who is told of its runs. */
+  readonly notify: NotifyOptions;
   /** Runs that may be open at once; others wait in the order in which they came. Default: no limit. */
   readonly maxActiveRuns?: number;
 }

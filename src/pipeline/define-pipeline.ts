@@ -1,3 +1,4 @@
+import type { NotifyOptions } from '../core/notification-routes.js';
 import type { PipelineDefinition, ScheduleDefinition } from '../core/pipeline-definition.js';
 import { checkName } from './define-step.js';
 import { handled } from './handled.js';
@@ -17,7 +18,8 @@ export interface PipelineOptions<P> {
   readonly owner?: string;
   readonly tags?: readonly string[];
   readonly schedule?: ScheduleOf<NoInfer<P>>;
-  readonly notify?: { readonly onFailure?: readonly string[] };
+  /** Who is told of its runs: e-mail addresses, `slack:<name>` and `webhook:<name>` of anneal.yaml. */
+  readonly notify?: NotifyOptions;
   readonly maxActiveRuns?: number;
 }
 

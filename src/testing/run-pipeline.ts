@@ -187,7 +187,7 @@ class TestSession {
   }
 
   private tellAboutFailure({ code, message }: FailureInfo): void {
-    const to = this.pipeline.definition.notify.onFailure ?? [];
+    const { onFailure: to = [] } = this.pipeline.definition.notify;
     if (to.length > 0)
       this.world.notifications.push({
         event: 'failure',

@@ -6,10 +6,8 @@ import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import { createAnnounceApproval } from '../activities/announce-approval.js';
 import { createPoolActivities } from '../activities/attempt.js';
-import { createCloseRun } from '../activities/close-run.js';
 import { createLineageWriter } from '../activities/lineage.js';
 import { createLaneActivities } from '../activities/lane.js';
-import { createNotifyActivities } from '../activities/notify.js';
 import { createPinDataset } from '../activities/pin-dataset.js';
 import type { Clock } from '../activities/ports/activity-context.js';
 import type { AttemptExecutor } from '../activities/ports/executor.js';
@@ -24,7 +22,6 @@ import { findPython } from '../adapters/find-python.js';
 import { createGpuInventory, gpuLeasesDirectory } from '../adapters/gpu-leases.js';
 import { connectMlflow } from '../adapters/mlflow/connect.js';
 import { createNoopExecutor } from '../adapters/noop-executor.js';
-import { createEmailNotifier } from '../adapters/notifiers/email.js';
 import { createProcessExecutor } from '../adapters/process-executor/create-process-executor.js';
 import { openStore } from '../adapters/open-store.js';
 import { ensurePythonEnvironment } from '../adapters/python-environment.js';
@@ -49,6 +46,7 @@ import {
 } from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
 import type { BuiltStep } from './build/build-manifest.js';
+import { composeTelling } from './compose-telling.js';
 import { createExecutions } from './executions.js';
 import { createReadCode } from './read-code.js';
 import { openMlflowArtifacts } from './mlflow-artifacts.js';
@@ -129,9 +127,10 @@ function connectParts({ config, services, client, env }: WorkerSetting) {
 }
 
 function composeSystem(
-  { config, client, log }: WorkerSetting,
+  setting: WorkerSetting,
   { store, executions, tracking, mlflow, context, links }: ReturnType<typeof connectParts>,
 ): SystemActivities {
+  const { config, client, log } = setting;
   const common = { store, clock, context };
   const scratchDir = path.join(projectPaths(config).stateDir, 'scratch');
   mkdirSync(scratchDir, { recursive: true });
@@ -140,14 +139,13 @@ function composeSystem(
     ...(mlflow &&
       createRegistryActivities({ ...common, registry: mlflow.registry, scratchDir, log, ...links })),
   };
-  const people = createNotifyActivities({ ...common, notifiers: createNotifiers(config), ...links });
+  const telling = composeTelling(setting, { ...common, ...(mlflow && { tracking: mlflow.tracking }) });
   return {
     ...registry,
     ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
-    ...createCloseRun({ ...common, log, ...(mlflow && { tracking: mlflow.tracking }) }),
+    ...telling,
     ...createPinDataset({ ...common, data: createExternalData(config.data) }),
-    ...people,
-    ...createAnnounceApproval({ notify: people.notify, readChampion: registry.readChampion }),
+    ...createAnnounceApproval({ notify: telling.notify, readChampion: registry.readChampion }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
 }
@@ -195,12 +193,6 @@ function createExecutors(setting: WorkerSetting, store: ArtifactStore): (pool: s
     ...(config.mlflow.stepCredentials === undefined ? {} : { mlflowSecret: config.mlflow.stepCredentials }),
   });
   return (name) => (config.pools[name]?.executor === 'noop' ? noop : processes);
-}
-
-function createNotifiers({ smtp }: ProjectConfig) {
-  return smtp.url === undefined
-    ? []
-    : [createEmailNotifier({ smtpUrl: smtp.url, ...(smtp.from === undefined ? {} : { from: smtp.from }) })];
 }
 
 /** How activities reach Anneal's own workflows: signals that start them where they do not run. */

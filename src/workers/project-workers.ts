@@ -15,6 +15,7 @@ import { countOpenRunsOutside, hasOpenRuns, makeVersionCurrent } from './deploym
 import { keepEndingOrphans } from './end-orphans.js';
 import { createBuildHost, type BuildHost } from './host-builds.js';
 import { loadHostName } from './host-name.js';
+import { keepSweeper } from './keep-sweeper.js';
 import { announceServedPools, readServedPools } from './served-pools.js';
 import { requireStore } from './open-store.js';
 import { WorkerGroup } from './worker-group.js';
@@ -62,6 +63,7 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
     await Promise.race([
       group.failed,
       keepEndingOrphans({ client: options.client, paths: projectPaths(options.config) }, options),
+      ...(pipelines ? [keepSweeper(options.client, options.config.project, options)] : []),
       pipelines
         ? hostBuilds(options, group, create.pipelines)
         : followCurrent(projectPaths(options.config).buildsDir, options.signal, async (digest) => {

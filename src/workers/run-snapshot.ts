@@ -26,6 +26,7 @@ export function createSnapshot(options: SnapshotOptions, build: Build): () => Pr
       steps.flatMap((step) => (step.pythonDigest === undefined ? [] : [[step.name, step.pythonDigest]])),
     ),
     tracked: services.trackingUri !== undefined,
+    notify: config.notify,
     ...(services.temporalUiUrl === undefined ? {} : { temporalUiUrl: services.temporalUiUrl }),
     ...(services.trackingUri === undefined
       ? {}

@@ -12,6 +12,7 @@ import type {
   SystemActivities,
 } from '../core/activities.js';
 import { decidersOf, type Gate, type RecordedDecision } from '../core/approval.js';
+import { whoIsTold } from '../core/notification-routes.js';
 import { systemTaskQueue } from '../core/run.js';
 import type { ApprovalRequest } from '../pipeline/runtime.js';
 import { describeGate } from './gate.js';
@@ -54,6 +55,7 @@ export async function announceGate(context: RunContext, call: LiveCall, announce
   const to = (told ?? [])
     .filter(({ name }) => name !== gate.excluded && !counted.some(({ by }) => by === name))
     .flatMap(({ email }) => (email === undefined ? [] : [email]));
+  to.push(...whoIsTold('approval', context.view.definition.notify, context.snapshot.notify));
   if (to.length === 0) return;
   const { workflowId } = workflowInfo();
   const { model, metrics } = options;

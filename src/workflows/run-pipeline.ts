@@ -21,6 +21,8 @@ import type { ApprovalDecision } from '../core/approval.js';
 import { canonicalJson, type Json } from '../core/json.js';
 import type { Journal } from '../core/journal.js';
 import type { RetrySeed } from '../core/run-control.js';
+import { whoIsTold } from '../core/notification-routes.js';
+import { buildRunNotification } from '../core/notifications.js';
 import type { LaneAnswer } from '../core/registry.js';
 import { LANE_ANSWER } from '../core/registry.js';
 import {
@@ -42,7 +44,7 @@ import { LaneClient } from './lane-client.js';
 import { RunContext } from './run-context.js';
 import { RunControls } from './run-controls.js';
 import { RunView } from './run-state.js';
-import { createRuntime, sendNotification } from './runtime.js';
+import { createRuntime, tell } from './runtime.js';
 import { statusAnswer } from './status-answer.js';
 
 /** How an execution of a run begins. */
@@ -251,10 +253,11 @@ async function finish(
     const cancelled = isCancellation(outcome.error) && context.cancelled;
     const failure = readFailure(outcome.error);
     view.end(cancelled ? 'cancelled' : 'failed', { atMs, ...(cancelled ? {} : { failure }) });
-    if (!cancelled) await tellAboutFailure(context, `${failure.code}: ${failure.message}`);
+    if (!cancelled) await tellOfEnd(context, ['failure']);
   } else {
     const { result } = outcome;
     view.end(stateOf(result), { atMs, ...(result === undefined ? {} : { result }) });
+    await tellOfEnd(context, ['success', 'recovery']);
   }
   const journal = 'error' in outcome ? context.player.journal() : undefined;
   await closeRun(snapshot, { status: view.status(), ...(journal && { journal }) });
@@ -269,18 +272,21 @@ function stateOf(result: Json | undefined): RunState {
     : 'completed';
 }
 
-async function tellAboutFailure(context: RunContext, text: string): Promise<void> {
-  const to = context.view.definition.notify.onFailure;
-  if (!to || to.length === 0) return;
-  const { workflowId, runId } = workflowInfo();
-  await sendNotification(context, {
-    // Of the execution that fails: a run that is reset and fails again is told of again.
-    id: `failure-${runId}`,
-    event: 'failure',
-    to,
-    subject: `${context.view.pipeline} failed: ${workflowId}`,
-    text,
-  });
+/** Whoever wants to know. The status has the run's end already. */
+async function tellOfEnd(
+  context: RunContext,
+  events: readonly ('failure' | 'success' | 'recovery')[],
+): Promise<void> {
+  const { view, snapshot } = context;
+  // Of this execution: a run that is reset and fails again is told of again.
+  const { runId: epoch } = workflowInfo();
+  await Promise.all(
+    events.map(async (event) => {
+      const to = whoIsTold(event, view.definition.notify, snapshot.notify);
+      if (to.length > 0)
+        await tell(context, buildRunNotification({ event, status: view.status(), epoch, to }));
+    }),
+  );
 }
 
 async function closeRun(

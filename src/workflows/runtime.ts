@@ -12,6 +12,7 @@ import type { PipelineActivities, SystemActivities } from '../core/activities.js
 import { digestOfText } from '../core/digest.js';
 import { parseDuration } from '../core/duration.js';
 import type { Json } from '../core/json.js';
+import type { Notification } from '../core/notifications.js';
 import { CACHE_MEMO, STARTED_BY_MEMO, systemTaskQueue } from '../core/run.js';
 import type { Message, PipelineRuntime, TaskOptions } from '../pipeline/runtime.js';
 import type { Approvals } from './approvals.js';
@@ -122,27 +123,25 @@ async function durableSleep(context: RunContext, ms: number): Promise<void> {
 async function notifyPeople(context: RunContext, message: Message): Promise<void> {
   await context.call({ kind: 'notify', name: message.subject, input: message.text }, async (call) => {
     await call.begin();
-    await sendNotification(context, { id: call.callId, event: 'message', ...message });
+    const { workflowId: runId } = workflowInfo();
+    const { executionId, pipeline } = context.view;
+    await tell(context, { id: call.callId, event: 'message', ...message, runId, executionId, pipeline });
   });
 }
 
-/** Sends a message about this run; gives up after ten minutes. */
-export async function sendNotification(
-  context: RunContext,
-  message: Message & { readonly id: string; readonly event: 'message' | 'failure' },
-): Promise<void> {
+/** Hands a message over for delivery, which is no matter of the run. That takes moments; without any system worker ten minutes are waited. */
+export async function tell(context: RunContext, notification: Notification): Promise<void> {
   const { notify } = proxyActivities<SystemActivities>({
     taskQueue: systemTaskQueue(context.snapshot.project),
     startToCloseTimeout: '30s',
     scheduleToCloseTimeout: '10m',
-    retry: { maximumInterval: '1m' },
-    summary: `tell ${message.to.join(', ')}`,
+    retry: { maximumInterval: '30s' },
+    summary: `tell ${notification.to.join(', ')}`.slice(0, 200),
   });
-  const { workflowId } = workflowInfo();
   try {
-    await notify({ ...message, runId: workflowId, executionId: context.view.executionId });
+    await notify(notification);
   } catch (error) {
     if (CancellationScope.current().consideredCancelled) throw error;
-    log.warn('notification was not sent', { subject: message.subject, error: String(error) });
+    log.warn('nobody was told', { subject: notification.subject, error: String(error) });
   }
 }

@@ -43,6 +43,14 @@ describe('a project that cannot be built', () => {
       /secret\('db', 'user_name'\) and secret\('db_user', 'name'\) are different secrets of one environment variable, ANNEAL_SECRET_DB_USER_NAME\. Rename/,
     ));
 
+  test('is refused when a pipeline tells an address that leads nowhere', () =>
+    refused(
+      pipelineWith(
+        "export const told = definePipeline({ name: 'told', notify: { onStuck: ['slack:ml'] } }, async () => {});",
+      ),
+      /^"slack:ml" in notify\.onStuck of pipeline "told" names nothing under notifiers: of anneal\.yaml, which has none\./m,
+    ));
+
   test('is refused when a pipeline reads its environment', () =>
     refused(
       pipelineWith('export const home = process.env.HOME;'),

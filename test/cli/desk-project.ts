@@ -81,7 +81,7 @@ export const breaks = definePipeline({ name: 'breaks', notify: { onFailure: ['ml
   await fail({});
 });
 
-export const talks = definePipeline({ name: 'talks', params: { control: string() } }, async ({ control }) => {
+export const talks = definePipeline({ name: 'talks', params: { control: string() }, notify: { onTerminated: ['night@company.com'] } }, async ({ control }) => {
   await talk({ control });
 });
 

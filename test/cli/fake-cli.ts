@@ -159,6 +159,8 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
       temporal: { namespace: 'default' },
       retention: readRetention(),
       smtp: {},
+      notifiers: {},
+      notify: {},
     },
     paths: {
       root: '/p',

@@ -46,6 +46,8 @@ describe('loadConfig', () => {
         temporal: { namespace: 'default' },
         retention: readRetention(),
         smtp: {},
+        notifiers: {},
+        notify: {},
       });
       assert.equal(projectPaths(config).attemptsDir, path.join(root, '.anneal/local/attempts'));
     }));
@@ -153,6 +155,22 @@ describe('an anneal.yaml that cannot be used', () => {
     await refused(
       'pools: { cpu: { executor: kubernetes } }',
       /executor is "kubernetes"; it must be "process"/,
+    );
+  });
+
+  test('refuses credentials in notifiers, and addresses that lead nowhere', async () => {
+    await refused(
+      'notifiers:\n  ml: { type: slack, secret: s, url: "https://hooks.slack.com/x" }',
+      /^notifiers\.ml\.url .* is a credential; .* key url of the secret "s"\.$/,
+    );
+    await refused('notifiers:\n  pager: { type: webhook, secret: s }', /^notifiers\.pager .* without url\./);
+    await refused(
+      'notify: { onFailure: ["slack:m1"] }\nnotifiers:\n  ml: { type: slack, secret: s }',
+      /^"slack:m1" in notify\.onFailure .* names nothing under notifiers: .* has slack:ml\./,
+    );
+    await refused(
+      'notifiers:\n  ml: { type: sms, secret: s }',
+      /notifiers\.ml\.type is "sms"; it must be "slack" or "webhook"/,
     );
   });
 

@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
-import type { RunStatus } from '../../src/core/run.js';
-import { failed, startHarness, succeeded, type Harness } from '../workflows/harness.js';
+import { DELIVERY_WORKFLOW, deliveryWorkflowId, type Notification } from '../../src/core/notifications.js';
+import { systemTaskQueue, type RunStatus } from '../../src/core/run.js';
+import { SWEEP_NOW, SWEEPER_WORKFLOW, sweeperWorkflowId } from '../../src/core/sweep.js';
+import { failed, PROJECT, startHarness, succeeded, type Harness } from '../workflows/harness.js';
 import { bundlePipelines } from './bundles.js';
 
 interface Recording {
@@ -122,6 +124,7 @@ async function record(): Promise<void> {
   try {
     for (const recording of recordings) await recordOne(h, recording);
     await save(h, { name: 'model-lane', workflowId: 'model/churn-predictor' });
+    await recordSystem(h);
   } finally {
     await h.close();
   }
@@ -137,6 +140,32 @@ async function recordOne(h: Harness, recording: Recording): Promise<void> {
   let runId: string | undefined = (handle as WorkflowHandleWithFirstExecutionRunId).firstExecutionRunId;
   for (let i = 0; runId !== undefined; i++)
     runId = await save(h, { name: i === 0 ? name : `${name}-${i}`, workflowId: handle.workflowId, runId });
+}
+
+/** Anneal's own workflows that no run waits for: a message to two channels, one of them away at first; a sweeper that is asked to look. */
+async function recordSystem(h: Harness): Promise<void> {
+  const taskQueue = systemTaskQueue(PROJECT);
+  let tries = 0;
+  h.deliver = ({ channel }) => {
+    if (channel.name === 'email' && tries++ === 0) throw new Error('the mail server is away');
+  };
+  const to = ['ana@example.org', 'slack:ml'];
+  const notification: Notification = {
+    ...{ id: 'message', event: 'message', to, subject: 'hello', text: 'x', runId: 'r', executionId: 'e' },
+  };
+  const workflowId = deliveryWorkflowId(PROJECT, notification);
+  await h.client.workflow.execute(DELIVERY_WORKFLOW, { taskQueue, workflowId, args: [notification] });
+  await save(h, { name: 'delivery', workflowId });
+  let sweeps = 0;
+  h.sweep = (state) => ({ ...state, watermarkMs: ++sweeps });
+  const sweeper = await h.client.workflow.start(SWEEPER_WORKFLOW, {
+    ...{ taskQueue, workflowId: sweeperWorkflowId(PROJECT), args: [] },
+  });
+  await until(() => (sweeps === 1 ? [true] : []));
+  await sweeper.signal(SWEEP_NOW);
+  await until(() => (sweeps === 2 ? [true] : []));
+  await sweeper.terminate('recorded');
+  await save(h, { name: 'sweeper', workflowId: sweeper.workflowId });
 }
 
 /** Writes one execution and answers with the one that it continued as. */

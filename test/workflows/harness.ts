@@ -12,6 +12,7 @@ import {
   admissionWorkflowId,
   type AdmissionTicket,
 } from '../../src/core/admission.js';
+import type { SweepState } from '../../src/core/sweep.js';
 import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -29,6 +30,7 @@ import type {
 } from '../../src/core/activities.js';
 import type { ArtifactRef } from '../../src/core/artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
+import type { Delivery } from '../../src/core/notifications.js';
 import type { LaneRequest, LaneResult, LaneWork } from '../../src/core/registry.js';
 import type { Json } from '../../src/core/json.js';
 import { LANE_SUBMIT, LANE_WITHDRAW, LANE_WORKFLOW, laneWorkflowId } from '../../src/core/registry.js';
@@ -54,6 +56,10 @@ export interface Harness {
   readonly attempts: AttemptRequest[];
   readonly ended: string[];
   readonly notifications: string[];
+  /** Channels that took a message, as `<channel> <- <subject>`. */
+  readonly deliveries: string[];
+  deliver: (delivery: Delivery) => void | Promise<void>;
+  sweep: (state: SweepState) => SweepState | Promise<SweepState>;
   /** Ids of those. */
   readonly notified: string[];
   readonly announcements: ApprovalAnnouncement[];
@@ -170,7 +176,7 @@ export async function startHarness(
       ...common,
       taskQueue: systemTaskQueue(PROJECT),
       workflowBundle: system,
-      activities: systemActivities(state),
+      activities: asActivities(systemActivities(state)),
     }),
     await Worker.create({
       ...common,
@@ -238,6 +244,9 @@ function createState(client: Client) {
     attempts: [] as AttemptRequest[],
     ended: [] as string[],
     notifications: [] as string[],
+    deliveries: [] as string[],
+    deliver: (() => undefined) as Harness['deliver'],
+    sweep: ((known) => known) as Harness['sweep'],
     notified: [] as string[],
     announcements: [] as ApprovalAnnouncement[],
     directory: { approvers: [], groups: {} } as ApproverDirectory,
@@ -355,6 +364,12 @@ function systemActivities(state: State): SystemActivities {
       state.notifications.push(`${subject} | ${text}`);
       return Promise.resolve();
     },
+    recordNotification: () => Promise.resolve(),
+    deliverNotification: async (delivery) => {
+      await state.deliver(delivery);
+      state.deliveries.push(`${delivery.channel.name} <- ${delivery.notification.subject}`);
+    },
+    sweep: async (known) => await state.sweep(known),
     submitToLane: async (request: LaneRequest) => {
       await state.submitting();
       await state.client.workflow.signalWithStart(LANE_WORKFLOW, {

@@ -1,9 +1,9 @@
 import type { Transporter } from 'nodemailer';
 import { createTransport } from 'nodemailer';
-import type { Notifier } from '../../activities/ports/notifier.js';
-import type { Notification } from '../../core/activities.js';
-import { digestOfText } from '../../core/digest.js';
+import type { Notifier, OutgoingMessage } from '../../activities/ports/notifier.js';
 import { AnnealError } from '../../core/failures.js';
+import { toHtml, toPlainText } from '../../core/notification-text.js';
+import { messageId } from '../../core/notifications.js';
 
 /** Where e-mail leaves, and from whom. */
 export interface EmailOptions {
@@ -11,6 +11,8 @@ export interface EmailOptions {
   readonly smtpUrl: string;
   /** Sender; default `anneal@<host name of smtpUrl>`. */
   readonly from?: string;
+  /** Who logs in, asked before each message; default: what the URL says. */
+  readonly credentials?: () => Promise<{ readonly user: string; readonly pass: string }>;
 }
 
 const TIMEOUT_MS = 20_000;
@@ -19,22 +21,28 @@ const TIMEOUT_MS = 20_000;
  * E-mail over SMTP. The message's `Message-ID` follows from the notification's id, so mail systems that drop doubles can.
  * @throws AnnealError InvalidConfig for an address that is no SMTP URL.
  */
-export function createEmailNotifier({ smtpUrl, from }: EmailOptions): Notifier {
+export function createEmailNotifier({ smtpUrl, from, credentials }: EmailOptions): Notifier {
   const server = readSmtpUrl(smtpUrl);
   const sender = from ?? `anneal@${server.hostname}`;
   const timeouts = { connectionTimeout: TIMEOUT_MS, greetingTimeout: TIMEOUT_MS, socketTimeout: TIMEOUT_MS };
   return {
     channel: 'email',
-    send: async (notification, signal) => {
+    send: async (message, signal) => {
       signal.throwIfAborted();
+      const auth = await credentials?.();
       // One connection per message: nothing is left open in a worker that sends one a day.
-      const transport = createTransport({ url: smtpUrl, ...timeouts });
+      const transport = createTransport({
+        url: smtpUrl,
+        ...timeouts,
+        ...(auth === undefined ? {} : { auth }),
+        ...(auth === undefined && server.password === '' ? {} : requireTls(server)),
+      });
       const stop = () => {
         transport.close();
       };
       signal.addEventListener('abort', stop, { once: true });
       try {
-        await deliver(transport, { notification, sender, server });
+        await deliver(transport, { message, sender, server });
       } catch (error) {
         signal.throwIfAborted();
         throw error;
@@ -46,23 +54,29 @@ export function createEmailNotifier({ smtpUrl, from }: EmailOptions): Notifier {
   };
 }
 
+/** A password goes over no connection that somebody else made plain. */
+function requireTls(server: URL): { readonly requireTLS?: true } {
+  return server.protocol === 'smtps:' || server.searchParams.has('requireTLS') ? {} : { requireTLS: true };
+}
+
 async function deliver(
   transport: Transporter,
   {
-    notification,
+    message: { notification, notice, to },
     sender,
     server,
-  }: { readonly notification: Notification; readonly sender: string; readonly server: URL },
+  }: { readonly message: OutgoingMessage; readonly sender: string; readonly server: URL },
 ): Promise<void> {
-  const { id, executionId, to, subject, text } = notification;
+  const { subject } = notice;
   try {
     await transport.sendMail({
       from: sender,
       to: [...to],
       subject,
-      text,
-      messageId: `<${digestOfText(`${executionId}/${id}`).slice(0, 40)}@anneal>`,
-      headers: { 'X-Anneal-Run': encodeURIComponent(notification.runId) },
+      text: toPlainText(notice),
+      html: toHtml(notice),
+      messageId: `<${messageId(notification)}@anneal>`,
+      headers: { 'X-Anneal-Run': encodeURIComponent(notification.runId), 'Auto-Submitted': 'auto-generated' },
       disableFileAccess: true,
       disableUrlAccess: true,
     });
@@ -85,7 +99,7 @@ function findRemedy(error: unknown): string | undefined {
     readonly responseCode?: number;
   };
   if (code === 'EAUTH' && !(responseCode !== undefined && responseCode < 500))
-    return 'Check the user name and the password in ANNEAL_SMTP_URL, percent-encoded.';
+    return 'Check the user name and the password in ANNEAL_SMTP_URL (percent-encoded) or in the secret of smtp.secret.';
   if (/certificate|altnames/i.test(message ?? ''))
     return 'Renew the certificate, use the name that it is for, or name its authority in NODE_EXTRA_CA_CERTS where the worker starts.';
   return undefined;

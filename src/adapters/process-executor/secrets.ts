@@ -35,6 +35,32 @@ export async function readSecrets(
   return found;
 }
 
+/** The value of one secret. @throws AnnealError SecretMissing, InvalidConfig, both with what to do. */
+export async function readSecret(secret: SecretRef['secret'], sources: SecretSources): Promise<string> {
+  const value = sources.env[secretVariable(secret)] ?? (await readFromFile(sources.secretsFile, secret));
+  if (value === undefined || value === '') throw missing(secret, sources.secretsFile);
+  return value;
+}
+
+/** Values of all secrets of this machine, for taking them out of texts; a file that cannot be used has none. */
+export async function loadSecretValues({ env, secretsFile }: SecretSources): Promise<readonly string[]> {
+  const inEnvironment = Object.entries(env).flatMap(([name, value]) =>
+    name.startsWith('ANNEAL_SECRET_') && value !== undefined ? [value] : [],
+  );
+  const content: unknown =
+    secretsFile === undefined
+      ? undefined
+      : await readFile(secretsFile, 'utf8')
+          .then((text) => parse(text) as unknown)
+          .catch(() => undefined);
+  return [...inEnvironment, ...leaves(content)];
+}
+
+function leaves(value: unknown): string[] {
+  if (value !== null && typeof value === 'object') return Object.values(value).flatMap(leaves);
+  return typeof value === 'string' || typeof value === 'number' ? [String(value)] : [];
+}
+
 function missing(secret: SecretRef['secret'], file: string | undefined): AnnealError {
   const inFile = file === undefined ? '' : `, or add it to ${file}`;
   return new AnnealError(

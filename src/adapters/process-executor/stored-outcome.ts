@@ -40,7 +40,8 @@ export async function readManifest(store: ArtifactStore, key: string): Promise<M
 /** The outcome that a manifest stands for. */
 export function outcomeOfManifest(manifest: Manifest): AttemptSucceeded {
   const outputs: Record<string, ArtifactRef> = {};
-  for (const [name, { files: _files, preview: _preview, ...ref }] of Object.entries(manifest.outputs)) outputs[name] = ref;
+  for (const [name, { files: _files, preview: _preview, ...ref }] of Object.entries(manifest.outputs))
+    outputs[name] = ref;
   const { attempt: attemptName, parameters, startedAtMs, endedAtMs, memory } = manifest;
   return {
     kind: 'succeeded',

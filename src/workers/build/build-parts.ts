@@ -33,7 +33,11 @@ export async function makeParts(config: ProjectConfig, own: OwnModules, workDir:
       ? Promise.resolve(undefined)
       : bundleTasks({ root, activities: source.activities, own }),
   );
-  const problems = definitionProblems(definitions, { ...source, taskExports: tasks?.exports ?? [] });
+  const problems = definitionProblems(definitions, {
+    ...source,
+    taskExports: tasks?.exports ?? [],
+    notifiers: config.notifiers,
+  });
   const files = new Map<string, StepFiles>();
   for (const step of definitions.steps) {
     const found = await readStepFiles(step, root);

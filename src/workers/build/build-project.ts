@@ -56,6 +56,7 @@ export async function buildProject({
     project: config.project,
     pipelines: config.pipelines,
     activities: config.activities,
+    notifiers: Object.entries(config.notifiers).map(([name, { type }]) => `${type}:${name}`),
     own: own.directory,
     node: process.version,
   });

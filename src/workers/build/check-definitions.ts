@@ -1,4 +1,6 @@
 import { NAME_PATTERN, NAME_RULE } from '../../config/name-rule.js';
+import type { ProjectConfig } from '../../config/project-config.js';
+import { addressProblem, NOTIFY_KEYS } from '../../core/notification-routes.js';
 import { secretClashes } from '../../core/secret-variable.js';
 import type { EvaluatedDefinitions } from './evaluate-definitions.js';
 
@@ -9,6 +11,7 @@ export function definitionProblems(
     readonly pipelines: string;
     readonly activities?: string;
     readonly taskExports: readonly string[];
+    readonly notifiers: ProjectConfig['notifiers'];
   },
 ): string[] {
   const { pipelines, steps, tasks, exported } = definitions;
@@ -34,12 +37,29 @@ export function definitionProblems(
       problems.push(
         `Pipeline "${name}" is defined but not exported by ${shown(source.pipelines)}, so it could not be started. Export it.`,
       );
+  problems.push(...lostAddresses(pipelines, source.notifiers));
   for (const { name } of tasks)
     if (!source.taskExports.includes(name)) problems.push(missingTask(name, source));
   const secrets = steps
     .flatMap(({ env }) => Object.values(env))
     .flatMap((value) => (typeof value === 'object' ? [value.secret] : []));
   return [...problems, ...secretClashes(secrets)];
+}
+
+/** Addresses of pipelines that lead nowhere. */
+function lostAddresses(
+  pipelines: EvaluatedDefinitions['pipelines'],
+  notifiers: ProjectConfig['notifiers'],
+): string[] {
+  return pipelines.flatMap(({ name, notify }) =>
+    NOTIFY_KEYS.flatMap((key) =>
+      (notify[key] ?? []).flatMap((address) => {
+        const problem = addressProblem(address, notifiers);
+        const text = `"${address}" in notify.${key} of pipeline "${name}" ${problem ?? ''}. Correct it.`;
+        return problem === undefined ? [] : [text];
+      }),
+    ),
+  );
 }
 
 function missingTask(

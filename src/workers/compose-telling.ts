@@ -1,0 +1,141 @@
+import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import type { SystemActivities } from '../core/activities.js';
+import { createCloseRun } from '../activities/close-run.js';
+import { createNotifyActivities, type NotifyDeps } from '../activities/notify.js';
+import type { RunDirectory } from '../activities/ports/run-directory.js';
+import type { Notifier } from '../activities/ports/notifier.js';
+import type { Tracking } from '../activities/ports/tracking.js';
+import { createSweep, type SweepDeps } from '../activities/sweep.js';
+import { createEmailNotifier } from '../adapters/notifiers/email.js';
+import { createSlackNotifier } from '../adapters/notifiers/slack.js';
+import { createWebhookNotifier } from '../adapters/notifiers/webhook.js';
+import { loadSecretValues, readSecret } from '../adapters/process-executor/secrets.js';
+import type { ProjectConfig } from '../config/project-config.js';
+import { projectPaths } from '../config/project-paths.js';
+import { AnnealError } from '../core/failures.js';
+import { deliveryWorkflowId, DELIVERY_WORKFLOW, type Notification } from '../core/notifications.js';
+import { systemTaskQueue } from '../core/run.js';
+import { withoutCredentials } from '../core/without-credentials.js';
+import { loadBuild } from './build/load-build.js';
+import { readCurrent } from './current-build.js';
+import { createRunDirectory } from './run-directory.js';
+
+/** What telling people is made from. */
+interface TellingSetting {
+  readonly config: ProjectConfig;
+  readonly services: { readonly temporalUiUrl?: string; readonly trackingUri?: string };
+  readonly client: Client;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: (message: string) => void;
+}
+
+type Deps = Pick<NotifyDeps, 'store' | 'clock' | 'context'> & { readonly tracking?: Tracking };
+
+/** Puts together what ends runs and tells of it: channels as anneal.yaml names them, secrets as this machine has them. */
+export function composeTelling(
+  setting: TellingSetting,
+  deps: Deps,
+): Pick<SystemActivities, 'closeRun' | 'notify' | 'recordNotification' | 'deliverNotification' | 'sweep'> {
+  const { config, client, log } = setting;
+  const directory = createRunDirectory(client, config.project);
+  const notifying = composeNotifying(setting, deps, directory);
+  const closing = createCloseRun({ ...deps, log });
+  const sweeping = createSweep({
+    ...deps,
+    ...{ ...notifying, ...closing, directory, log },
+    project: config.project,
+    routesOf: createRoutes(config),
+  });
+  return { ...notifying, ...closing, ...sweeping };
+}
+
+function composeNotifying(
+  { config, services, client, env }: TellingSetting,
+  { store, clock, context }: Deps,
+  directory: RunDirectory,
+): ReturnType<typeof createNotifyActivities> {
+  const sources = { env, ...(config.secrets === undefined ? {} : { secretsFile: config.secrets }) };
+  const { temporalUiUrl, trackingUri } = services;
+  return createNotifyActivities({
+    ...{ store, clock, context },
+    notifiers: createNotifiers(config, sources),
+    links: {
+      ...(temporalUiUrl === undefined ? {} : { temporalUiUrl }),
+      ...(trackingUri === undefined ? {} : { trackingUiUrl: withoutCredentials(trackingUri) }),
+    },
+    startDelivery: async (notification) => await startDelivery(client, config.project, notification),
+    failedBefore: async ({ pipeline }) => pipeline !== undefined && (await directory.lastFailed(pipeline)),
+    loadRedaction: async () => createRedaction(await loadSecretValues(sources)),
+  });
+}
+
+type Sources = Parameters<typeof readSecret>[1];
+
+function createNotifiers({ smtp, notifiers }: ProjectConfig, sources: Sources): Notifier[] {
+  const { url, from, secret } = smtp;
+  const keyOf = (name: string, key: string) => async () => await readSecret({ name, key }, sources);
+  const credentials = secret && {
+    credentials: async () => ({
+      user: await readSecret({ name: secret, key: 'username' }, sources),
+      pass: await readSecret({ name: secret, key: 'password' }, sources),
+    }),
+  };
+  return [
+    ...(url === undefined
+      ? []
+      : [createEmailNotifier({ smtpUrl: url, ...(from === undefined ? {} : { from }), ...credentials })]),
+    ...Object.entries(notifiers).map(([name, notifier]) =>
+      notifier.type === 'slack'
+        ? createSlackNotifier({ name, url: keyOf(notifier.secret, 'url') })
+        : createWebhookNotifier({
+            name,
+            url: async () => await Promise.resolve(notifier.url),
+            key: keyOf(notifier.secret, 'key'),
+          }),
+    ),
+  ];
+}
+
+/** One workflow for one message: it is enough that one was started for it before. */
+async function startDelivery(client: Client, project: string, notification: Notification): Promise<void> {
+  try {
+    await client.workflow.start(DELIVERY_WORKFLOW, {
+      workflowId: deliveryWorkflowId(project, notification),
+      taskQueue: systemTaskQueue(project),
+      args: [notification],
+      workflowIdReusePolicy: 'REJECT_DUPLICATE',
+      staticSummary: notification.subject.slice(0, 200),
+    });
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+  }
+}
+
+/** Shorter values stand in every text. */
+const SECRET_LENGTH = 6;
+
+function createRedaction(secrets: readonly string[]): (text: string) => string {
+  const values = secrets
+    .filter((value) => value.length >= SECRET_LENGTH)
+    .toSorted((a, b) => b.length - a.length);
+  return (text) => values.reduce((cleaned, value) => cleaned.replaceAll(value, '[hidden]'), text);
+}
+
+/** Who is told of a pipeline's runs: as the run's build says, else the current one, else the project. */
+function createRoutes(config: ProjectConfig): SweepDeps['routesOf'] {
+  const { buildsDir } = projectPaths(config);
+  return async ({ pipeline, build }) => {
+    for (const digest of [build, await readCurrent(buildsDir)]) {
+      if (digest === undefined || digest === '') continue;
+      const { manifest } = await loadBuild(buildsDir, digest).catch(noBuild);
+      const found = manifest?.pipelines.find(({ name }) => name === pipeline);
+      if (found !== undefined) return { pipeline: found.notify, project: config.notify };
+    }
+    return { pipeline: {}, project: config.notify };
+  };
+}
+
+function noBuild(error: unknown): { readonly manifest?: undefined } {
+  if (error instanceof AnnealError) return {};
+  throw error;
+}
