@@ -55,7 +55,13 @@ export const churnTraining = definePipeline(
 
     // On a laptop anybody may decide. A team lists its approvers with their keys in anneal.yaml and takes allowUnverified away.
     if (approve)
-      await approval('promote', { subject: model, metrics, model: MODEL, expires: '3d', allowUnverified: true });
+      await approval('promote', {
+        subject: model,
+        metrics,
+        model: MODEL,
+        expires: '3d',
+        allowUnverified: true,
+      });
     const { version, replaced } = await registerModel({ name: MODEL, model, metrics, alias: 'champion' });
     return { promoted: true, model: MODEL, version, replaced: replaced ?? null, f1 };
   },
