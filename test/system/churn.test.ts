@@ -10,6 +10,7 @@ import { runProgram, type ProgramResult } from '../../src/adapters/run-program.j
 import type { CacheExplanation } from '../../src/client/index.js';
 import type { RunStatus } from '../../src/core/run.js';
 import { stopLocalServers } from '../../src/local/local-servers.js';
+import { until } from './support/until.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const python = process.env['ANNEAL_TEST_PYTHON'];
@@ -129,9 +130,16 @@ describe(
       assert.ok(f1 > 0.76 && f1 < 0.85, `F1 is ${f1}`);
       assert.ok(!status.calls.some(({ name }) => name.startsWith('register')));
       const store = createFileStore({ root: path.join(project, '.anneal', 'local', 'store') });
-      const told: string[] = [];
-      for await (const object of store.list(`runs/${status.executionId}/notifications/`))
-        told.push(Buffer.from((await store.readBytes(object.key)) ?? []).toString());
+      // Messages are delivered beside the run; how each channel took one is kept in a folder of its own.
+      const messages = async () => {
+        const told: string[] = [];
+        const folder = `runs/${status.executionId}/notifications/`;
+        for await (const { key } of store.list(folder))
+          if (!key.slice(folder.length).includes('/'))
+            told.push(Buffer.from((await store.readBytes(key)) ?? []).toString());
+        return told.length > 0 && told;
+      };
+      const told = await until('the message is recorded', messages);
       assert.equal(told.length, 1);
       assert.match(told[0] ?? '', /ml-alerts@company\.com/);
       assert.match(told[0] ?? '', /metric +challenger +champion/);
