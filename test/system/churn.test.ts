@@ -10,7 +10,7 @@ import { runProgram, type ProgramResult } from '../../src/adapters/run-program.j
 import type { CacheExplanation } from '../../src/client/index.js';
 import type { RunStatus } from '../../src/core/run.js';
 import { stopLocalServers } from '../../src/local/local-servers.js';
-import { until } from './support/until.js';
+import { recordedMessages } from './support/recorded-messages.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const python = process.env['ANNEAL_TEST_PYTHON'];
@@ -130,16 +130,7 @@ describe(
       assert.ok(f1 > 0.76 && f1 < 0.85, `F1 is ${f1}`);
       assert.ok(!status.calls.some(({ name }) => name.startsWith('register')));
       const store = createFileStore({ root: path.join(project, '.anneal', 'local', 'store') });
-      // Messages are delivered beside the run; how each channel took one is kept in a folder of its own.
-      const messages = async () => {
-        const told: string[] = [];
-        const folder = `runs/${status.executionId}/notifications/`;
-        for await (const { key } of store.list(folder))
-          if (!key.slice(folder.length).includes('/'))
-            told.push(Buffer.from((await store.readBytes(key)) ?? []).toString());
-        return told.length > 0 && told;
-      };
-      const told = await until('the message is recorded', messages);
+      const told = await recordedMessages(store, status.executionId);
       assert.equal(told.length, 1);
       assert.match(told[0] ?? '', /ml-alerts@company\.com/);
       assert.match(told[0] ?? '', /metric +challenger +champion/);
