@@ -13,6 +13,7 @@ import type { RunStatus } from '../../src/core/run.js';
 import { stopLocalServers } from '../../src/local/local-servers.js';
 import { s3Program, startS3Server } from '../store/s3-server.js';
 import type { S3Server } from '../store/s3-server.js';
+import { recordedMessages } from './support/recorded-messages.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const missing = ['ANNEAL_TEST_PYTHON', 'ANNEAL_TEST_TEMPORAL', 'ANNEAL_TEST_S3'].filter(
@@ -107,9 +108,7 @@ describe(
       const status = await describeRun('again');
       assert.equal(status.state, 'not-promoted');
       assert.equal(status.calls.find(({ name }) => name === 'compute-features')?.state, 'cached');
-      const told: string[] = [];
-      for await (const { key } of store.list(`runs/${status.executionId}/notifications/`)) told.push(key);
-      assert.equal(told.length, 1);
+      assert.equal((await recordedMessages(store, status.executionId)).length, 1);
     });
 
     test('no credential of the store reaches a step or anything that is written', async () => {
