@@ -112,7 +112,8 @@ async function runTracked(deps: PoolActivityDeps, attempt: TrackedAttempt): Prom
     : deps.tracking?.openStepRun(opening));
   const curve = createCurve(deps.tracking, opened?.runId);
   const signals = sortCancellation(context.signal, { workflowId, runId: epoch }, deps.executions);
-  const launch = { request, name, runId: workflowId, environment: opened?.environment ?? {} };
+  const owner = { namespace: context.namespace, epoch };
+  const launch = { request, name, runId: workflowId, environment: opened?.environment ?? {}, owner };
   try {
     const outcome = await executor.run(launch, { ...signals, onProgress, onMetrics: curve.add });
     await curve.flush();

@@ -1,6 +1,7 @@
 import type { ArtifactRef, AttemptMemory } from './artifacts.js';
 import { base32Digest } from './digest.js';
 import type { FailureCode } from './failures.js';
+import type { KubernetesOptions } from './kubernetes.js';
 import type { SlotSchema } from './schema.js';
 import type { CommandArgument, ParameterValues, PythonEnvironment, Resources, SecretRef } from './step.js';
 
@@ -37,6 +38,7 @@ export interface AttemptRequest {
   readonly timeoutMs?: number;
   readonly stopGraceMs: number;
   readonly mlflow?: 'resume';
+  readonly kubernetes?: KubernetesOptions;
   /** MLflow ids of the run; absent when the run is not tracked. */
   readonly tracking?: { readonly experimentId: string; readonly parentRunId: string };
   /** Leave checkpoints of earlier attempts aside. */

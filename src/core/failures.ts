@@ -179,6 +179,64 @@ export const FAILURES = {
     retry: 'never',
     summary: 'This machine lacks something that Anneal needs, or a local server does not start.',
   },
+  ImagePullFailed: {
+    kind: 'config',
+    retry: 'never',
+    summary:
+      "The image of the step, or Anneal's own, cannot be pulled: its name is wrong, or it may not be read.",
+  },
+  RegistryUnavailable: {
+    kind: 'infrastructure',
+    retry: 'infrastructure',
+    summary: 'The image registry does not answer, or asks to come back later.',
+  },
+  PodRefused: {
+    kind: 'config',
+    retry: 'never',
+    summary:
+      'Kubernetes refuses the attempt: a rule of the cluster, a right that is missing, or a setting that it does not take.',
+  },
+  ContainerStartFailed: {
+    kind: 'config',
+    retry: 'never',
+    summary: "A container of the attempt's pod cannot be started in its image.",
+  },
+  PendingTooLong: {
+    kind: 'resource',
+    retry: 'never',
+    summary: "The attempt's pod found no place within the pool's `maxPending`.",
+  },
+  StorageExceeded: {
+    kind: 'resource',
+    retry: 'step',
+    summary: "The attempt wrote more to its node's disk than its `resources.ephemeralStorage`.",
+  },
+  Evicted: {
+    kind: 'infrastructure',
+    retry: 'infrastructure',
+    summary:
+      "The cluster took the attempt's pod from its node: a drain, a spot instance that ends, or pressure on the node.",
+  },
+  Preempted: {
+    kind: 'infrastructure',
+    retry: 'infrastructure',
+    summary: "A pod of higher priority took the place of the attempt's.",
+  },
+  NodeLost: {
+    kind: 'infrastructure',
+    retry: 'infrastructure',
+    summary: "The node of the attempt's pod stopped answering, or was shut down or removed.",
+  },
+  PodDeleted: {
+    kind: 'infrastructure',
+    retry: 'infrastructure',
+    summary: "Somebody deleted the attempt's pod or Job, and it was not Anneal.",
+  },
+  ClusterUnavailable: {
+    kind: 'infrastructure',
+    retry: 'infrastructure',
+    summary: 'The Kubernetes API does not answer, or refuses for the moment.',
+  },
   Unknown: { kind: 'unknown', retry: 'infrastructure', summary: 'Something that Anneal has no name for.' },
 } as const satisfies Record<string, FailureRow>;
 

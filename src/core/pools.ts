@@ -5,8 +5,8 @@ import type { Resources } from './step.js';
 /** A resource class: one task queue and how to place what runs there. */
 export interface Pool {
   readonly name: string;
-  readonly executor: 'process' | 'noop';
-  /** Task queue of its workers; for process pools it names the host. */
+  readonly executor: 'process' | 'kubernetes' | 'noop';
+  /** Task queue of its workers; for process pools it names the host, those of Kubernetes are any worker's. */
   readonly taskQueue: string;
   /** Task queue where its attempts are ended; never full. */
   readonly controlQueue: string;

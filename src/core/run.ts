@@ -193,6 +193,16 @@ export function controlTaskQueue(project: string, host: string): string {
   return `${project}/control@${host}`;
 }
 
+/** Task queue for what must never wait for a slot on Kubernetes: any worker of its pools can end any of its attempts. */
+export function clusterControlTaskQueue(project: string): string {
+  return `${project}/control`;
+}
+
+/** Task queue of a Kubernetes pool: its capacity is the cluster's. */
+export function clusterPoolTaskQueue(project: string, pool: string): string {
+  return `${project}/${pool}`;
+}
+
 /** Task queue of a process pool: its capacity, and its orphans, are its host's. */
 export function processPoolTaskQueue(project: string, pool: string, host: string): string {
   return `${project}/${pool}@${host}`;

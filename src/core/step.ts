@@ -1,4 +1,5 @@
 import type { Json } from './json.js';
+import type { KubernetesOptions } from './kubernetes.js';
 import type { SlotSchema } from './schema.js';
 
 /** A reference to a secret; the executor resolves it where the step runs, so its value is in no history, log or label. */
@@ -6,13 +7,19 @@ export interface SecretRef {
   readonly secret: { readonly name: string; readonly key: string };
 }
 
-/** Compute that a step asks for. Amounts of memory are text such as `'8Gi'`. */
+/** Compute that a step asks for. Amounts of memory and storage are text such as `'8Gi'`. What follows `gpu` counts on Kubernetes alone. */
 export interface Resources {
   /** Cores; fractions are allowed. */
   readonly cpu?: number;
   readonly memory?: string;
   /** Number of GPUs of any type, or a type (a pool's `gpuType`) and a count. */
   readonly gpu?: number | { readonly type: string; readonly count: number };
+  /** What the attempt may write to the node's disk, working directory and outputs included. */
+  readonly ephemeralStorage?: string;
+  /** Size of `/dev/shm`; it counts in `memory`. */
+  readonly sharedMemory?: string;
+  /** A volume of its own at `/scratch` for the time of one attempt. */
+  readonly scratch?: { readonly size: string; readonly storageClass?: string };
 }
 
 /** How often a failed step is tried again, and after what time. */
@@ -77,6 +84,8 @@ export interface StepDefinition {
   readonly cache: false | StepCacheOptions;
   /** `'resume'`: the command itself continues the step's MLflow run (`MLFLOW_RUN_ID`). */
   readonly mlflow?: 'resume';
+  /** Counts on Kubernetes alone. */
+  readonly kubernetes?: KubernetesOptions;
 }
 
 /** Parameters of one call of a step, by name. */

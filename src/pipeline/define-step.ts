@@ -1,6 +1,7 @@
 import type { ArtifactRef } from '../core/artifacts.js';
 import { parseDuration } from '../core/duration.js';
 import type { Json } from '../core/json.js';
+import type { KubernetesOptions } from '../core/kubernetes.js';
 import { parseBytes } from '../core/quantity.js';
 import { checkParameters, type ParameterSchema } from '../core/schema.js';
 import type {
@@ -61,6 +62,8 @@ export interface StepOptionsOf<I, O> {
   readonly cache?: false | StepCacheOptions;
   /** `'resume'`: the command continues the step's own MLflow run instead of making one below it. */
   readonly mlflow?: 'resume';
+  /** What it asks of Kubernetes beside resources, as far as the pool lets steps set it; ignored by process pools. */
+  readonly kubernetes?: KubernetesOptions;
 }
 
 /** A step, called like a function from a pipeline. Settles when its outputs are safe in the store. */
@@ -214,7 +217,9 @@ function definitionOf<
     maxWait,
   ])
     if (text !== undefined) parseDuration(text);
-  if (options.resources?.memory !== undefined) parseBytes(options.resources.memory);
+  const { memory, ephemeralStorage, sharedMemory, scratch } = options.resources ?? {};
+  for (const text of [memory, ephemeralStorage, sharedMemory, scratch?.size])
+    if (text !== undefined) parseBytes(text);
   const { command: _command, code, inputs, outputs, ...rest } = options;
   return {
     ...rest,

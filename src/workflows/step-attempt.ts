@@ -96,7 +96,7 @@ function attemptRequest(
   const { request, timeout } = plan;
   const { definition } = request;
   const { snapshot, view } = context;
-  const { image, python, mlflow } = definition;
+  const { image, python, mlflow, kubernetes } = definition;
   return {
     project: snapshot.project,
     pipeline: view.pipeline,
@@ -120,6 +120,7 @@ function attemptRequest(
     ...(image === undefined ? {} : { image }),
     ...(python === undefined ? {} : { python }),
     ...(mlflow === undefined ? {} : { mlflow }),
+    ...(kubernetes === undefined ? {} : { kubernetes }),
     ...(view.tracking === undefined
       ? {}
       : { tracking: { experimentId: view.tracking.experimentId, parentRunId: view.tracking.runId } }),

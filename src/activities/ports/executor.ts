@@ -9,12 +9,16 @@ export interface AttemptLaunch {
   readonly runId: string;
   /** Environment beside the step's own: MLflow's variables, TRACEPARENT. */
   readonly environment: { readonly [name: string]: string };
+  /** The execution that asks: who looks for attempts that nobody waits for any more asks after it. */
+  readonly owner?: { readonly namespace: string; readonly epoch: string };
 }
 
 /** Where an attempt is, for heartbeats and the status. */
 export interface AttemptProgress {
-  readonly phase: 'preparing' | 'queued' | 'running' | 'uploading';
+  readonly phase: 'preparing' | 'queued' | 'pulling' | 'running' | 'uploading';
   readonly sinceMs: number;
+  /** Why it is still in that phase, such as what a scheduler says. */
+  readonly detail?: string;
   /** True when this worker found the attempt already running. */
   readonly adopted: boolean;
 }
@@ -52,7 +56,7 @@ export interface AttemptIdentity {
 }
 
 /**
- * What runs attempts: `process`, later `kubernetes`. One name is launched once: a second `run` with the same name adopts what runs,
+ * What runs attempts: `process` or `kubernetes`. One name is launched once: a second `run` with the same name adopts what runs,
  * or answers with the outcome that is already in the store.
  */
 export interface AttemptExecutor {
