@@ -14,6 +14,8 @@ export interface StoredObject {
  *
  * Layout (each caller builds its keys with {@link storeKeys}):
  * - `runs/<execution id>/attempts/<attempt name>/outputs/<output>/...`, `.../manifest.json`, `.../logs/output.log`
+ * - of an attempt that is a pod, beside those: `.../launch.json`, `.../pods/<pod uid>/{outputs/...,manifest.json,outcome.json}`, and while it
+ *   runs its log and its stream of metrics in pieces, `.../{logs,metrics}/<pod uid>/<8 digits>`
  * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/files/...` and `.../checkpoint.json`, written last
  * - `runs/<execution id>/datasets/<digest>.json`: the objects of a dataset outside the store, as the run pinned them
  * - `runs/<execution id>/journal.json` of a run that did not complete: what a retry takes up
@@ -68,6 +70,13 @@ export interface ArtifactStore {
   remove(keys: readonly string[]): Promise<void>;
 }
 
+/** One pod of an attempt. */
+export interface PodPlace {
+  readonly executionId: string;
+  readonly attemptName: string;
+  readonly podUid: string;
+}
+
 /** Keys of the store's layout; the one place that knows it. */
 export const storeKeys = {
   attempt: (executionId: string, attemptName: string) => `runs/${executionId}/attempts/${attemptName}/`,
@@ -77,6 +86,20 @@ export const storeKeys = {
     `runs/${executionId}/attempts/${attemptName}/outputs/${output}`,
   log: (executionId: string, attemptName: string) =>
     `runs/${executionId}/attempts/${attemptName}/logs/output.log`,
+  /** What a pod of the attempt is to do. */
+  launch: (executionId: string, attemptName: string) =>
+    `runs/${executionId}/attempts/${attemptName}/launch.json`,
+  /** What one pod of an attempt made: `outputs/...`, `manifest.json`. */
+  pod: ({ executionId, attemptName, podUid }: PodPlace) =>
+    `runs/${executionId}/attempts/${attemptName}/pods/${podUid}/`,
+  /** How one pod of an attempt ended. */
+  podOutcome: ({ executionId, attemptName, podUid }: PodPlace) =>
+    `runs/${executionId}/attempts/${attemptName}/pods/${podUid}/outcome.json`,
+  /** Pieces of a pod's log, or of its stream of metrics. */
+  podChunks: ({ executionId, attemptName, podUid }: PodPlace, stream: 'logs' | 'metrics') =>
+    `runs/${executionId}/attempts/${attemptName}/${stream}/${podUid}/`,
+  /** One step's code of a build: `files/<path>`, and `code.json`, written last. */
+  stepCode: (build: string, step: string) => `builds/${build}/code/${step}/`,
   checkpoints: (executionId: string, callId: string) => `runs/${executionId}/checkpoints/${callId}/`,
   journal: (executionId: string) => `runs/${executionId}/journal.json`,
   run: (executionId: string) => `runs/${executionId}/run.json`,
