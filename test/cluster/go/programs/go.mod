@@ -1,0 +1,3 @@
+module anneal.test/programs
+
+go 1.24
