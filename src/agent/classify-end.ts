@@ -1,4 +1,4 @@
-import { lastLineSentence } from '../adapters/process-executor/log-tail.js';
+import { lastLineSentence } from '../adapters/attempt-files/log-tail.js';
 import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
 import { formatDuration } from '../core/duration.js';
 import { failureCodeOfExit } from '../core/failures.js';

@@ -3,8 +3,8 @@ import { lstat, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
 import { hasErrorCode } from '../adapters/file-store/store-errors.js';
-import type { TreeEntry } from '../adapters/process-executor/local-tree.js';
-import { readTree } from '../adapters/process-executor/local-tree.js';
+import type { TreeEntry } from '../adapters/attempt-files/local-tree.js';
+import { readTree } from '../adapters/attempt-files/local-tree.js';
 import type { ArtifactKind, MetricValues } from '../core/artifacts.js';
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';

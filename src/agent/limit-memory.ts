@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 
-import { writeJson } from '../adapters/process-executor/attempt-directory.js';
+import { writeJson } from '../adapters/attempt-files/json-file.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
 import type { CgroupFiles } from '../adapters/process-executor/cgroup-files.js';

@@ -6,7 +6,7 @@ import type { ExternalData } from '../adapters/external-data/create-external-dat
 import { hasErrorCode } from '../adapters/file-store/store-errors.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
-import { readManifest } from '../adapters/process-executor/stored-outcome.js';
+import { readManifest } from '../adapters/attempt-files/stored-outcome.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import type { ArtifactRef } from '../core/artifacts.js';
 import type { DatasetPin, PinnedObject } from '../core/dataset-pin.js';

@@ -6,7 +6,7 @@ import { uptime } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
-import { writeJson } from '../adapters/process-executor/attempt-directory.js';
+import { writeJson } from '../adapters/attempt-files/json-file.js';
 import { readAttemptProcesses } from '../adapters/process-executor/attempt-processes.js';
 import type { CommandRecord } from '../adapters/process-executor/attempt-spec.js';
 import type { ProcessIdentity } from '../adapters/process-identity.js';

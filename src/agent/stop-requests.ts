@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
-import { readJson } from '../adapters/process-executor/attempt-directory.js';
-import { watchDirectory } from '../adapters/process-executor/watch-directory.js';
+import { readJson } from '../adapters/attempt-files/json-file.js';
+import { watchDirectory } from '../adapters/attempt-files/watch-directory.js';
 import type { AttemptSpec, StoppedBy, StopRequest } from '../adapters/process-executor/attempt-spec.js';
 
 /** The attempt shall end. */

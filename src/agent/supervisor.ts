@@ -2,11 +2,12 @@ import { createExternalData } from '../adapters/external-data/create-external-da
 import { hasErrorCode } from '../adapters/file-store/store-errors.js';
 import { openStore } from '../adapters/open-store.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
-import { pathsIn, readJson, writeJson } from '../adapters/process-executor/attempt-directory.js';
+import { pathsIn } from '../adapters/process-executor/attempt-directory.js';
+import { readJson, writeJson } from '../adapters/attempt-files/json-file.js';
 import type { AttemptResult, AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
 import { systemCgroupFiles } from '../adapters/process-executor/cgroup-files.js';
-import { readLogTail } from '../adapters/process-executor/log-tail.js';
-import { storeFailure } from '../adapters/process-executor/stored-outcome.js';
+import { readLogTail } from '../adapters/attempt-files/log-tail.js';
+import { storeFailure } from '../adapters/attempt-files/stored-outcome.js';
 import { readProcessIdentity } from '../adapters/process-identity.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import type { AttemptFailed, AttemptOutcome } from '../core/attempt.js';

@@ -1,5 +1,5 @@
-import type { CheckpointSync } from '../adapters/process-executor/checkpoint-sync.js';
-import { watchDirectory } from '../adapters/process-executor/watch-directory.js';
+import type { CheckpointSync } from '../adapters/attempt-files/checkpoint-sync.js';
+import { watchDirectory } from '../adapters/attempt-files/watch-directory.js';
 
 /** Stores checkpoints as they become whole, one after the other, until it is ended. */
 export function keepSyncing(sync: CheckpointSync, directory: string): { end(): Promise<void> } {

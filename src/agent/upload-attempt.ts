@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { makePreview } from '../adapters/artifact-previews/make-preview.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
-import { toBytes } from '../adapters/process-executor/stored-outcome.js';
+import { toBytes } from '../adapters/attempt-files/stored-outcome.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import type { AttemptMemory, FileEntry, Manifest, ManifestOutput } from '../core/artifacts.js';

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
-import { attemptPaths, listAttempts, readJson } from '../adapters/process-executor/attempt-directory.js';
+import { attemptPaths, listAttempts } from '../adapters/process-executor/attempt-directory.js';
+import { readJson } from '../adapters/attempt-files/json-file.js';
 import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
 import { endAttempt } from '../adapters/process-executor/end-attempt.js';
 import { claimAttempt } from '../adapters/process-executor/watch-attempt.js';

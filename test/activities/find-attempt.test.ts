@@ -9,7 +9,7 @@ import {
   createAttemptDirectory,
 } from '../../src/adapters/process-executor/attempt-directory.js';
 import { findAttempt } from '../../src/adapters/process-executor/find-attempt.js';
-import { storeFailure } from '../../src/adapters/process-executor/stored-outcome.js';
+import { storeFailure } from '../../src/adapters/attempt-files/stored-outcome.js';
 import { buildFailed } from '../tracking/fixtures.js';
 
 const PLACE = { executionId: 'exec-1', name: 'train-a1' };

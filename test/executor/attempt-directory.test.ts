@@ -6,10 +6,9 @@ import { test } from 'node:test';
 import {
   attemptPaths,
   createAttemptDirectory,
-  readJson,
   removeAttemptDirectory,
-  writeJson,
 } from '../../src/adapters/process-executor/attempt-directory.js';
+import { readJson, writeJson } from '../../src/adapters/attempt-files/json-file.js';
 
 test('an attempt whose directory is removed is not made again by what is still written', async (t) => {
   const attemptsDir = await mkdtemp(path.join(tmpdir(), 'anneal-attempts-'));

@@ -7,11 +7,8 @@ import { after, before } from 'node:test';
 
 import type { AttemptLaunch } from '../../src/activities/ports/executor.js';
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
-import {
-  attemptLogPath,
-  attemptPaths,
-  readJson,
-} from '../../src/adapters/process-executor/attempt-directory.js';
+import { attemptLogPath, attemptPaths } from '../../src/adapters/process-executor/attempt-directory.js';
+import { readJson } from '../../src/adapters/attempt-files/json-file.js';
 import type { CommandRecord } from '../../src/adapters/process-executor/attempt-spec.js';
 import { createProcessExecutor } from '../../src/adapters/process-executor/create-process-executor.js';
 import { waitUntil } from '../../src/adapters/process-executor/end-attempt.js';

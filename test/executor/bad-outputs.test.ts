@@ -9,7 +9,7 @@ import { describe, test } from 'node:test';
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
 import { attemptPaths } from '../../src/adapters/process-executor/attempt-directory.js';
 import type { ProcessExecutorDeps } from '../../src/adapters/process-executor/executor-deps.js';
-import { readManifest } from '../../src/adapters/process-executor/stored-outcome.js';
+import { readManifest } from '../../src/adapters/attempt-files/stored-outcome.js';
 import { collectOutputs } from '../../src/agent/collect-outputs.js';
 import { uploadAttempt } from '../../src/agent/upload-attempt.js';
 import type { ArtifactStore } from '../../src/core/artifact-store.js';

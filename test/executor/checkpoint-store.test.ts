@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
-import { restoreCheckpoint, saveCheckpoint } from '../../src/adapters/process-executor/checkpoint-store.js';
+import { restoreCheckpoint, saveCheckpoint } from '../../src/adapters/attempt-files/checkpoint-store.js';
 import { AnnealError } from '../../src/core/failures.js';
 
 test('a store that does not answer is not taken for a damaged checkpoint', async (t) => {

@@ -3,10 +3,10 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
-import { readJson, writeJson } from '../../src/adapters/process-executor/attempt-directory.js';
+import { readJson, writeJson } from '../../src/adapters/attempt-files/json-file.js';
 import type { AttemptSpec } from '../../src/adapters/process-executor/attempt-spec.js';
-import { listCheckpoints } from '../../src/adapters/process-executor/checkpoint-store.js';
-import { toBytes } from '../../src/adapters/process-executor/stored-outcome.js';
+import { listCheckpoints } from '../../src/adapters/attempt-files/checkpoint-store.js';
+import { toBytes } from '../../src/adapters/attempt-files/stored-outcome.js';
 import { isSameProcess } from '../../src/adapters/process-identity.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import { createAttemptWorld, eventually } from './attempt-world.js';

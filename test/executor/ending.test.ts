@@ -5,7 +5,8 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 
 import type { AttemptLaunch } from '../../src/activities/ports/executor.js';
-import { attemptLogPath, readJson } from '../../src/adapters/process-executor/attempt-directory.js';
+import { attemptLogPath } from '../../src/adapters/process-executor/attempt-directory.js';
+import { readJson } from '../../src/adapters/attempt-files/json-file.js';
 import type { CommandRecord } from '../../src/adapters/process-executor/attempt-spec.js';
 import { isSameProcess, readProcessIdentity } from '../../src/adapters/process-identity.js';
 import { storeKeys } from '../../src/core/artifact-store.js';

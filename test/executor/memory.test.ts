@@ -3,7 +3,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { before, describe, test } from 'node:test';
 
-import { readJson } from '../../src/adapters/process-executor/attempt-directory.js';
+import { readJson } from '../../src/adapters/attempt-files/json-file.js';
 import { systemCgroupFiles } from '../../src/adapters/process-executor/cgroup-files.js';
 import { findCgroupParent } from '../../src/adapters/process-executor/find-cgroup-parent.js';
 import type { CgroupParent } from '../../src/adapters/process-executor/find-cgroup-parent.js';

@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { createMetricsTail } from '../../src/adapters/process-executor/metrics-tail.js';
+import { createMetricsTail } from '../../src/adapters/attempt-files/metrics-tail.js';
 
 test('a metrics stream is read to its end over a long stretch without a point', async (t) => {
   const directory = await mkdtemp(path.join(tmpdir(), 'anneal-metrics-'));

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 
-import { toBytes } from '../../src/adapters/process-executor/stored-outcome.js';
+import { toBytes } from '../../src/adapters/attempt-files/stored-outcome.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import { createAttemptWorld } from './attempt-world.js';
 import { bundleProgram } from './bundle-program.js';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
-import { saveCheckpoint } from '../../src/adapters/process-executor/checkpoint-store.js';
+import { saveCheckpoint } from '../../src/adapters/attempt-files/checkpoint-store.js';
 import { sweepLeftovers } from '../../src/adapters/process-executor/sweep-leftovers.js';
 
 describe('leftovers', () => {

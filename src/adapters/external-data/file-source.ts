@@ -8,7 +8,7 @@ import type { PinnedObject } from '../../core/dataset-pin.js';
 import { PINNED_OBJECTS } from '../../core/pinned-data.js';
 import { copyRegularFile, hashRegularFile } from '../file-store/copy-regular-file.js';
 import { hasErrorCode } from '../file-store/store-errors.js';
-import { readTree } from '../process-executor/local-tree.js';
+import { readTree } from '../attempt-files/local-tree.js';
 import { changedData } from './changed-data.js';
 
 /**

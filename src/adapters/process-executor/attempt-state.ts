@@ -1,7 +1,7 @@
 import type { ProcessIdentity } from '../process-identity.js';
 import { isSameProcess } from '../process-identity.js';
 import type { AttemptPaths } from './attempt-directory.js';
-import { readJson } from './attempt-directory.js';
+import { readJson } from '../attempt-files/json-file.js';
 import type { AttemptResult, AttemptSpec } from './attempt-spec.js';
 
 /** What an attempt's directory says. */

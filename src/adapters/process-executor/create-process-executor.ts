@@ -11,11 +11,11 @@ import { buildAttemptSpec } from './build-attempt-spec.js';
 import { closeAttempt, endAttempt, waitUntil } from './end-attempt.js';
 import type { ProcessExecutorDeps } from './executor-deps.js';
 import { findAttempt } from './find-attempt.js';
-import { lastLineSentence, readLogTail } from './log-tail.js';
+import { lastLineSentence, readLogTail } from '../attempt-files/log-tail.js';
 import { readSecrets } from './secrets.js';
 import type { StartedSupervisor } from './start-supervisor.js';
 import { startSupervisor } from './start-supervisor.js';
-import { readStoredOutcome } from './stored-outcome.js';
+import { readStoredOutcome } from '../attempt-files/stored-outcome.js';
 import { throwIfAborted, watchAttempt } from './watch-attempt.js';
 
 /** Runs attempts as processes of this machine, each under a supervisor of its own that outlives this process. */

@@ -11,22 +11,17 @@ import type { ProcessIdentity } from '../process-identity.js';
 import { endProcess, isSameProcess, readGroupMembers, readProcessIdentity } from '../process-identity.js';
 import { readAttemptProcesses } from './attempt-processes.js';
 import type { AttemptPaths } from './attempt-directory.js';
-import {
-  attemptPaths,
-  readJson,
-  removeAttemptDirectory,
-  removeDamagedDirectory,
-  writeJson,
-} from './attempt-directory.js';
+import { attemptPaths, removeAttemptDirectory, removeDamagedDirectory } from './attempt-directory.js';
+import { readJson, writeJson } from '../attempt-files/json-file.js';
 import type { AttemptSpec, CommandRecord, StopRequest } from './attempt-spec.js';
 import { readAttemptState } from './attempt-state.js';
 import { systemCgroupFiles } from './cgroup-files.js';
-import { createCheckpointSync } from './checkpoint-sync.js';
-import { readLogTail } from './log-tail.js';
+import { createCheckpointSync } from '../attempt-files/checkpoint-sync.js';
+import { readLogTail } from '../attempt-files/log-tail.js';
 import type { MemoryGroup } from './memory-group.js';
 import { removeMemoryGroup } from './memory-group.js';
-import type { AttemptPlace } from './stored-outcome.js';
-import { readStoredOutcome, storeFailure } from './stored-outcome.js';
+import type { AttemptPlace } from '../attempt-files/stored-outcome.js';
+import { readStoredOutcome, storeFailure } from '../attempt-files/stored-outcome.js';
 
 export interface EndDeps {
   readonly store: ArtifactStore;

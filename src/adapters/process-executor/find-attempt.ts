@@ -3,7 +3,7 @@ import type { AttemptOutcome } from '../../core/attempt.js';
 import { attemptPaths } from './attempt-directory.js';
 import { readAttemptState } from './attempt-state.js';
 import type { EndDeps } from './end-attempt.js';
-import { readStoredOutcome } from './stored-outcome.js';
+import { readStoredOutcome } from '../attempt-files/stored-outcome.js';
 import { claimAttempt } from './watch-attempt.js';
 
 /** What there is of an attempt: its directory on this machine, which is claimed, or else its end in the store. */

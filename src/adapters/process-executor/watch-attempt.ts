@@ -4,12 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { AttemptWatch } from '../../activities/ports/executor.js';
 import type { AttemptPaths } from './attempt-directory.js';
-import { readJson } from './attempt-directory.js';
+import { readJson } from '../attempt-files/json-file.js';
 import type { AttemptSpec, AttemptStatus } from './attempt-spec.js';
 import type { AttemptState } from './attempt-state.js';
 import { readAttemptState } from './attempt-state.js';
-import { createMetricsTail } from './metrics-tail.js';
-import { watchDirectory } from './watch-directory.js';
+import { createMetricsTail } from '../attempt-files/metrics-tail.js';
+import { watchDirectory } from '../attempt-files/watch-directory.js';
 
 /** What is watched. */
 export interface Watching {

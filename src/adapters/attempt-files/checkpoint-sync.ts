@@ -4,9 +4,9 @@ import path from 'node:path';
 
 import type { ArtifactStore } from '../../core/artifact-store.js';
 import { hasErrorCode } from '../file-store/store-errors.js';
-import type { AttemptPaths } from './attempt-directory.js';
-import { readJson, writeJson } from './attempt-directory.js';
-import type { AttemptSpec } from './attempt-spec.js';
+import type { AttemptPaths } from '../process-executor/attempt-directory.js';
+import { readJson, writeJson } from './json-file.js';
+import type { AttemptSpec } from '../process-executor/attempt-spec.js';
 import type { CheckpointPlace } from './checkpoint-store.js';
 import { listCheckpoints, saveCheckpoint } from './checkpoint-store.js';
 import { readTree } from './local-tree.js';
