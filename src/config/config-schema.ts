@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { NAME_PATTERN, NAME_RULE, RESERVED_POOLS } from './name-rule.js';
 import { parseApproverKey } from './approver-keys.js';
 import { parseDuration } from '../core/duration.js';
-import { parseBytes } from '../core/quantity.js';
 import { SHORTEST_GRACE } from '../core/retention.js';
+import { kubernetesPool, kubernetesSection } from './kubernetes-schema.js';
+import { age as ageOf, cores, count, durationOf, memory, section, TEXT } from './setting-rules.js';
 
 // Every message is what the key allows: the loader puts the position, the key and what was found before it.
 const path = (what: string) => z.string({ error: what }).min(1, what);
@@ -14,38 +15,35 @@ const url = (schemes: readonly string[]) => {
   const allowed = `a URL that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`;
   return z.string({ error: allowed }).refine((text) => isUrl(text, schemes), allowed);
 };
-const count = (allowed: string, min: number) => z.int({ error: allowed }).min(min, allowed);
 
-const CORES = 'a number of cores above 0';
-const MEMORY = 'an amount of memory such as "8Gi"';
 const ADDRESS = 'an address of the form host:port';
 const SLOTS = 'a whole number of at least 1';
 const GPUS = 'a whole number of at least 0';
 const SECRET = 'the name of a secret with keys username and password';
-const TEXT = 'a text that is not empty';
 const HOST = 'a host such as "data.example.com" or "10.0.0.5:8443"';
-const AGE = 'a time such as "90d" or "12h"';
 const GRACE = `a time such as "24h", at least "${SHORTEST_GRACE}"`;
 const KEEP = 'a whole number of at least 0';
 const REGION = 'the name of a region such as "eu-central-1"';
 
-const age = z.string({ error: AGE }).refine((text) => durationOf(text) !== undefined, AGE);
+const age = ageOf();
 const grace = z
   .string({ error: GRACE })
   .refine((text) => (durationOf(text) ?? 0) >= parseDuration(SHORTEST_GRACE), GRACE);
 
-const pool = z.strictObject(
-  {
-    executor: z.literal('process', { error: '"process"' }).optional(),
-    slots: count(SLOTS, 1).optional(),
-    cpu: z.number({ error: CORES }).positive(CORES).optional(),
-    memory: z.string({ error: MEMORY }).refine(isMemory, MEMORY).optional(),
-    gpu: count(GPUS, 0).optional(),
-    gpuType: z.string({ error: TEXT }).min(1, TEXT).optional(),
-    gpuOptional: z.boolean({ error: 'true or false' }).optional(),
-  },
-  { error: 'a map of settings; {} for the defaults' },
-);
+const processPool = z.strictObject({
+  executor: z.literal('process').optional(),
+  slots: count(SLOTS, 1).optional(),
+  cpu: cores().optional(),
+  memory: memory().optional(),
+  gpu: count(GPUS, 0).optional(),
+  gpuType: z.string({ error: TEXT }).min(1, TEXT).optional(),
+  gpuOptional: z.boolean({ error: 'true or false' }).optional(),
+});
+
+const pool = z.discriminatedUnion('executor', [processPool, kubernetesPool], {
+  error: (issue) =>
+    issue.code === 'invalid_union' ? '"process" or "kubernetes"' : 'a map of settings; {} for the defaults',
+});
 
 const KEY = 'an Ed25519 public key: a line such as "ssh-ed25519 AAAA..." or a PEM';
 const PERSON = 'letters, digits and . _ @ + -, 100 characters at most';
@@ -90,6 +88,7 @@ export const configSchema = z.strictObject(
       .record(poolName, pool, { error: 'a map from names of pools to their settings' })
       .refine((pools) => Object.keys(pools).length > 0, 'at least one pool')
       .optional(),
+    kubernetes: kubernetesSection,
     store: path('a directory, or a file:// or s3:// URI').optional(),
     s3: section({
       endpoint: url(['http', 'https']).optional(),
@@ -174,45 +173,27 @@ export function configKeys(schema: z.ZodType = configSchema, prefix = ''): strin
       configKeys(member, prefix === '' ? key : `${prefix}.${key}`),
     );
   }
+  if (inner instanceof z.ZodDiscriminatedUnion)
+    return [...new Set((inner.options as z.ZodType[]).flatMap((option) => configKeys(option, prefix)))];
   if (inner instanceof z.ZodRecord) return configKeys(inner.valueType as z.ZodType, `${prefix}.<name>`);
   return [prefix];
 }
 
-/** Keys that the schema knows beside an unknown one; `at` is the path of the map that holds them. */
-export function keysAt(at: readonly PropertyKey[]): string[] {
+/** Keys that the schema knows beside an unknown one; `at` is the path of the map that holds them, `executor` that of its pool. */
+export function keysAt(at: readonly PropertyKey[], executor?: unknown): string[] {
+  if (at[0] === 'pools' && at.length >= 2)
+    return keysBelow(configKeys(executor === 'kubernetes' ? kubernetesPool : processPool), at.slice(2));
+  return keysBelow(configKeys(), at);
+}
+
+function keysBelow(keys: readonly string[], at: readonly PropertyKey[]): string[] {
   const depth = at.length;
   const matches = (key: string) =>
     key.split('.').length > depth &&
     at.every((part, i) => [String(part), '<name>'].includes(key.split('.')[i] ?? ''));
-  return [
-    ...new Set(
-      configKeys()
-        .filter(matches)
-        .map((key) => key.split('.')[depth] ?? ''),
-    ),
-  ];
-}
-
-function section<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
-  return z.strictObject(shape, { error: 'a map of settings' }).optional();
+  return [...new Set(keys.filter(matches).map((key) => key.split('.')[depth] ?? ''))];
 }
 
 function isUrl(text: string, schemes: readonly string[]): boolean {
   return URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1));
-}
-
-function durationOf(text: string): number | undefined {
-  try {
-    return parseDuration(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function isMemory(text: string): boolean {
-  try {
-    return parseBytes(text) > 0;
-  } catch {
-    return false;
-  }
 }

@@ -1,6 +1,11 @@
-import { controlTaskQueue, processPoolTaskQueue } from '../core/run.js';
+import {
+  clusterControlTaskQueue,
+  clusterPoolTaskQueue,
+  controlTaskQueue,
+  processPoolTaskQueue,
+} from '../core/run.js';
 import type { Pool } from '../core/pools.js';
-import type { ProjectConfig } from './project-config.js';
+import type { PoolConfig, ProjectConfig } from './project-config.js';
 
 /** The machine that a worker runs on. */
 export interface PoolHost {
@@ -10,7 +15,7 @@ export interface PoolHost {
 }
 
 /**
- * A project's pools as a run snapshots them, with the task queues of one host. Order is that of anneal.yaml.
+ * A project's pools as a run snapshots them, with the task queues of one host; those on Kubernetes have none. Order is that of anneal.yaml.
  * @param served names of the pools that workers of the host serve; absent: all.
  */
 export function poolsForHost(
@@ -21,22 +26,47 @@ export function poolsForHost(
   return Object.entries(config.pools).map(([name, pool]) => ({
     name,
     executor: pool.executor,
-    taskQueue: processPoolTaskQueue(config.project, name, host.name),
-    controlQueue: controlTaskQueue(config.project, host.name),
+    taskQueue: poolTaskQueue(config, name, host),
+    controlQueue: isCluster(pool)
+      ? clusterControlTaskQueue(config.project)
+      : controlTaskQueue(config.project, host.name),
     ...(pool.cpu === undefined ? {} : { cpu: pool.cpu }),
     ...(pool.memory === undefined ? {} : { memory: pool.memory }),
     gpu: pool.gpu,
     ...(pool.gpuType === undefined ? {} : { gpuType: pool.gpuType }),
     gpuOptional: pool.gpuOptional,
-    ...(served === undefined || served.has(name) ? {} : { unservedOn: host.name }),
+    ...(served === undefined || served.has(name) || isCluster(pool) ? {} : { unservedOn: host.name }),
   }));
 }
 
-/** Attempts that a pool runs at a time on a host: its `slots`, else the host's cores. */
+/** Task queue of a pool's workers on a host. */
+export function poolTaskQueue(
+  { project, pools }: Pick<ProjectConfig, 'project' | 'pools'>,
+  pool: string,
+  host: Pick<PoolHost, 'name'>,
+): string {
+  const found = pools[pool];
+  return found && isCluster(found)
+    ? clusterPoolTaskQueue(project, pool)
+    : processPoolTaskQueue(project, pool, host.name);
+}
+
+/** Names of the pools whose attempts are Jobs. */
+export function clusterPools({ pools }: Pick<ProjectConfig, 'pools'>): string[] {
+  return Object.keys(pools).filter((name) => pools[name] && isCluster(pools[name]));
+}
+
+/** Attempts that a pool runs at a time on a host: its `slots`, else the host's cores, or on Kubernetes what a worker may watch. */
 export function poolSlots(
-  config: Pick<ProjectConfig, 'pools'>,
+  config: Pick<ProjectConfig, 'pools' | 'kubernetes'>,
   pool: string,
   host: Pick<PoolHost, 'cores'>,
 ): number {
-  return config.pools[pool]?.slots ?? Math.max(1, host.cores);
+  const found = config.pools[pool];
+  const most = found && isCluster(found) ? config.kubernetes?.maxWatchedJobs : undefined;
+  return found?.slots ?? most ?? Math.max(1, host.cores);
+}
+
+function isCluster({ executor }: Pick<PoolConfig, 'executor'>): boolean {
+  return executor === 'kubernetes';
 }

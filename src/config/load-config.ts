@@ -11,7 +11,8 @@ import type { S3Settings, StoreLocation } from '../core/store-location.js';
 import type { ConfigFile } from './config-schema.js';
 import { parseConfig } from './parse-config.js';
 import { resolveNotify } from './resolve-notify.js';
-import type { PoolConfig, ProjectConfig } from './project-config.js';
+import { resolveKubernetes, resolvePools } from './resolve-pools.js';
+import type { ProjectConfig } from './project-config.js';
 
 /** Name of the file that makes a directory a project. */
 export const CONFIG_FILE = 'anneal.yaml';
@@ -77,6 +78,7 @@ async function isFile(file: string): Promise<boolean> {
 
 function resolveConfig(written: ConfigFile, file: string, env: Environment): ProjectConfig {
   const root = path.dirname(file);
+  const kubernetes = resolveKubernetes(written);
   return {
     root,
     file,
@@ -86,6 +88,7 @@ function resolveConfig(written: ConfigFile, file: string, env: Environment): Pro
       ? {}
       : { activities: insideProject(root, 'activities', written.activities) }),
     pools: resolvePools(written.pools ?? { cpu: {}, gpu: { gpu: 1 } }),
+    ...(kubernetes === undefined ? {} : { kubernetes }),
     store: locateStore(root, written, env),
     data: { allowHosts: written.data?.allowHosts ?? [], s3: resolveS3(written.s3, env) },
     ...resolvePeople(written, file),
@@ -151,22 +154,6 @@ function resolveSmtp(written: ConfigFile['smtp'], env: Environment): ProjectConf
     ...(from === undefined ? {} : { from }),
     ...(secret === undefined ? {} : { secret }),
   };
-}
-
-function resolvePools(pools: NonNullable<ConfigFile['pools']>): { [name: string]: PoolConfig } {
-  const resolved = Object.entries(pools).map(([name, pool]): [string, PoolConfig] => [
-    name,
-    {
-      executor: pool.executor ?? 'process',
-      ...(pool.slots === undefined ? {} : { slots: pool.slots }),
-      ...(pool.cpu === undefined ? {} : { cpu: pool.cpu }),
-      ...(pool.memory === undefined ? {} : { memory: pool.memory }),
-      gpu: pool.gpu ?? 0,
-      ...(pool.gpuType === undefined ? {} : { gpuType: pool.gpuType }),
-      gpuOptional: pool.gpuOptional ?? true,
-    },
-  ]);
-  return Object.fromEntries(resolved);
 }
 
 function fromEnvironment(env: Environment, name: string): string | undefined {

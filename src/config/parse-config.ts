@@ -5,6 +5,7 @@ import { AnnealError } from '../core/failures.js';
 import { describeValue } from '../core/schema.js';
 import { isS3Uri, s3UriProblem } from '../core/store-location.js';
 import { configSchema, keysAt } from './config-schema.js';
+import { kubernetesProblem } from './kubernetes-problem.js';
 import type { ConfigFile } from './config-schema.js';
 import { nearestName } from '../core/nearest-name.js';
 
@@ -39,6 +40,8 @@ export function parseConfig(text: string, shown: string): ConfigFile {
   refusePassword(checked.data, () => at(offsetOf(document, ['smtp', 'url'])));
   refuseCredentials(checked.data, () => at(offsetOf(document, ['mlflow', 'uri'])));
   refuseOtherStores(checked.data, () => at(offsetOf(document, ['store'])));
+  const lost = kubernetesProblem(checked.data);
+  if (lost) throw invalid(`${at(offsetOf(document, lost.path))}: ${lost.message}`);
   return checked.data;
 }
 
@@ -72,7 +75,7 @@ function problemOf(
   const path = issue.path;
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0] ?? '';
-    const known = keysAt(path);
+    const known = keysAt(path, plainAt(document, [...path.slice(0, 2), 'executor']));
     const near = nearestName(key, known);
     const next =
       near === undefined

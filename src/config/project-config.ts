@@ -1,5 +1,6 @@
 import type { Approver } from '../core/approval.js';
 import type { NotifyOptions } from '../core/notification-routes.js';
+import type { KubernetesPlacement, KubernetesSettings } from '../core/kubernetes.js';
 import type { Pool } from '../core/pools.js';
 import type { RetentionPolicy } from '../core/retention.js';
 import type { S3Settings, StoreLocation } from '../core/store-location.js';
@@ -17,6 +18,8 @@ export interface ProjectConfig {
   readonly activities?: string;
   /** In the order of anneal.yaml, which is the order in which a step looks for one that fits. */
   readonly pools: { readonly [name: string]: PoolConfig };
+  /** Where Jobs run; absent: no pool is on Kubernetes. */
+  readonly kubernetes?: KubernetesSettings;
   readonly store: StoreLocation;
   readonly data: {
     /** Hosts that datasets may be read from although they are no public ones, or by `http://`. */
@@ -53,13 +56,17 @@ export interface ProjectConfig {
 /** One pool of anneal.yaml. */
 export interface PoolConfig {
   readonly executor: Pool['executor'];
-  /** Attempts at a time; absent: the host's cores. */
+  /** Attempts at a time; absent: the host's cores, or as many as a worker may watch on Kubernetes. */
   readonly slots?: number;
   readonly cpu?: number;
   readonly memory?: string;
   readonly gpu: number;
   readonly gpuType?: string;
   readonly gpuOptional: boolean;
+  /** Largest that one attempt may ask of its node's disk; absent: not limited. */
+  readonly ephemeralStorage?: string;
+  /** Of a Kubernetes pool. Stays with the worker: no run's history holds it. */
+  readonly placement?: KubernetesPlacement;
 }
 
 /** One notifier of anneal.yaml; `secret` has the key `url` (Slack) or `key` (webhook). */

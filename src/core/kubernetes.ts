@@ -61,10 +61,8 @@ export interface KubernetesPlacement {
   readonly image?: string;
   /** For steps that do not say. */
   readonly defaults: ResourceDefaults;
-  /** GPUs by name: what `{ type }` of a step becomes. */
+  /** Name of the pool's GPUs for the scheduler, such as `nvidia.com/gpu` or `nvidia.com/mig-1g.5gb`. */
   readonly gpuResource: string;
-  /** Label of nodes that says the type of their GPUs, and its value; absent: the resource's name says enough. */
-  readonly gpuLabel?: { readonly name: string; readonly value: string };
   readonly nodeSelector: { readonly [label: string]: string };
   readonly nodeAffinity: { readonly [label: string]: readonly string[] };
   readonly tolerations: readonly Toleration[];

@@ -153,8 +153,8 @@ describe('an anneal.yaml that cannot be used', () => {
       /mlflow\.uri is "sqlite\.db"; it must be a URL that starts with http/,
     );
     await refused(
-      'pools: { cpu: { executor: kubernetes } }',
-      /executor is "kubernetes"; it must be "process"/,
+      'pools: { cpu: { executor: docker } }',
+      /executor is "docker"; it must be "process" or "kubernetes"/,
     );
   });
 
