@@ -1,5 +1,3 @@
-import { withoutCredentials } from '../../core/without-credentials.js';
-
 /** One field that the API server refused. */
 export interface RefusedField {
   readonly field?: string;
@@ -132,7 +130,7 @@ interface Status {
 function readStatus(body: string): Status {
   try {
     const parsed: unknown = JSON.parse(body);
-    return typeof parsed === 'object' && parsed !== null ? (parsed as Status) : {};
+    return typeof parsed === 'object' && parsed !== null ? (parsed) : {};
   } catch {
     return {};
   }
@@ -151,7 +149,8 @@ const LONGEST = 2_000;
 
 /** No credentials, and no body of a proxy's error page in full. */
 function clean(text: string): string {
-  const shown = withoutCredentials(text)
+  const shown = text
+    .replace(/(\w:\/\/)[^\s/@]+@/g, '$1')
     .replace(/\b(Bearer|Basic)\s+[\w.~+/=-]+/gi, '$1 ***')
     .replace(/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, '***');
   return shown.length > LONGEST ? `${shown.slice(0, LONGEST)} ...` : shown;
