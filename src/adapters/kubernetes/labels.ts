@@ -1,3 +1,5 @@
+import { POD_PROGRAMS } from '../../core/pod-layout.js';
+
 /**
  * Every name that Anneal gives to something on Kubernetes, or relies on there, as data; docs/kubernetes.md lists them, and a test
  * compares the two.
@@ -66,22 +68,12 @@ export const POD_PATHS = {
 
 /** Programs in the image of ours. */
 export const IMAGE_PROGRAMS = {
-  fetch: ['node', '/opt/anneal/pod-fetch.js'],
-  agent: ['node', '/opt/anneal/pod-agent.js'],
+  fetch: ['node', `${POD_PROGRAMS}/pod-fetch.js`],
+  agent: ['node', `${POD_PROGRAMS}/pod-agent.js`],
 } as const;
 
-/** Environment of `fetch` and `agent`; none of it is in `main`. */
-export const AGENT_ENV = {
-  /** URI of the artifact store. */
-  store: 'ANNEAL_STORE',
-  /** Key of the attempt's launch in the store. */
-  launch: 'ANNEAL_LAUNCH',
-  podUid: 'ANNEAL_POD_UID',
-  podName: 'ANNEAL_POD_NAME',
-  /** How an S3 store is reached: the settings as JSON, without credentials. */
-  s3: 'ANNEAL_S3',
-  /** Seconds for uploads. */
-  uploadTimeout: 'ANNEAL_UPLOAD_TIMEOUT',
+/** AWS's variables of `fetch` and `agent`, beside `podVariables`; none of them is in `main`. */
+export const STORE_ENV = {
   accessKeyId: 'AWS_ACCESS_KEY_ID',
   secretAccessKey: 'AWS_SECRET_ACCESS_KEY',
   sessionToken: 'AWS_SESSION_TOKEN',
@@ -89,18 +81,12 @@ export const AGENT_ENV = {
   roleArn: 'AWS_ROLE_ARN',
 } as const;
 
-/** Environment of the wrapper in `main`, in seconds. */
-export const WRAPPER_ENV = { stopGrace: 'ANNEAL_STOP_GRACE', timeout: 'ANNEAL_TIMEOUT' } as const;
-
 /** Keys of the Secret that `kubernetes.store.secret` names. */
 export const STORE_SECRET_KEYS = {
   accessKeyId: 'access-key-id',
   secretAccessKey: 'secret-access-key',
   sessionToken: 'session-token',
 } as const;
-
-/** Exit code of the wrapper when the command succeeded and its outputs could not be stored. */
-export const UPLOAD_FAILED_EXIT = 97;
 
 /** Seconds that a Job is kept: after its end at first, and once how it ended is in the store. */
 export const JOB_TTL = { created: 7 * 86_400, settled: 600 } as const;
