@@ -126,7 +126,7 @@ start_control_plane() {
     --kubelet-certificate-authority="$pki/ca.crt" --kubelet-preferred-address-types=InternalIP \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$pki/accounts.pub" \
     --service-account-signing-key-file="$pki/accounts.key" --enable-aggregator-routing=true \
-    --audit-policy-file="$state/audit.yaml" --audit-log-path="$state/audit.log" &
+    --audit-policy-file="$state/audit.yaml" --audit-log-path="$state/audit.log" --audit-log-maxsize=4000 &
   keep controllers kube-controller-manager --kubeconfig="$state/controllers.kubeconfig" --leader-elect=false --secure-port=0 \
     --kube-api-qps=300 --kube-api-burst=500 --use-service-account-credentials=true --root-ca-file="$pki/ca.crt" \
     --service-account-private-key-file="$pki/accounts.key" --cluster-signing-cert-file="$pki/ca.crt" \
@@ -208,5 +208,6 @@ start_node &
 wait_for 90 "the API server" kubectl get --raw /readyz
 start_simulated_nodes
 wait_for 180 "the nodes" is_ready
-touch "$state/ready"
+echo "{\"hostAddress\":\"$host_address\",\"apiServer\":\"https://$node_address\",\"bin\":\"$bin\"}" > "$state/ready.part"
+mv "$state/ready.part" "$state/ready"
 wait
