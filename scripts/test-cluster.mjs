@@ -127,7 +127,7 @@ export async function withCluster(work) {
 }
 
 /** Adds images, made anew where their inputs changed, to the cluster that is up. */
-export async function loadImages(names) {
+export async function loadImages(names = IMAGES) {
   const places = await clusterPlaces();
   await locked('prepare', async () => await runPart('images.sh', ['--load', ...names], places));
 }

@@ -1,35 +1,40 @@
-// `npm test`: sets everything up, runs the checks, then all tests. `npm test -- unit|system|check|<file or folder>` runs less.
+// `npm test`: sets everything up, runs the checks, then all tests. `npm test -- unit|system|cluster|check|<file or folder>` runs less.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { bootstrap, root, runInherited, runScript, say, secondsSince, SetupFailure } from './bootstrap.mjs';
 import { runChecks } from './check.mjs';
+import { planClusterTests } from './cluster-suite.mjs';
 import { ensureTestEnvironments } from './test-environments.mjs';
 
 const SUITES = {
   // A unit test that takes minutes hangs; a test against real servers may train a model.
   unit: { concurrency: 2, timeoutMs: 5 * 60_000 },
   system: { concurrency: 1, timeoutMs: 10 * 60_000 },
+  // One cluster, parts of which are stopped by some tests.
+  cluster: { concurrency: 1, timeoutMs: 15 * 60_000 },
 };
 
 await runScript(async () => {
   const startedAt = performance.now();
   const selection = select(process.argv.slice(2));
   await bootstrap({ build: 'try' });
-  const env =
-    selection.unit.length + selection.system.length > 0 ? await ensureTestEnvironments() : process.env;
+  const tests = selection.unit.length + selection.system.length + selection.cluster.length;
+  // Begun first: what has to be built for it, once, is built beside the other tests.
+  const cluster = selection.cluster.length > 0 ? await planClusterTests() : undefined;
+  const env = tests > 0 ? await ensureTestEnvironments() : process.env;
   const failedChecks = selection.check ? await runChecks() : [];
   const total = { passed: 0, failed: 0, skipped: 0 };
   let broken = failedChecks.length > 0;
   for (const [name, suite] of Object.entries(SUITES)) {
     if (selection[name].length === 0) continue;
     say(`\nTests: ${name}, ${selection[name].length} files`);
-    const { counts, code } = await runSuite({ files: selection[name], ...suite }, env);
+    const run = async (more) => await runSuite({ files: selection[name], ...suite }, { ...env, ...more });
+    const { counts, code } = name === 'cluster' ? await runOnCluster(cluster, run) : await run({});
     for (const key of Object.keys(total)) total[key] += counts[key];
     broken ||= code !== 0;
   }
-  const tests = selection.unit.length + selection.system.length;
   if (selection.check)
     say(failedChecks.length > 0 ? `\nFailed checks: ${failedChecks.join(', ')}` : '\nAll checks pass');
   say(`Time: ${secondsSince(startedAt)}`);
@@ -41,15 +46,14 @@ await runScript(async () => {
 /** What the arguments ask for; without any, everything. */
 function select(args) {
   const all = findTests();
-  const known = ['unit', 'system', 'check'];
+  const known = [...Object.keys(SUITES), 'check'];
   const files = args.filter((arg) => !known.includes(arg)).flatMap((arg) => testsUnder(arg, all));
   const chosen = (name) =>
-    (args.length === 0 || args.includes(name) ? all : files).filter(
-      (file) => isSystem(file) === (name === 'system'),
-    );
+    (args.length === 0 || args.includes(name) ? all : files).filter((file) => suiteOf(file) === name);
   return {
     unit: chosen('unit'),
     system: chosen('system'),
+    cluster: chosen('cluster'),
     check: args.length === 0 || args.includes('check'),
     onlyCheck: args.length > 0 && args.every((arg) => arg === 'check'),
   };
@@ -71,12 +75,23 @@ function testsUnder(argument, all) {
   const found = all.filter((file) => file === wanted || file.startsWith(`${wanted}${path.sep}`));
   if (found.length > 0) return found;
   throw new SetupFailure(
-    `There are no tests at ${argument}. Name unit, system, check, or a file or folder with *.test.ts in it.`,
+    `There are no tests at ${argument}. Name unit, system, cluster, check, or a file or folder with *.test.ts in it.`,
   );
 }
 
-function isSystem(file) {
-  return file.startsWith(path.join('test', 'system') + path.sep);
+function suiteOf(file) {
+  return ['system', 'cluster'].find((name) => file.startsWith(path.join('test', name) + path.sep)) ?? 'unit';
+}
+
+/** A cluster that cannot be built fails its own tests only. */
+async function runOnCluster(cluster, run) {
+  try {
+    return await cluster.withEnvironment(run);
+  } catch (error) {
+    if (!(error instanceof SetupFailure)) throw error;
+    say(`✖ ${error.message}`);
+    return { code: 1, counts: { passed: 0, failed: 1, skipped: 0 } };
+  }
 }
 
 async function runSuite({ files, concurrency, timeoutMs }, env) {

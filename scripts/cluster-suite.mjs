@@ -1,0 +1,76 @@
+// The cluster of `npm test`: built beside the other tests where it has to be, up while the cluster tests run, ended with them.
+import { existsSync, readFileSync } from 'node:fs';
+
+import { say, SetupFailure } from './bootstrap.mjs';
+import {
+  clusterPlaces,
+  findClusterObstacle,
+  isClusterUp,
+  isPrepared,
+  loadImages,
+  prepareCluster,
+  prepareInBackground,
+  startCluster,
+  stopCluster,
+  withCluster,
+} from './test-cluster.mjs';
+
+const PROGRESS_MS = 60_000;
+
+/**
+ * Begins what takes long, beside whatever the caller does next. `withEnvironment(work)` waits for it, starts the cluster, and calls `work` with
+ * the variables that tell the tests where it is, or why there is none.
+ */
+export async function planClusterTests() {
+  const obstacle = findClusterObstacle();
+  if (obstacle !== undefined) {
+    say(`Cluster tests are skipped: ${obstacle}`);
+    return {
+      withEnvironment: async (work) => await work({ ANNEAL_TEST_CLUSTER_OBSTACLE: obstacle }),
+    };
+  }
+  const preparation = (await isPrepared()) ? undefined : await prepareInBackground();
+  if (preparation !== undefined)
+    say(
+      `Test cluster: Kubernetes is built from its sources beside the other tests, once: about 8 minutes of two idle cores, 6 GB of disk with Go's caches. Progress: ${preparation.log}`,
+    );
+  return {
+    withEnvironment: async (work) => {
+      if (preparation !== undefined) await finish(preparation);
+      return await withCluster(async () => await whileUp(work));
+    },
+  };
+}
+
+async function whileUp(work) {
+  const { state } = await clusterPlaces();
+  const wasUp = await isClusterUp();
+  // Sources may have been compiled since the image of ours was made.
+  if (wasUp) await loadImages();
+  else {
+    await prepareCluster();
+    say(`Test cluster: up after ${(await startCluster({ owned: true })).toFixed(1)} s`);
+  }
+  try {
+    return await work({ ANNEAL_TEST_CLUSTER: state });
+  } finally {
+    if (!wasUp) await stopCluster();
+  }
+}
+
+async function finish({ log, finished }) {
+  const startedAt = performance.now();
+  const lines = () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []);
+  const tell = () => {
+    const last = lines().findLast((line) => line.startsWith('cluster: ')) ?? 'has just begun';
+    say(
+      `Test cluster: still being built after ${((performance.now() - startedAt) / 60_000).toFixed(0)} min of waiting; ${last.replace('cluster: ', '')}`,
+    );
+  };
+  const timer = setInterval(tell, PROGRESS_MS);
+  const code = await finished.finally(() => clearInterval(timer));
+  if (code !== 0)
+    throw new SetupFailure(
+      `The test cluster could not be built:\n${lines().slice(-15).join('\n')}\nAll of it: ${log}`,
+    );
+}
