@@ -11,7 +11,7 @@ const RESOURCE = 'the name of an extended resource such as "nvidia.com/gpu"';
 const EFFECT = '"NoSchedule", "PreferNoSchedule" or "NoExecute"';
 const GPUS = 'a whole number of at least 0';
 const PRICE = 'a number of at least 0';
-const USER = 'the number of a user above 0';
+const USER = 'the number of a user above 0, or "platform"';
 const ALLOWED = `a list of: ${STEP_OPTIONS.join(', ')}`;
 const STORE = 'a map with secret, or with audience';
 const RATE = 'a number above 0';
@@ -63,7 +63,7 @@ export const kubernetesPool = z.strictObject({
   runtimeClass: objectName().optional(),
   queue: objectName().optional(),
   maxPending: age().optional(),
-  user: count(USER, 1).optional(),
+  user: z.union([z.int().min(1), z.literal('platform')], { error: USER }).optional(),
   serviceAccounts: objectNames(),
   imagePullSecrets: objectNames(),
   volumes: z.record(objectName(), volume, { error: 'a map from names to volumes' }).optional(),

@@ -45,8 +45,11 @@ function resolvePool(pool: NonNullable<ConfigFile['pools']>[string]): PoolConfig
   };
 }
 
+/** The user that images without root usually have. */
+const NONROOT = 65_532;
+
 function resolvePlacement(pool: KubernetesPoolFile): KubernetesPlacement {
-  const { image, priorityClass, runtimeClass, queue, user, pricePerHour, defaults = {} } = pool;
+  const { image, priorityClass, runtimeClass, queue, user = NONROOT, pricePerHour, defaults = {} } = pool;
   return {
     ...(image === undefined ? {} : { image }),
     defaults: defined(defaults),
@@ -58,7 +61,7 @@ function resolvePlacement(pool: KubernetesPoolFile): KubernetesPlacement {
     ...(runtimeClass === undefined ? {} : { runtimeClass }),
     ...(queue === undefined ? {} : { queue }),
     maxPendingMs: parseDuration(pool.maxPending ?? '1h'),
-    ...(user === undefined ? {} : { user }),
+    ...(user === 'platform' ? {} : { user }),
     serviceAccounts: pool.serviceAccounts ?? [],
     imagePullSecrets: pool.imagePullSecrets ?? [],
     volumes: resolveVolumes(pool.volumes ?? {}),

@@ -71,9 +71,9 @@ export interface KubernetesPlacement {
   readonly queue?: string;
   /** How long a pod may wait for a node, for quota or for Kueue. */
   readonly maxPendingMs: number;
-  /** Numeric user of all containers; absent: as the image or the platform says. */
+  /** Numeric user of all containers; absent: the platform gives each pod one. */
   readonly user?: number;
-  /** Accounts that steps may name; the first is the one of those that name none. None: the namespace's default, without a token. */
+  /** Accounts that steps may name. Pods of those that name none have the namespace's default, and no pod has a token of the API. */
   readonly serviceAccounts: readonly string[];
   readonly imagePullSecrets: readonly string[];
   readonly volumes: { readonly [name: string]: PoolVolume };

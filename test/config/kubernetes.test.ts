@@ -70,6 +70,7 @@ describe('pools on Kubernetes', () => {
         nodeAffinity: {},
         tolerations: [{ key: 'spot', operator: 'Exists' }],
         maxPendingMs: 1_800_000,
+        user: 65_532,
         serviceAccounts: [],
         imagePullSecrets: [],
         volumes: { data: { claim: 'datasets', readOnly: true } },

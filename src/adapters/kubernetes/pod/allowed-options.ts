@@ -1,0 +1,92 @@
+import { AnnealError } from '../../../core/failures.js';
+import { STEP_OPTIONS, type KubernetesOptions } from '../../../core/kubernetes.js';
+import { parseBytes } from '../../../core/quantity.js';
+import type { JobRequest } from './job-request.js';
+
+/**
+ * What a step asks of Kubernetes, as far as its pool lets it.
+ * @throws AnnealError InvalidConfig or NoPoolFits for what the pool does not let it set, by name.
+ */
+export function allowedOptions({
+  launch,
+  placement,
+  maxEphemeralStorage,
+  store,
+}: JobRequest): KubernetesOptions {
+  const { request } = launch;
+  const asked = request.kubernetes ?? {};
+  const refuse = (what: string, next: string): never => {
+    throw new AnnealError('InvalidConfig', `Step "${request.step}" ${what}. ${next}`);
+  };
+  const pool = `pools.${request.pool}`;
+  for (const option of STEP_OPTIONS)
+    if (asked[option] !== undefined && !placement.allow.includes(option))
+      refuse(
+        `sets kubernetes.${option}, which pool "${request.pool}" does not let steps set`,
+        `Add ${option} to ${pool}.allow in anneal.yaml, or take it out of the step.`,
+      );
+  const { serviceAccount, nodeSelector = {}, volumes = {}, files = {} } = asked;
+  if (serviceAccount !== undefined && !placement.serviceAccounts.includes(serviceAccount))
+    refuse(
+      `names the service account "${serviceAccount}"; ${pool}.serviceAccounts ${listed(placement.serviceAccounts)}`,
+      'Add it there, or take it out of the step.',
+    );
+  for (const [name, value] of Object.entries(nodeSelector))
+    if (Object.hasOwn(placement.nodeSelector, name) && placement.nodeSelector[name] !== value)
+      refuse(
+        `asks for nodes with ${name}=${value}; pool "${request.pool}" is those with ${name}=${placement.nodeSelector[name]}`,
+        'Name another pool, or take it out of the step.',
+      );
+  for (const [name, directory] of Object.entries(volumes)) {
+    if (!Object.hasOwn(placement.volumes, name))
+      refuse(
+        `mounts the volume "${name}"; ${pool}.volumes ${listed(Object.keys(placement.volumes))}`,
+        'Add it there, or take it out of the step.',
+      );
+    checkDirectory(directory, refuse);
+  }
+  for (const [directory, from] of Object.entries(files)) {
+    checkDirectory(directory, refuse);
+    if ('secret' in from) checkSecret(from.secret, store.access, refuse);
+  }
+  for (const value of Object.values(request.env))
+    if (typeof value !== 'string') checkSecret(value.secret.name, store.access, refuse);
+  const disk = request.resources.ephemeralStorage;
+  if (
+    disk !== undefined &&
+    maxEphemeralStorage !== undefined &&
+    parseBytes(disk) > parseBytes(maxEphemeralStorage)
+  )
+    throw new AnnealError(
+      'NoPoolFits',
+      `Step "${request.step}" asks for ${disk} of its node's disk; pool "${request.pool}" offers ${maxEphemeralStorage} to one attempt. Ask for less, or raise ${pool}.ephemeralStorage in anneal.yaml.`,
+    );
+  return asked;
+}
+
+type Refuse = (what: string, next: string) => never;
+
+/** Storage credentials are of Anneal's containers alone. */
+function checkSecret(name: string, access: JobRequest['store']['access'], refuse: Refuse): void {
+  if (access && 'secret' in access && access.secret === name)
+    refuse(
+      `names the secret "${name}", which holds the store's credentials`,
+      'No step gets them; give it a secret or a service account of its own.',
+    );
+}
+
+/** Where Kubernetes, the image's system or Anneal have something, nothing is mounted. */
+const TAKEN = /^\/($|(anneal|proc|sys|dev|etc|bin|sbin|lib|lib64|usr|run|var\/run)(\/|$))/;
+
+function checkDirectory(directory: string, refuse: Refuse): void {
+  const clean = /^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(directory);
+  if (!clean || TAKEN.test(directory))
+    refuse(
+      `mounts something at "${directory}"; it must be an absolute path outside of the system's and Anneal's directories, such as /mnt/data`,
+      'Choose another directory.',
+    );
+}
+
+function listed(names: readonly string[]): string {
+  return names.length === 0 ? 'has none' : `has ${names.map((name) => `"${name}"`).join(', ')}`;
+}

@@ -1,0 +1,68 @@
+import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import { POD_ROOT } from '../../../core/pod-layout.js';
+import type { KubernetesOptions } from '../../../core/kubernetes.js';
+import { POD_PATHS, VOLUMES } from '../labels.js';
+import { quantity } from './build-resources.js';
+import type { JobRequest } from './job-request.js';
+
+/** Volumes of a pod, and which container mounts them where. */
+export interface PodVolumes {
+  readonly volumes: V1Volume[];
+  readonly main: V1VolumeMount[];
+  /** `fetch` and `agent`. */
+  readonly ours: V1VolumeMount[];
+}
+
+/** The shared volume, what the step asks for, and for our containers the token that reaches the store. */
+export function buildVolumes(job: JobRequest, options: KubernetesOptions): PodVolumes {
+  const volumes: V1Volume[] = [{ name: VOLUMES.anneal, emptyDir: {} }];
+  const shared: V1VolumeMount = { name: VOLUMES.anneal, mountPath: POD_ROOT };
+  const main = [shared];
+  const ours = [shared];
+  const { sharedMemory, scratch } = job.launch.request.resources;
+  if (sharedMemory !== undefined) {
+    volumes.push({
+      name: VOLUMES.sharedMemory,
+      emptyDir: { medium: 'Memory', sizeLimit: quantity(sharedMemory) },
+    });
+    main.push({ name: VOLUMES.sharedMemory, mountPath: POD_PATHS.sharedMemory });
+  }
+  if (scratch !== undefined) {
+    const { size, storageClass } = scratch;
+    const spec = {
+      accessModes: ['ReadWriteOnce'],
+      ...(storageClass === undefined ? {} : { storageClassName: storageClass }),
+      resources: { requests: { storage: quantity(size) } },
+    };
+    volumes.push({ name: VOLUMES.scratch, ephemeral: { volumeClaimTemplate: { spec } } });
+    main.push({ name: VOLUMES.scratch, mountPath: POD_PATHS.scratch });
+  }
+  for (const [name, mountPath] of Object.entries(options.volumes ?? {})) {
+    const volume = job.placement.volumes[name];
+    if (volume === undefined) continue;
+    const { claim: claimName, readOnly } = volume;
+    volumes.push({ name: `pool-${name}`, persistentVolumeClaim: { claimName, readOnly } });
+    main.push({ name: `pool-${name}`, mountPath, readOnly });
+  }
+  Object.entries(options.files ?? {}).forEach(([mountPath, from], i) => {
+    const name = `files-${i}`;
+    volumes.push(
+      'secret' in from
+        ? { name, secret: { secretName: from.secret } }
+        : { name, configMap: { name: from.configMap } },
+    );
+    main.push({ name, mountPath, readOnly: true });
+  });
+  const { access } = job.store;
+  if (access && 'audience' in access) {
+    volumes.push({ name: VOLUMES.storeToken, projected: { sources: [token(access.audience)] } });
+    ours.push({ name: VOLUMES.storeToken, mountPath: POD_PATHS.storeToken, readOnly: true });
+  }
+  return { volumes, main, ours };
+}
+
+const TOKEN_SECONDS = 3_600;
+
+function token(audience: string) {
+  return { serviceAccountToken: { audience, expirationSeconds: TOKEN_SECONDS, path: 'token' } };
+}
