@@ -89,7 +89,7 @@ function buildAgent(job: JobRequest, { ours }: PodVolumes): V1Container {
 function buildMain(job: JobRequest, options: KubernetesOptions, { main }: PodVolumes): V1Container {
   const { request } = job.launch;
   const image = request.image ?? job.placement.image;
-  if (image === undefined)
+  if (image === undefined || image === '')
     throw new AnnealError(
       'InvalidConfig',
       `Step "${request.step}" has no image, and runs on Kubernetes. Set image: of the step, or pools.${request.pool}.image in anneal.yaml.`,
