@@ -102,6 +102,14 @@ const structureRules = [
     to: { path: PORTS, pathNot: '^src/$1/', dependencyTypesNot: ['type-only'] },
   },
   {
+    name: 'runs-share-workflow-code',
+    comment:
+      "One copy of the workflow code serves all runs of a worker; only the dispatcher, which each run has of its own, gives it the run's authoring API.",
+    severity: 'error',
+    from: { path: '^src/workflows/', pathNot: '^src/workflows/(index|dispatch)\\.ts$' },
+    to: { path: '^src/pipeline/', dependencyTypesNot: ['type-only'] },
+  },
+  {
     name: 'cli-main-stays-light',
     comment: '`anneal --help` has 150 ms: main.ts loads heavy modules through `await import()`.',
     severity: 'error',

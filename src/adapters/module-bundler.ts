@@ -29,8 +29,12 @@ export interface ModuleBundleRequest {
   readonly modules: { readonly [name: string]: string };
   /** Whether a file is the project's own code, which is warned about; packages are not. */
   readonly isProjectFile: (file: string) => boolean;
-  /** Modules of a directory that stay out: others import them from the module `name`. Their files are added to `files`. */
-  readonly apart?: { readonly directory: string; readonly name: string; readonly files: Set<string> };
+  /** Modules that stay out, with all that they import: others import them from the module `name`. Their files are added to `files`. */
+  readonly apart?: {
+    readonly holds: (file: string) => boolean;
+    readonly name: string;
+    readonly files: Set<string>;
+  };
 }
 
 /** One module made of many. */
@@ -145,15 +149,15 @@ function ownModules(modules: ModuleBundleRequest['modules']): Plugin {
   };
 }
 
-/** Imports of a directory's modules from outside of it become imports of one module. */
-function modulesApart({ directory, name, files }: NonNullable<ModuleBundleRequest['apart']>): Plugin {
+/** Imports of modules that stay out become imports of one module. */
+function modulesApart({ holds, name, files }: NonNullable<ModuleBundleRequest['apart']>): Plugin {
   return {
     name: 'anneal-apart',
     setup(context) {
       context.onResolve({ filter: /^\./ }, async ({ path: file, pluginData, ...from }) => {
         if (pluginData === 'anneal-apart') return undefined;
         const found = await context.resolve(file, { ...from, pluginData: 'anneal-apart' });
-        if (path.dirname(found.path) !== directory || from.resolveDir === directory) return undefined;
+        if (!holds(found.path)) return undefined;
         files.add(found.path);
         return { path: name, external: true };
       });

@@ -3,6 +3,7 @@ import { readCacheOptions } from '../core/cache-options.js';
 import { CACHE_PARAMETER, type CacheOptions } from '../core/run.js';
 import { checkParameters } from '../core/schema.js';
 import { isPipeline, type Pipeline } from '../pipeline/define-pipeline.js';
+import { setRuntime } from '../pipeline/runtime.js';
 import type { Continuation, RetryStart } from './continuation.js';
 import { toFailure } from './failures.js';
 import { runPipeline } from './run-pipeline.js';
@@ -30,9 +31,13 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
     const checked = checkParameters(`pipeline "${workflowType}"`, pipeline.definition.params, given);
     const problems = [...(checked.ok ? [] : checked.problems), ...(typeof cache === 'string' ? [cache] : [])];
     if (!checked.ok || typeof cache === 'string')
-      return await runPipeline(pipeline, {}, { refusal: toFailure('InvalidParameter', problems.join(' ')) });
+      return await runPipeline(
+        pipeline,
+        {},
+        { setRuntime, refusal: toFailure('InvalidParameter', problems.join(' ')) },
+      );
     const start = before && 'journal' in before ? { continuation: before } : { seed: before?.seed };
-    return await runPipeline(pipeline, checked.values, { ...start, cache });
+    return await runPipeline(pipeline, checked.values, { ...start, cache, setRuntime });
   };
 }
 

@@ -35,7 +35,7 @@ import {
   type RunStatus,
 } from '../core/run.js';
 import type { Pipeline } from '../pipeline/define-pipeline.js';
-import { setRuntime } from '../pipeline/runtime.js';
+import type { PipelineRuntime } from '../pipeline/runtime.js';
 import { AdmissionClient } from './admission-client.js';
 import { Approvals } from './approvals.js';
 import { replayTimeoutMs, type Continuation } from './continuation.js';
@@ -57,13 +57,15 @@ export interface RunStart {
   readonly refusal?: Error;
   /** What its parameters say of the cache. */
   readonly cache?: CacheOptions | undefined;
+  /** Gives the pipeline's code the runtime that it stands on. */
+  readonly setRuntime: (runtime: PipelineRuntime) => void;
 }
 
 /** Runs a pipeline from its checked parameters to its end, over as many executions as its history needs. */
 export async function runPipeline(
   pipeline: Pipeline<object, unknown>,
   parameters: { readonly [name: string]: Json },
-  { continuation, seed = continuation?.seed, refusal, cache }: RunStart = {},
+  { continuation, seed = continuation?.seed, refusal, cache, setRuntime }: RunStart,
 ): Promise<unknown> {
   const { definition } = pipeline;
   const parent = workflowInfo().root?.workflowId;
@@ -89,7 +91,10 @@ export async function runPipeline(
   const snapshot = continuation?.snapshot ?? (await takeSnapshot(definition.name, cache));
   view.snapshot = snapshot;
 
-  const context = new RunContext(view, snapshot, { continuation, controls, seed });
+  const context = new RunContext(view, snapshot, {
+    ...{ continuation, controls, seed },
+    retake: async ({ cache: given }) => await takeSnapshot(definition.name, given),
+  });
   live.context = context;
   setRuntime(createRuntime(context, approvals, lane));
   const work = async () => {

@@ -23,7 +23,7 @@ export interface WorkflowCode {
 /**
  * Bundles a project's pipelines for Temporal's sandbox: first the project's and Anneal's own modules into one, then that with Temporal's
  * workflow library. Neither names a directory of this machine, so equal sources give equal code anywhere. Each run has modules of its
- * own, but for Anneal's core: it is pure, so all runs share one copy, which saves memory and compiling.
+ * own, but for those of Anneal that keep nothing of a run: all runs share one copy of them, which saves memory and compiling.
  * @param options `pipelines`: the module, relative to `root`; `workDir`: an empty directory.
  * @throws AnnealError BuildFailed with the place in the project's code.
  */
@@ -44,25 +44,31 @@ export async function bundleWorkflows(options: {
   const modules = await bundleModules({
     ...request,
     entry: workflowEntry(pipelines),
-    apart: { directory: path.join(own.directory, 'core'), name: './shared.js', files: shared },
+    apart: { holds: (file) => isShared(file, own), name: './shared.js', files: shared },
   });
   if (!modules.ok) throw buildFailure(modules.problems);
-  const core = await bundleModules({ ...request, entry: entryOf([...shared].sort()) });
-  if (!core.ok) throw buildFailure(core.problems);
+  const common = await bundleModules({ ...request, entry: sharedEntry([...shared].sort()) });
+  if (!common.ok) throw buildFailure(common.problems);
   const workflowsPath = path.join(workDir, 'pipelines.js');
   const sharedPath = path.join(workDir, 'shared.js');
   // The project around may say "type": "module"; what esbuild made is CommonJS.
   await writeFile(path.join(workDir, 'package.json'), '{ "type": "commonjs" }');
   await writeFile(workflowsPath, modules.code);
-  await writeFile(sharedPath, core.code);
+  await writeFile(sharedPath, common.code);
   const bundle = await bundleForSandbox({ workflowsPath, sharedPath }, options);
   const code = bundle.slice(0, bundle.lastIndexOf('//# sourceMappingURL='));
   return {
     bundle,
     code,
-    files: [...modules.files, ...core.files],
+    files: [...modules.files, ...common.files],
     warnings: [...modules.warnings, ...codeWarnings(code, options)],
   };
+}
+
+/** Modules of a run's own beside the project's: the dispatcher, and the authoring API, which holds the run's runtime. */
+function isShared(file: string, { directory }: OwnModules): boolean {
+  const [folder, name = ''] = path.relative(directory, file).split(path.sep);
+  return folder === 'core' || (folder === 'workflows' && !/^(index|dispatch)\.[jt]s$/.test(name));
 }
 
 function workflowEntry(pipelines: string): string {
@@ -79,8 +85,15 @@ interface SandboxOptions {
   readonly own: OwnModules;
 }
 
-function entryOf(files: readonly string[]): string {
-  return files.map((file) => `export * from ${JSON.stringify(file)};`).join('\n');
+/**
+ * Temporal takes a stack trace for every promise of a workflow and keeps it while the promise is open: most of what a waiting run holds, and
+ * of what a step costs. Six lines name the place in the pipeline.
+ */
+const STACK_DEPTH = 6;
+
+function sharedEntry(files: readonly string[]): string {
+  const all = files.map((file) => `export * from ${JSON.stringify(file)};`);
+  return [`Error.stackTraceLimit = ${STACK_DEPTH};`, ...all].join('\n');
 }
 
 async function bundleForSandbox(
