@@ -132,6 +132,7 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
     for (const change of past) tell(watch, change);
     const seconds = Number(query.get('timeoutSeconds') ?? 3600);
     const timer = setTimeout(() => {
+      watches.delete(watch);
       if (!conduct.mute) response.end();
     }, seconds * 1000);
     response.on('close', () => clearTimeout(timer));
@@ -259,7 +260,10 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
       for (const { response } of watches) response.socket?.destroy();
     },
     endWatches: () => {
-      for (const { response } of watches) response.end();
+      for (const watch of watches) {
+        watches.delete(watch);
+        watch.response.end();
+      }
     },
     bookmark: () => {
       for (const { response, resource } of watches)

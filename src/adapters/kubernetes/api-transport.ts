@@ -63,7 +63,7 @@ export function createApiTransport(deps: ApiTransportDeps): ApiTransport {
         dispatcher: dispatchers.of(tls),
         method: asked.method,
         headers: { accept: 'application/json', ...contentHeaders(asked), ...headers },
-        headersTimeout: answerMs,
+        headersTimeout: Math.min(answerMs, idleMs),
         bodyTimeout: idleMs,
         signal: asked.signal ?? null,
         ...(asked.body === undefined ? {} : { body: JSON.stringify(asked.body) }),
