@@ -32,14 +32,14 @@ export interface S3Server {
 
 const BUCKET = 'anneal-tests';
 
-/** Starts the server. */
-export async function startS3Server(): Promise<S3Server> {
+/** Starts the server. @param host where it listens: pods of the test cluster cannot reach the loopback address. */
+export async function startS3Server(host = '127.0.0.1'): Promise<S3Server> {
   if (s3Program === undefined) throw new Error('ANNEAL_TEST_S3 is not set.');
   const directory = await mkdtemp(path.join(tmpdir(), 'anneal-s3-'));
   const port = await findFreePort([]);
   const credentials = { accessKeyId: 'anneal', secretAccessKey: randomUUID() };
-  const endpoint = `http://127.0.0.1:${port}`;
-  const server = await startProgram(s3Program, { directory, port, credentials });
+  const endpoint = `http://${host}:${port}`;
+  const server = await startProgram(s3Program, { directory, host, port, credentials });
   const s3 = new S3({ endpoint, region: 'us-east-1', credentials, forcePathStyle: true });
   const stop = async () => {
     s3.destroy();
@@ -80,17 +80,18 @@ export async function startS3Server(): Promise<S3Server> {
 
 interface Start {
   readonly directory: string;
+  readonly host: string;
   readonly port: number;
   readonly credentials: S3Server['credentials'];
 }
 
-async function startProgram(program: string, { directory, port, credentials }: Start) {
+async function startProgram(program: string, { directory, host, port, credentials }: Start) {
   // The side-car folder holds what would be extended attributes, which not every file system has.
   const [data, sidecar] = [path.join(directory, 'data'), path.join(directory, 'sidecar')];
   await Promise.all([mkdir(data), mkdir(sidecar)]);
   const args = isMoto
-    ? ['--host', '127.0.0.1', '--port', String(port)]
-    : ['--port', `127.0.0.1:${port}`, '--quiet', '--keep-alive', 'posix', '--sidecar', sidecar, data];
+    ? ['--host', host, '--port', String(port)]
+    : ['--port', `${host}:${port}`, '--quiet', '--keep-alive', 'posix', '--sidecar', sidecar, data];
   const child = spawn(program, args, {
     cwd: directory,
     stdio: 'ignore',
