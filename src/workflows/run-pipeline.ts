@@ -91,10 +91,7 @@ export async function runPipeline(
   const snapshot = continuation?.snapshot ?? (await takeSnapshot(definition.name, cache));
   view.snapshot = snapshot;
 
-  const context = new RunContext(view, snapshot, {
-    ...{ continuation, controls, seed },
-    retake: async ({ cache: given }) => await takeSnapshot(definition.name, given),
-  });
+  const context = new RunContext(view, snapshot, { continuation, controls, seed });
   live.context = context;
   setRuntime(createRuntime(context, approvals, lane));
   const work = async () => {
