@@ -51,6 +51,7 @@ export interface CommandOptions {
   readonly pool?: string;
   readonly direction?: string;
   readonly after?: string;
+  readonly year?: string | boolean;
 }
 
 /** A command: its arguments in order, its options; answers with the exit code. */

@@ -127,6 +127,13 @@ function addScheduleCommands(add: Add): void {
     async () => (await import('./commands/schedule.js')).trigger,
   );
   add(
+    'preview [pipeline]',
+    'The times of a year as the code has them, and what changes of the clocks do to them',
+    async () => (await import('./commands/schedule-preview.js')).preview,
+  )
+    .option('--year [year]', 'a calendar year (default: the next twelve months)')
+    .addHelpText('after', examples('anneal schedule preview', 'anneal schedule preview nightly --year 2027'));
+  add(
     'delete <pipeline>',
     'Remove a schedule from the server',
     async () => (await import('./commands/schedule.js')).remove,

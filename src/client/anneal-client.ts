@@ -12,7 +12,7 @@ import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js'
 import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
 import { createModelOperations, type ModelOperations } from './model-operations.js';
 import { readStatus, type RunReport } from './read-status.js';
-import { createSchedules, type Schedules } from './schedules.js';
+import { createSchedules, type Schedules } from './schedules/create-schedules.js';
 import { createClientCache, type ClientCache } from './step-cache.js';
 import { readOutputs, type StepOutputsReport } from './step-outputs.js';
 import { startRun, type StartedRun, type StartRunOptions } from './start-run.js';

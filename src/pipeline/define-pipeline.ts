@@ -1,5 +1,6 @@
 import type { NotifyOptions } from '../core/notification-routes.js';
-import type { PipelineDefinition, ScheduleDefinition } from '../core/pipeline-definition.js';
+import type { PipelineDefinition } from '../core/pipeline-definition.js';
+import type { ScheduleDefinition } from '../core/schedule-definition.js';
 import { checkName } from './define-step.js';
 import { handled } from './handled.js';
 import { registeredDefinitions, rememberPipeline } from './registry.js';

@@ -33,5 +33,6 @@ export {
 export { parallelMap, type ItemResult, type ParallelOptions } from './parallel-map.js';
 export type { StepOptions, ApprovalOptions } from './runtime.js';
 export type { ArtifactRef } from '../core/artifacts.js';
-export type { PipelineDefinition, ScheduleDefinition } from '../core/pipeline-definition.js';
+export type { PipelineDefinition } from '../core/pipeline-definition.js';
+export type { CalendarTimes, IntervalTimes, ScheduleDefinition } from '../core/schedule-definition.js';
 export type { FailureCode } from '../core/failures.js';

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { createContext, runInContext } from 'node:vm';
 import { CODE_BUDGET_BYTES } from '../../src/workers/build/bundle-workflows.js';
 import { listBuilds, loadBuild } from '../../src/workers/build/load-build.js';
-import { buildIn, smallProject, withProject, writeFiles } from './fixture-project.js';
+import { buildIn, pipelineWith, smallProject, withProject, writeFiles } from './fixture-project.js';
 
 describe('a build', () => {
   test('holds workflow code, tasks, step code, locks and a manifest', () =>
@@ -50,6 +50,26 @@ describe('a build', () => {
         manifest: build.manifest,
       });
     }));
+
+  test('holds the dates of the files that schedules name, and is made again when one changes', () =>
+    withProject(
+      {
+        ...pipelineWith(
+          "export const a = definePipeline({ name: 'a', schedule: { every: '1d', skip: { dates: ['01-01'], file: 'holidays.txt' } } }, async () => {});",
+        ),
+        'holidays.txt': '# of this year\n2026-12-24  Christmas Eve\n\n12-25 # every year\n',
+      },
+      async (root) => {
+        const dates = async () => (await buildIn(root)).manifest.pipelines[0]?.schedule?.skip?.dates;
+        assert.deepEqual(await dates(), [
+          '01-01',
+          { date: '2026-12-24', name: 'Christmas Eve' },
+          { date: '12-25' },
+        ]);
+        await writeFiles(root, { 'holidays.txt': '2027-05-01\n' });
+        assert.deepEqual(await dates(), ['01-01', { date: '2027-05-01' }]);
+      },
+    ));
 
   test('stays within the code budget and keeps the source map', () =>
     withProject(smallProject, async (root) => {

@@ -51,6 +51,18 @@ describe('a project that cannot be built', () => {
       /^"slack:ml" in notify\.onStuck of pipeline "told" names nothing under notifiers: of anneal\.yaml, which has none\./m,
     ));
 
+  test('is refused when a schedule cannot be used', () =>
+    refused(
+      pipelineWith(
+        "export const a = definePipeline({ name: 'a', schedule: { cron: '0 25 * * *' } }, async () => {});",
+        "export const b = definePipeline({ name: 'b', schedule: { every: '1h', skip: { file: 'none.txt' } } }, async () => {});",
+        "export const c = definePipeline({ name: 'c', schedule: { every: '1h', params: { n: 1 } as object } }, async () => {});",
+      ),
+      /^The schedule of pipeline "a" is wrong: its cron "0 25 \* \* \*" cannot be used: "25" is no hour/m,
+      /^The schedule of pipeline "b" skips the dates in none\.txt, which cannot be read\./m,
+      /^The schedule of pipeline "c" is wrong: Pipeline "c" has no parameter "n"/m,
+    ));
+
   test('is refused when a pipeline reads its environment', () =>
     refused(
       pipelineWith('export const home = process.env.HOME;'),

@@ -85,6 +85,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     schedules,
     cache: { list: refuse, clear: refuse, why: refuse },
     models,
+    versions: { list: refuse, countOthers: refuse, migrate: refuse },
     ...given,
   };
 }
@@ -93,6 +94,8 @@ export interface FakeSetting {
   readonly client?: Partial<AnnealClient>;
   readonly stack?: Partial<LocalStack>;
   readonly stateDir?: string;
+  /** What the project defines. Default: {@link churn}. */
+  readonly pipelines?: readonly PipelineDefinition[];
   readonly tty?: boolean;
   readonly env?: { readonly [name: string]: string };
   readonly cwd?: string;
@@ -130,12 +133,17 @@ export async function cli(
   return { code, ...written, document: () => JSON.parse(written.out) as unknown };
 }
 
-function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSetting): Project {
+function fakeProject({
+  client = {},
+  stack = {},
+  stateDir = '/p/state',
+  pipelines = [churn],
+}: FakeSetting): Project {
   const manifest = {
     version: 1,
     digest: 'b'.repeat(64),
     project: 'shop',
-    pipelines: [churn],
+    pipelines,
     steps: [],
     tasks: [],
     createdAt: '',
@@ -185,6 +193,7 @@ function fakeProject({ client = {}, stack = {}, stateDir = '/p/state' }: FakeSet
       inTurn: async (work) => await work(),
       makeCurrent: refuse,
       readCurrent: async () => await Promise.resolve(undefined),
+      isRamping: async () => await Promise.resolve(false),
       worker: async () => await Promise.resolve(undefined),
       ensureWorker: refuse,
       workerReady: refuse,

@@ -323,18 +323,24 @@ describe('the command line on a real server', () => {
 
     test('are applied from code, said in words, and not again when nothing changed', async () => {
       const dry = await apply('--dry-run');
-      assert.match(dry, /would be created {2}nightly {2}At 02:00, UTC/);
+      assert.match(dry, /^\+ nightly {2}At 02:00, UTC, next [^\n]+\nNothing was changed: --dry-run\.$/m);
       assert.equal(
         (await schedule('list')).out,
         'No schedules on the server. Make those of the code with: anneal schedule apply\n',
       );
-      assert.match(await apply(), /^created {2}nightly {2}At 02:00, UTC, next [-\d]+ 02:00 UTC \(in .+\)$/m);
-      assert.match(await apply(), /^unchanged {2}nightly/m);
+      assert.match(
+        await apply(),
+        /^\+ nightly {2}At 02:00, UTC, next \w{3} [-\d]+ 02:00 UTC \(in .+\)\nSchedules: 1 created\.$/m,
+      );
+      assert.match(await apply(), /^= nightly/m);
       const { out } = await until('the schedule is listed', async () => {
         const listed = await schedule('list');
         return listed.out.startsWith('nightly') && listed;
       });
-      assert.match(out, /^nightly {2}active {2}At 02:00, UTC, next \d{4}-\d\d-\d\d 02:00 UTC \(in .+\)\n$/);
+      assert.match(
+        out,
+        /^nightly {2}active {2}At 02:00, UTC\n( {4}\w{3} \d{4}-\d\d-\d\d 02:00 UTC \(in .+\)\n){5}$/,
+      );
     });
 
     test('a change of the code is shown, then made', async () => {
@@ -343,11 +349,11 @@ describe('the command line on a real server', () => {
       await writeFile(file, before.replace('0 2 * * *', '30 6 * * 1-5'));
       assert.match(
         await apply('--dry-run'),
-        /would be updated {2}nightly {2}At 06:30, Monday through Friday, UTC.*\n {2}cron: "0 2 \* \* \*" → "30 6 \* \* 1-5"\n/,
+        /^~ nightly {2}At 06:30, Monday through Friday, UTC.*\n {4}cron: "0 2 \* \* \*" → "30 6 \* \* 1-5"\n/m,
       );
-      assert.match(await apply(), /^updated {2}nightly/m);
+      assert.match(await apply(), /^~ nightly.*\n.*\nSchedules: 1 updated\.$/m);
       await writeFile(file, before);
-      assert.match(await apply(), /^updated {2}nightly/m);
+      assert.match(await apply(), /^~ nightly/m);
     });
 
     test('can be paused, resumed and triggered', async () => {
@@ -386,9 +392,9 @@ describe('the command line on a real server', () => {
         await own(`${DESK.project}/gone`, { 'anneal.project': DESK.project }),
       ];
       await until('it is listed', async () => (await schedule('list')).out.includes('gone'));
-      assert.match(await apply('--dry-run'), /would be removed {2}gone/);
+      assert.match(await apply('--dry-run'), /^- gone$/m);
       const applied = await apply();
-      assert.match(applied, /^removed {2}gone$/m);
+      assert.match(applied, /^- gone\n[^]*Schedules: 1 removed\.$/m);
       assert.doesNotMatch(applied, /by-hand/);
       await foreign.describe();
       await foreign.delete();

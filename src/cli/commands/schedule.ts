@@ -1,35 +1,63 @@
-import { Cron } from 'croner';
-import cronstrue from 'cronstrue';
-import { AnnealError } from '../../core/failures.js';
-import { formatDuration } from '../../core/duration.js';
-import type { PipelineDefinition, ScheduleDefinition } from '../../core/pipeline-definition.js';
-import type { Schedules } from '../../client/index.js';
+import type { ScheduleChanges, ScheduleInfo, Schedules } from '../../client/index.js';
+import type { PipelineDefinition } from '../../core/pipeline-definition.js';
+import { compileSchedule } from '../../core/schedule-times.js';
 import type { Command } from '../command.js';
-import { refuseWrongParameters } from '../parse-parameters.js';
 import { EXIT } from '../report-error.js';
+import { scheduleInWords, timeInWords } from '../schedule-text.js';
 
-/** `anneal schedule apply`: makes the server's schedules those of the code. */
+/** Times that the list shows of each schedule. */
+const SHOWN_TIMES = 5;
+
+/** `anneal schedule apply`: says what differs, then makes the server's schedules those of the code. */
 export const apply: Command = async (context, _args, { dryRun }) => {
   const project = await context.openProject();
   const { terminal } = context;
   const { manifest } = await project.build((line) => terminal.line(terminal.colors.dim(`  ${line}`)));
-  for (const pipeline of manifest.pipelines) refuseWrongSchedule(pipeline);
-  const changes = await (
-    await project.client()
-  ).schedules.apply(manifest.pipelines, { dryRun: dryRun === true });
-  terminal.show(changes, () => {
-    const lines = (['created', 'updated', 'removed', 'unchanged'] as const).flatMap((kind) =>
-      changes[kind].map((name) =>
-        [
-          `${dryRun === true && kind !== 'unchanged' ? 'would be ' : ''}${kind}  ${name}${kind === 'removed' ? '' : describeSchedule(manifest.pipelines, name, context.nowMs())}`,
-          ...(changes.differences[name] ?? []).map((line) => `  ${line}`),
-        ].join('\n'),
-      ),
+  const { schedules } = await project.client();
+  const plan = await schedules.apply(manifest.pipelines, { dryRun: true });
+  const text = () => planText(plan, manifest.pipelines, context.nowMs());
+  if (dryRun === true) {
+    terminal.show(plan, () =>
+      [...text(), ...(isChange(plan) ? ['Nothing was changed: --dry-run.'] : [])].join('\n'),
     );
-    return lines.length === 0 ? 'No pipeline declares a schedule.' : lines.join('\n');
-  });
+    return EXIT.ok;
+  }
+  if (!terminal.json) for (const line of text()) terminal.line(line);
+  const changes = isChange(plan) ? await schedules.apply(manifest.pipelines) : plan;
+  if (terminal.json || isChange(changes)) terminal.show(changes, () => doneText(changes));
   return EXIT.ok;
 };
+
+function isChange({ created, updated, removed }: ScheduleChanges): boolean {
+  return created.length + updated.length + removed.length > 0;
+}
+
+const SIGNS = { created: '+', updated: '~', removed: '-', unchanged: '=' } as const;
+
+function planText(plan: ScheduleChanges, pipelines: readonly PipelineDefinition[], nowMs: number): string[] {
+  const lines = (['created', 'updated', 'removed', 'unchanged'] as const).flatMap((kind) =>
+    plan[kind].flatMap((name) => {
+      const wanted = pipelines.find((pipeline) => pipeline.name === name)?.schedule;
+      const next = wanted && compileSchedule(wanted).between(nowMs, Infinity, SHOWN_TIMES);
+      const first = next?.find(({ skipped }) => skipped === undefined);
+      const zone = wanted?.timezone ?? 'UTC';
+      const when = first === undefined ? '' : `, next ${timeInWords(first.atMs, zone, nowMs)}`;
+      const words = kind === 'removed' || !wanted ? '' : `  ${scheduleInWords(wanted)}${when}`;
+      return [
+        `${SIGNS[kind]} ${name}${words}`,
+        ...(plan.differences[name] ?? []).map((line) => `    ${line}`),
+      ];
+    }),
+  );
+  return lines.length === 0 ? ['No pipeline declares a schedule.'] : lines;
+}
+
+function doneText(changes: ScheduleChanges): string {
+  const counts = (['created', 'updated', 'removed'] as const).flatMap((kind) =>
+    changes[kind].length === 0 ? [] : [`${changes[kind].length} ${kind}`],
+  );
+  return `Schedules: ${counts.join(', ')}.`;
+}
 
 /** `anneal schedule list` */
 export const list: Command = async (context) => {
@@ -37,17 +65,21 @@ export const list: Command = async (context) => {
   context.terminal.show(schedules, () =>
     schedules.length === 0
       ? 'No schedules on the server. Make those of the code with: anneal schedule apply'
-      : schedules
-          .map(({ pipeline, paused, note, definition, nextAtMs: [nextAtMs] }) => {
-            const words = definition === undefined ? '' : `  ${inWords(definition)}`;
-            const next =
-              nextAtMs === undefined || paused ? '' : `, next ${inTime(nextAtMs, context.nowMs())}`;
-            return `${pipeline}  ${paused ? `paused${note === undefined ? '' : ` (${note})`}` : 'active'}${words}${next}`;
-          })
-          .join('\n'),
+      : schedules.map((info) => listedText(info, context.nowMs())).join('\n'),
   );
   return EXIT.ok;
 };
+
+function listedText({ pipeline, paused, note, definition, nextAtMs }: ScheduleInfo, nowMs: number): string {
+  const words = definition === undefined ? '' : `  ${scheduleInWords(definition)}`;
+  const state = paused ? `paused${note === undefined ? '' : ` (${note})`}` : 'active';
+  const zone = definition?.timezone ?? 'UTC';
+  const times = paused ? [] : nextAtMs.slice(0, SHOWN_TIMES);
+  return [
+    `${pipeline}  ${state}${words}`,
+    ...times.map((atMs) => `    ${timeInWords(atMs, zone, nowMs)}`),
+  ].join('\n');
+}
 
 export const pause = createVerb(
   'paused',
@@ -72,39 +104,4 @@ function createVerb(
     context.terminal.show({ pipeline, schedule: done }, () => `Schedule of ${pipeline} ${done}.`);
     return EXIT.ok;
   };
-}
-
-function refuseWrongSchedule({ name, params, schedule }: PipelineDefinition): void {
-  if (!schedule) return;
-  try {
-    new Cron(schedule.cron, { paused: true, timezone: schedule.timezone ?? 'UTC' }).nextRun();
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message.replace(/\.$/, '') : String(cause);
-    throw new AnnealError(
-      'InvalidConfig',
-      `The schedule of pipeline "${name}" cannot be used: cron "${schedule.cron}", time zone "${schedule.timezone ?? 'UTC'}" (${why}). Write five fields such as "0 2 * * *" and an IANA zone.`,
-      { cause },
-    );
-  }
-  refuseWrongParameters(name, params, schedule.params ?? {});
-}
-
-function describeSchedule(pipelines: readonly PipelineDefinition[], name: string, nowMs: number): string {
-  const schedule = pipelines.find((pipeline) => pipeline.name === name)?.schedule;
-  if (!schedule) return '';
-  const next = new Cron(schedule.cron, { paused: true, timezone: schedule.timezone ?? 'UTC' }).nextRun(
-    new Date(nowMs),
-  );
-  return `  ${inWords(schedule)}${next === null ? '' : `, next ${inTime(next.getTime(), nowMs)}`}`;
-}
-
-/** `At 02:00, UTC`. */
-function inWords({ cron, timezone }: ScheduleDefinition): string {
-  return `${cronstrue.toString(cron, { use24HourTimeFormat: true })}, ${timezone ?? 'UTC'}`;
-}
-
-/** `2026-11-24 02:00 UTC (in 13h 20m)`. */
-function inTime(atMs: number, nowMs: number): string {
-  const at = new Date(atMs).toISOString().slice(0, 16).replace('T', ' ');
-  return `${at} UTC (in ${formatDuration(Math.max(0, atMs - nowMs))})`;
 }

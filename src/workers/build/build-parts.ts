@@ -14,6 +14,7 @@ import { evaluateDefinitions } from './evaluate-definitions.js';
 import { findUnrecorded } from './find-unrecorded.js';
 import type { OwnModules } from './own-modules.js';
 import { isProjectFile } from './project-file.js';
+import { readScheduleDates } from './schedule-dates.js';
 import { readStepFiles } from './step-code.js';
 import type { StepFiles } from './step-code.js';
 
@@ -33,11 +34,14 @@ export async function makeParts(config: ProjectConfig, own: OwnModules, workDir:
       ? Promise.resolve(undefined)
       : bundleTasks({ root, activities: source.activities, own }),
   );
-  const problems = definitionProblems(definitions, {
-    ...source,
-    taskExports: tasks?.exports ?? [],
-    notifiers: config.notifiers,
-  });
+  const dated = await readScheduleDates(definitions.pipelines, root);
+  const problems = [
+    ...dated.problems,
+    ...definitionProblems(
+      { ...definitions, pipelines: dated.pipelines },
+      { ...source, taskExports: tasks?.exports ?? [], notifiers: config.notifiers },
+    ),
+  ];
   const files = new Map<string, StepFiles>();
   for (const step of definitions.steps) {
     const found = await readStepFiles(step, root);
@@ -47,14 +51,13 @@ export async function makeParts(config: ProjectConfig, own: OwnModules, workDir:
   if (problems.length > 0) throw buildFailure(problems);
   // Last, because it takes longest and mistakes should be shown at once.
   const workflows = await bundleWorkflows({ root, pipelines: source.pipelines, workDir, own });
-  const { pipelines, tasks: taskDefinitions } = definitions;
+  const { tasks: taskDefinitions } = definitions;
+  const { pipelines } = dated;
   const steps = definitions.steps.map((step) => builtStep(step, files.get(step.name)));
   const unrecorded = await findUnrecorded(
     workflows.files.filter((file) => isProjectFile(file, { root, own })),
     root,
   );
-  const codeFiles = [...files.values()].flatMap(({ code }) => code.map(({ source: file }) => file));
-  const locks = [...files.values()].flatMap(({ python }) => (python === undefined ? [] : [python.lock]));
   return {
     digest: digestOf({
       version: BUILD_VERSION,
@@ -76,11 +79,11 @@ export async function makeParts(config: ProjectConfig, own: OwnModules, workDir:
       ...new Set([
         ...workflows.files,
         ...(tasks?.files ?? []),
-        ...codeFiles,
-        ...locks,
+        ...stepInputs(files),
+        ...dated.files,
         config.file,
-        ...vendorFiles(own),
       ]),
+      ...vendorFiles(own),
     ],
     directories: [...new Set([...files.values()].flatMap(({ directories }) => directories))],
   };
@@ -121,6 +124,14 @@ function builtStep(step: StepDefinition, files: StepFiles | undefined): BuiltSte
     ),
     ...(files?.python === undefined ? {} : { pythonDigest: files.python.digest }),
   };
+}
+
+/** Files of the project that go into its steps. */
+function stepInputs(files: ReadonlyMap<string, StepFiles>): string[] {
+  return [...files.values()].flatMap(({ code, python }) => [
+    ...code.map(({ source: file }) => file),
+    ...(python === undefined ? [] : [python.lock]),
+  ]);
 }
 
 /** A new version of Temporal's library is a reason to build again. */

@@ -1,6 +1,9 @@
 import { NAME_PATTERN, NAME_RULE } from '../../config/name-rule.js';
 import type { ProjectConfig } from '../../config/project-config.js';
 import { addressProblem, NOTIFY_KEYS } from '../../core/notification-routes.js';
+import type { PipelineDefinition } from '../../core/pipeline-definition.js';
+import { scheduleProblem } from '../../core/schedule-times.js';
+import { checkParameters } from '../../core/schema.js';
 import { secretClashes } from '../../core/secret-variable.js';
 import type { EvaluatedDefinitions } from './evaluate-definitions.js';
 
@@ -37,13 +40,22 @@ export function definitionProblems(
       problems.push(
         `Pipeline "${name}" is defined but not exported by ${shown(source.pipelines)}, so it could not be started. Export it.`,
       );
-  problems.push(...lostAddresses(pipelines, source.notifiers));
+  problems.push(...lostAddresses(pipelines, source.notifiers), ...pipelines.flatMap(wrongSchedule));
   for (const { name } of tasks)
     if (!source.taskExports.includes(name)) problems.push(missingTask(name, source));
   const secrets = steps
     .flatMap(({ env }) => Object.values(env))
     .flatMap((value) => (typeof value === 'object' ? [value.secret] : []));
   return [...problems, ...secretClashes(secrets)];
+}
+
+/** What keeps a schedule from starting runs. */
+function wrongSchedule({ name, params, schedule }: PipelineDefinition): string[] {
+  if (schedule === undefined) return [];
+  const problem = scheduleProblem(schedule);
+  if (problem !== undefined) return [`The schedule of pipeline "${name}" is wrong: ${problem}.`];
+  const checked = checkParameters(`pipeline "${name}"`, params, schedule.params ?? {});
+  return checked.ok ? [] : [`The schedule of pipeline "${name}" is wrong: ${checked.problems.join(' ')}`];
 }
 
 /** Addresses of pipelines that lead nowhere. */
