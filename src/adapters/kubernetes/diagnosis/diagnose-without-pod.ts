@@ -1,0 +1,70 @@
+import type { CoreV1Event, V1Job } from '@kubernetes/client-node';
+import { FOREIGN_LABELS } from '../labels.js';
+import type { Diagnosis, DiagnosedFailure, SeenAttempt } from './diagnosis.js';
+import { isSuspended, said, timeOf } from './pod-facts.js';
+
+/** A Job that has no pod now: Kueue holds it, a quota is used up, or something refuses its pods. */
+export function diagnoseWithoutPod(seen: SeenAttempt, job: V1Job): Diagnosis {
+  const createdMs = timeOf(job.metadata?.creationTimestamp) ?? seen.nowMs;
+  const waiting = (detail: string | undefined, sinceMs: number, failure?: DiagnosedFailure): Diagnosis => ({
+    state: 'active',
+    phase: 'queued',
+    sinceMs,
+    mainEnded: false,
+    ...(detail === undefined ? {} : { detail }),
+    limit: {
+      atMs: sinceMs + (failure === undefined ? seen.maxPendingMs : GRACE_MS),
+      failure: failure ?? pendingTooLong(seen, detail),
+    },
+  });
+  if (isSuspended(job)) return waiting(suspension(job, seen.events), suspendedSince(job) ?? createdMs);
+  const refusal = seen.events.filter(({ reason }) => reason === 'FailedCreate').at(-1);
+  if (refusal === undefined) return waiting(undefined, createdMs);
+  const message = said(refusal.message);
+  if (/exceeded quota/.test(message)) return waiting(`quota: ${quotaOf(message)}`, createdMs);
+  const failure = {
+    code: 'PodRefused',
+    message: `Kubernetes refuses its pod: ${message}. Correct the settings of the step or of pool "${seen.pool}", or have the rule changed.`,
+  } as const;
+  return PERMANENT.test(message) ? { state: 'ended', failure } : waiting(message, createdMs, failure);
+}
+
+/** What no wait was long enough for. */
+export function pendingTooLong(seen: SeenAttempt, detail: string | undefined): DiagnosedFailure {
+  const minutes = Math.round(seen.maxPendingMs / 6_000) / 10;
+  const why = detail === undefined ? 'Kubernetes does not say why' : detail;
+  return {
+    code: 'PendingTooLong',
+    message: `It waited ${minutes} minutes, the maxPending of pool "${seen.pool}", for a place: ${why}. Ask for less, add nodes or quota, or raise pools.${seen.pool}.maxPending.`,
+  };
+}
+
+/** Something that is only just being made, such as a service account. */
+const GRACE_MS = 60_000;
+const PERMANENT =
+  /violates PodSecurity|denied the request|ValidatingAdmissionPolicy|is invalid|no PriorityClass with name/;
+
+function quotaOf(message: string): string {
+  return /exceeded quota: .*/.exec(message)?.[0] ?? message;
+}
+
+function suspendedSince(job: V1Job): number | undefined {
+  const condition = job.status?.conditions?.find(
+    ({ type, status }) => type === 'Suspended' && status === 'True',
+  );
+  return timeOf(condition?.lastTransitionTime);
+}
+
+/** What Kueue has said of the Job last. */
+function suspension(job: V1Job, events: readonly CoreV1Event[]): string {
+  const queue = job.metadata?.labels?.[FOREIGN_LABELS.kueueQueue];
+  if (queue === undefined) return 'its Job is suspended, and not by Anneal';
+  const last = events.filter(({ reason }) => KUEUE_REASONS.test(reason ?? '')).at(-1);
+  if (last?.reason === 'Stopped' || /Preempt|Evict/.test(last?.reason ?? ''))
+    return `requeued by Kueue in queue "${queue}": ${said(last?.message)}`;
+  const why = last === undefined ? '' : `: ${said(last.message)}`;
+  return `waits in Kueue's queue "${queue}"${why}`;
+}
+
+const KUEUE_REASONS =
+  /^(Stopped|Suspended|CreatedWorkload|Pending|QuotaReserved|Preempted|Evicted\w*|InadmissibleWorkload)$/;
