@@ -92,7 +92,7 @@ describe('the attempt watcher', () => {
     const bad = () => {
       throw new Error('a bug in a listener');
     };
-    const worse = async () => await Promise.reject(new Error('a bug in an async listener'));
+    const worse: () => unknown = async () => await Promise.reject(new Error('a bug in an async listener'));
     watcher.onChange('train-a1', bad);
     watcher.onChange('train-a1', worse);
     let called = 0;

@@ -232,6 +232,8 @@ async function exists(file: string): Promise<boolean> {
 }
 
 function sentence(error: unknown): string {
+  // The client trips over what has no clusters, contexts and users.
+  if (error instanceof TypeError) return 'it is no kubeconfig';
   const said = error instanceof Error ? error.message : String(error);
   return (said.trim().split('\n')[0] ?? '').replace(/[.\s]+$/, '') || 'it gave no reason';
 }
