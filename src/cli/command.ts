@@ -52,6 +52,15 @@ export interface CommandOptions {
   readonly direction?: string;
   readonly after?: string;
   readonly year?: string | boolean;
+  readonly ramp?: string;
+  readonly rollback?: boolean;
+  readonly drain?: boolean;
+  readonly build?: string;
+  readonly to?: string;
+  readonly force?: boolean;
+  readonly since?: string;
+  readonly histories?: string;
+  readonly save?: string;
 }
 
 /** A command: its arguments in order, its options; answers with the exit code. */

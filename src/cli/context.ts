@@ -66,6 +66,8 @@ export interface LocalStack {
   makeCurrent(build: string): Promise<void>;
   /** The build that new runs use, before the first undefined. */
   readCurrent(): Promise<string | undefined>;
+  /** Whether another build takes a share of new runs. */
+  isRamping(): Promise<boolean>;
   /** A worker of this machine that takes work: that of `anneal up`, else one run by hand. */
   worker(): Promise<Pick<RunningWorker, 'process'> | undefined>;
   /** @param options `replace: false`: a worker that runs with other settings is left as it is. */
@@ -270,6 +272,10 @@ function createStack({
     makeCurrent: async (build) =>
       await (await import('../workers/current-build.js')).makeCurrent(paths.buildsDir, build),
     readCurrent: async () => await (await import('../workers/current-build.js')).readCurrent(paths.buildsDir),
+    isRamping: async () => {
+      const { readRouting } = await import('../workers/current-build.js');
+      return (await readRouting(paths.buildsDir))?.ramp !== undefined;
+    },
     ...createWorkerPart({ config, paths, env, addresses }),
     endAttemptsOf: async (runId) => {
       const { endOrphans } = await import('../workers/end-orphans.js');

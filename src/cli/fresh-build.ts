@@ -4,7 +4,8 @@ import type { Terminal } from './terminal.js';
 
 /**
  * The build that a run started now is to use. Where the project's servers and a worker of it are on this machine, it is that of the code
- * as it is on disk, which becomes current; with an external server it is what is current there.
+ * as it is on disk, which becomes current; with an external server, or
+ * while another build takes a share of new runs, it is what is current there.
  * @throws AnnealError BuildFailed; nothing is changed then.
  */
 export async function freshBuild(
@@ -13,7 +14,7 @@ export async function freshBuild(
 ): Promise<Build> {
   const { stack, config } = project;
   const worker = config.temporal.address === undefined ? await stack.worker() : undefined;
-  if (worker === undefined) return await project.currentBuild();
+  if (worker === undefined || (await stack.isRamping())) return await project.currentBuild();
   const build = await project.build(() => undefined);
   signal.throwIfAborted();
   if ((await stack.readCurrent()) !== build.digest) {

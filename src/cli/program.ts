@@ -2,6 +2,7 @@ import { Command as Commander } from 'commander';
 import { createAdder, examples, type Add, type RunCommand } from './add-command.js';
 import { addRetentionCommands } from './retention-program.js';
 import { addRunCommands } from './run-commands.js';
+import { addVersionCommands } from './version-commands.js';
 
 /** The commands, their options and help. Nothing heavy is imported before a command runs. */
 export function createProgram(run: RunCommand, version: string): Commander {
@@ -22,6 +23,7 @@ export function createProgram(run: RunCommand, version: string): Commander {
   const add = createAdder(program, run);
   addLocalCommands(add);
   addRunCommands(add);
+  addVersionCommands(add);
   addModelCommands(add);
   addLineage(add);
   addScheduleCommands(

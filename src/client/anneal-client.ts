@@ -16,6 +16,7 @@ import { createSchedules, type Schedules } from './schedules/create-schedules.js
 import { createClientCache, type ClientCache } from './step-cache.js';
 import { readOutputs, type StepOutputsReport } from './step-outputs.js';
 import { startRun, type StartedRun, type StartRunOptions } from './start-run.js';
+import { createVersions, type Versions } from './versions.js';
 import { waitForRun, watchRun, type WatchOptions } from './watch-run.js';
 import type { ApprovalDecision, Approver } from '../core/approval.js';
 
@@ -60,6 +61,8 @@ export interface AnnealClient {
   readonly schedules: Schedules;
   readonly cache: ClientCache;
   readonly models: ModelOperations;
+  /** Which builds runs are on. */
+  readonly versions: Versions;
 }
 
 /** A client over a connection that the caller made and closes. */
@@ -86,6 +89,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     cache: createClientCache(deps),
     schedules: createSchedules(deps),
     models: createModelOperations(deps),
+    versions: createVersions(deps),
   };
 }
 

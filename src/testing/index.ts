@@ -8,6 +8,7 @@ export {
   type FakeOutputs,
   type StepBehaviour,
 } from './fakes.js';
+export { checkHistories, type HistoriesOptions } from './check-histories.js';
 export { succeed, fail, failTimes, type FakeOutcome } from './outcomes.js';
 export { approve, reject, type Decision, type Decisions } from './decisions.js';
 export type { RecordedCall } from './recorded-calls.js';

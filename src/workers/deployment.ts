@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AnnealError } from '../core/failures.js';
+import type { Routing } from './current-build.js';
 
 /** A build as Temporal's worker versioning knows it. */
 export interface DeployedBuild {
@@ -12,26 +13,69 @@ export interface DeployedBuild {
 
 const PATIENCE_MS = 60_000;
 
-/** Sends new runs to a build. The server knows a version only once a worker of it has polled, so this waits for that. */
-export async function makeVersionCurrent(client: Client, { project, digest }: DeployedBuild): Promise<void> {
+/**
+ * Makes the server send new runs where they are to go. It knows a version only once a worker of it has polled, so this waits for that.
+ * @throws AnnealError ServerUnreachable.
+ */
+export async function routeNewRuns(
+  client: Client,
+  project: string,
+  { current, ramp }: Routing,
+): Promise<void> {
+  const service = client.workflowService;
+  const about = { namespace: client.options.namespace, deploymentName: project, identity: 'anneal' };
+  const ignoreMissingTaskQueues = true;
+  await untilKnown(`Build ${current.slice(0, 12)} could not be made current`, async () => {
+    await service.setWorkerDeploymentCurrentVersion({ ...about, buildId: current, ignoreMissingTaskQueues });
+  });
+  const set = await readServerRouting(client, project);
+  if (ramp === undefined && set?.ramp === undefined) return;
+  const { digest: buildId = '', percent: percentage = 0 } = ramp ?? {};
+  if (set?.ramp?.digest === buildId && set.ramp.percent === percentage) return;
+  await untilKnown(
+    `The ramp of ${percentage} % to build ${buildId.slice(0, 12)} could not be set`,
+    async () => {
+      await service.setWorkerDeploymentRampingVersion({
+        ...about,
+        ...{ buildId, percentage, ignoreMissingTaskQueues },
+      });
+    },
+  );
+}
+
+/** Where the server sends new runs now; undefined where it knows no version of the project. */
+export async function readServerRouting(client: Client, project: string): Promise<Routing | undefined> {
+  const { namespace } = client.options;
+  const found = await client.workflowService
+    .describeWorkerDeployment({ namespace, deploymentName: project })
+    .catch((error: unknown) => {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    });
+  const routing = found?.workerDeploymentInfo?.routingConfig;
+  const current = routing?.currentDeploymentVersion?.buildId ?? '';
+  const ramping = routing?.rampingDeploymentVersion?.buildId ?? '';
+  if (current === '') return undefined;
+  return {
+    current,
+    ...(ramping === '' ? {} : { ramp: { digest: ramping, percent: routing?.rampingVersionPercentage ?? 0 } }),
+  };
+}
+
+const NOT_FOUND = 5;
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === NOT_FOUND;
+}
+
+async function untilKnown(what: string, set: () => Promise<void>): Promise<void> {
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     try {
-      await client.workflowService.setWorkerDeploymentCurrentVersion({
-        namespace: client.options.namespace,
-        deploymentName: project,
-        buildId: digest,
-        identity: 'anneal',
-        ignoreMissingTaskQueues: true,
-      });
-      return;
+      return await set();
     } catch (cause) {
       if (Date.now() > deadline)
-        throw new AnnealError(
-          'ServerUnreachable',
-          `Build ${digest.slice(0, 12)} could not be made current: ${String(cause)}`,
-          { cause },
-        );
+        throw new AnnealError('ServerUnreachable', `${what}: ${String(cause)}`, { cause });
       await wait(100);
     }
   }

@@ -15,8 +15,8 @@ export interface BuildHostDeps {
 
 /** The pipelines workers of this machine, one for each build that is in use. */
 export interface BuildHost {
-  /** Hosts the build that new runs start with. */
-  hostCurrent(build: Build): Promise<void>;
+  /** Hosts the builds that new runs start with, from now on these. */
+  hostWanted(builds: readonly Build[]): Promise<void>;
   /** Hosts older builds that have open runs, and stops hosting those that have had none for a while. */
   tend(): Promise<void>;
 }
@@ -32,7 +32,7 @@ interface Hosted {
 /** Makes {@link BuildHost}. */
 export function createBuildHost(deps: BuildHostDeps): BuildHost {
   const hosted = new Map<string, Hosted>();
-  let current: string | undefined;
+  let wanted: ReadonlySet<string> = new Set();
   let missing = 0;
   const host = async (build: Build) => {
     if (hosted.has(build.digest)) return;
@@ -62,10 +62,10 @@ export function createBuildHost(deps: BuildHostDeps): BuildHost {
   };
   const retireIdle = async () => {
     for (const [digest, entry] of [...hosted]) {
-      if (digest === current || entry.stop === undefined) continue;
+      if (wanted.has(digest) || entry.stop === undefined) continue;
       const isIdle = !(await deps.hasOpenRuns(digest));
-      // It may have become current while the server was asked.
-      if (!isIdle || digest === current) delete entry.idleSinceMs;
+      // It may have become wanted while the server was asked.
+      if (!isIdle || wanted.has(digest)) delete entry.idleSinceMs;
       else if (deps.nowMs() - (entry.idleSinceMs ??= deps.nowMs()) >= IDLE_MS) {
         hosted.delete(digest);
         entry.stop();
@@ -73,9 +73,9 @@ export function createBuildHost(deps: BuildHostDeps): BuildHost {
     }
   };
   return {
-    hostCurrent: async (build) => {
-      current = build.digest;
-      await host(build);
+    hostWanted: async (builds) => {
+      wanted = new Set(builds.map(({ digest }) => digest));
+      for (const build of builds) await host(build);
     },
     tend: async () => {
       await hostOlder();

@@ -10,8 +10,8 @@ import { listBuilds, loadBuild } from './build/load-build.js';
 import { checkSearchAttributes } from './check-search-attributes.js';
 import { composeActivities } from './compose-activities.js';
 import { createWorkerFactory, type WorkerFactoryOptions } from './create-workers.js';
-import { followCurrent } from './current-build.js';
-import { countOpenRunsOutside, hasOpenRuns, makeVersionCurrent } from './deployment.js';
+import { followRouting, type Routing } from './current-build.js';
+import { countOpenRunsOutside, hasOpenRuns, routeNewRuns } from './deployment.js';
 import { keepEndingOrphans } from './end-orphans.js';
 import { createBuildHost, type BuildHost } from './host-builds.js';
 import { loadHostName } from './host-name.js';
@@ -66,8 +66,8 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
       ...(pipelines ? [keepSweeper(options.client, options.config.project, options)] : []),
       pipelines
         ? hostBuilds(options, group, create.pipelines)
-        : followCurrent(projectPaths(options.config).buildsDir, options.signal, async (digest) => {
-            await Promise.resolve(options.onReady(digest));
+        : followRouting(projectPaths(options.config).buildsDir, options.signal, async ({ current }) => {
+            await Promise.resolve(options.onReady(current));
           }),
     ]);
   } finally {
@@ -97,14 +97,32 @@ async function hostBuilds(
     },
   });
   let tending: Promise<void> | undefined;
-  await followCurrent(buildsDir, signal, async (digest) => {
-    await host.hostCurrent(await loadBuild(buildsDir, digest));
-    await makeVersionCurrent(client, { project, digest });
+  await followRouting(buildsDir, signal, async (routing) => {
+    const ramp = await loadRamp(buildsDir, routing, log);
+    const current = await loadBuild(buildsDir, routing.current);
+    await host.hostWanted([current, ...(ramp ? [ramp] : [])]);
+    const { ramp: asked, ...plain } = routing;
+    await routeNewRuns(client, project, ramp && asked ? routing : plain);
     await tendQuietly(host, log);
     tending ??= keepTending(host, options);
-    options.onReady(digest);
+    options.onReady(routing.current);
   });
   await tending;
+}
+
+/** The build that takes a share of new runs. One that is not here takes none, and harms nothing else. */
+async function loadRamp(
+  buildsDir: string,
+  { ramp }: Routing,
+  log: (message: string) => void,
+): Promise<Build | undefined> {
+  if (ramp === undefined) return undefined;
+  try {
+    return await loadBuild(buildsDir, ramp.digest);
+  } catch (error) {
+    log(`no ramp: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
 }
 
 const TEND_MS = 120_000;

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { readRegisteredRuns, type RegisteredRun } from '../adapters/mlflow/registered-runs.js';
 import { sweepUploads } from '../adapters/open-store.js';
 import type { StoreLocation } from '../core/store-location.js';
-import { readCurrent } from './current-build.js';
+import { readRouting } from './current-build.js';
 
 /** The runs that models in MLflow come from. @throws AnnealError TrackingUnavailable. */
 export async function readModelRuns(trackingUri: string, env: NodeJS.ProcessEnv): Promise<RegisteredRun[]> {
@@ -26,7 +26,7 @@ const LEAVING = '.leaving-';
 
 /** Digests of the builds of this machine that may go when no open run uses them, oldest first. */
 export async function listOldBuilds(buildsDir: string, beforeMs: number): Promise<string[]> {
-  const current = await readCurrent(buildsDir);
+  const used = await readUsed(buildsDir);
   const names = (await readdir(buildsDir).catch(() => [])).filter((name) => DIGEST.test(name));
   const builds = await Promise.all(
     names.map(async (digest) => ({ digest, atMs: await newestOf(path.join(buildsDir, digest)) })),
@@ -34,8 +34,14 @@ export async function listOldBuilds(buildsDir: string, beforeMs: number): Promis
   return builds
     .sort((a, b) => a.atMs - b.atMs)
     .slice(0, -KEPT)
-    .filter(({ digest, atMs }) => digest !== current && atMs < beforeMs)
+    .filter(({ digest, atMs }) => !used.has(digest) && atMs < beforeMs)
     .map(({ digest }) => digest);
+}
+
+/** Builds that new runs use, and the one to go back to. */
+async function readUsed(buildsDir: string): Promise<ReadonlySet<string>> {
+  const { current, ramp, previous } = (await readRouting(buildsDir)) ?? {};
+  return new Set([current, ramp?.digest, previous].filter((digest) => digest !== undefined));
 }
 
 /** Its manifest is written anew when the same sources are built again. */
@@ -51,7 +57,7 @@ export async function removeBuilds(buildsDir: string, digests: readonly string[]
     const dir = path.join(buildsDir, digest);
     const leaving = path.join(buildsDir, `${LEAVING}${digest}`);
     await rename(dir, leaving).catch(() => undefined);
-    if ((await readCurrent(buildsDir)) === digest) await rename(leaving, dir).catch(() => undefined);
+    if ((await readUsed(buildsDir)).has(digest)) await rename(leaving, dir).catch(() => undefined);
     else removed.push(digest);
   }
   for (const name of await readdir(buildsDir).catch(() => []))

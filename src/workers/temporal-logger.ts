@@ -17,3 +17,16 @@ export function installTemporalLogger(log: TemporalLog): void {
 
 /** Some of our workers serve workflows only, some activities only. */
 const BY_DESIGN = /^No (workflows|activities) registered, not polling for/;
+
+/** Lets the SDK say nothing and leave signals alone, in a program that replays histories: what breaks is an answer there, not a fault. */
+export function quietRuntime(): void {
+  try {
+    Runtime.install({
+      logger: new DefaultLogger('ERROR', () => undefined),
+      telemetryOptions: { logging: { forward: {}, filter: 'OFF' } },
+      shutdownSignals: [],
+    });
+  } catch {
+    // Somebody in this process has made it before; it is made once.
+  }
+}

@@ -56,13 +56,18 @@ export interface RunBeginning {
   readonly continuation: Continuation | undefined;
   readonly controls: RunControls;
   readonly seed: RetrySeed | undefined;
+  /** Looks up anew what the run's build and its host have. */
+  readonly retake: (before: RunSnapshot) => Promise<RunSnapshot>;
 }
 
 /** One execution of a run: its journal, what is in flight, and when it continues as new. */
 export class RunContext {
   readonly player: JournalPlayer;
   readonly view: RunView;
-  readonly snapshot: RunSnapshot;
+  /** Pools and code of the build that the run is on. */
+  snapshot: RunSnapshot;
+  private readonly retake: RunBeginning['retake'];
+  private retaking: Promise<void> | undefined;
   /** Steps of which something was said that is said once. */
   readonly said = new Set<string>();
   private readonly startLine = createStartLine(STARTING_LIMIT);
@@ -85,9 +90,10 @@ export class RunContext {
   /** Finished work of another run, by key. */
   private readonly adopted: ReadonlyMap<CallKey, JournalEntry>;
 
-  constructor(view: RunView, snapshot: RunSnapshot, { continuation, controls, seed }: RunBeginning) {
+  constructor(view: RunView, snapshot: RunSnapshot, { continuation, controls, seed, retake }: RunBeginning) {
     this.view = view;
     this.snapshot = snapshot;
+    this.retake = retake;
     this.controls = controls;
     this.seed = seed;
     this.adopted = new Map(seed?.entries.map((entry) => [entry.k, entry]));
@@ -206,7 +212,9 @@ export class RunContext {
         ? Promise.resolve(
             adopt(taken, { kind, name, callId: call.callId, seed: this.seed, view: this.view }) as T,
           )
-        : work(call);
+        : this.isMoved()
+          ? this.takeUpBuild().then(() => work(call))
+          : work(call);
     made.then(
       (value) => settle({ k: key, v: value }, () => resolve(value)),
       (error: unknown) => {
@@ -217,6 +225,25 @@ export class RunContext {
         );
       },
     );
+  }
+
+  /** Whether an operator has moved the run to another build since its snapshot was taken. Replays the same: the server records it. */
+  private isMoved(): boolean {
+    const { currentDeploymentVersion } = workflowInfo();
+    // A worker without versions names a build as well, but no deployment.
+    const { deploymentName, buildId } = currentDeploymentVersion ?? {};
+    return deploymentName === this.snapshot.project && buildId !== this.snapshot.build;
+  }
+
+  /** From the move on calls use the steps of the new build; those that have begun end with the code they began with. */
+  private takeUpBuild(): Promise<void> {
+    this.retaking ??= this.retake(this.snapshot).then(async (snapshot) => {
+      await this.localTurn();
+      this.snapshot = snapshot;
+      this.view.snapshot = snapshot;
+      this.retaking = undefined;
+    });
+    return this.retaking;
   }
 
   /** Gives a place among those in flight: now, when one is free, or where the run must first continue as new, in its next execution. */

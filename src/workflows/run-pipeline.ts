@@ -91,7 +91,10 @@ export async function runPipeline(
   const snapshot = continuation?.snapshot ?? (await takeSnapshot(definition.name, cache));
   view.snapshot = snapshot;
 
-  const context = new RunContext(view, snapshot, { continuation, controls, seed });
+  const context = new RunContext(view, snapshot, {
+    ...{ continuation, controls, seed },
+    retake: async ({ cache: given }) => await takeSnapshot(definition.name, given),
+  });
   live.context = context;
   setRuntime(createRuntime(context, approvals, lane));
   const work = async () => {

@@ -9,6 +9,7 @@ import type { PoolActivities } from '../core/activities.js';
 import type { AttemptFailed, AttemptOutcome, AttemptRequest } from '../core/attempt.js';
 import { claimActivityId, type CacheSlot } from '../core/claims.js';
 import { parseDuration } from '../core/duration.js';
+import { imageOn } from '../core/image-reference.js';
 import { parseBytes } from '../core/quantity.js';
 import type { RetryState } from '../core/retry.js';
 import type { CallStatus } from '../core/run.js';
@@ -93,10 +94,11 @@ function attemptRequest(
   call: LiveCall,
   { plan, state, index }: AttemptPlan,
 ): AttemptRequest {
-  const { request, timeout } = plan;
+  const { request, timeout, snapshot } = plan;
   const { definition } = request;
-  const { snapshot, view } = context;
-  const { image, python, mlflow, kubernetes } = definition;
+  const { view } = context;
+  const { python, mlflow, kubernetes } = definition;
+  const image = imageOn(plan.pool.name, definition.image, snapshot);
   return {
     project: snapshot.project,
     pipeline: view.pipeline,

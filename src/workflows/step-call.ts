@@ -16,7 +16,9 @@ import { currentPlan, planStep, type StepPlan } from './step-plan.js';
 export function runStep(context: RunContext, request: StepRequest): Promise<StepOutputs> {
   const plan = planStep(context, request);
   const input = { parameters: request.parameters, inputs: inputDigests(request.inputs) };
-  return context.call({ kind: 'step', name: plan.name, input }, (call) => executeStep(context, call, plan));
+  return context.call({ kind: 'step', name: plan.name, input }, (call) =>
+    executeStep(context, call, plan.snapshot === context.snapshot ? plan : planStep(context, request)),
+  );
 }
 
 async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan): Promise<StepOutputs> {

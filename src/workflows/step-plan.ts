@@ -1,3 +1,4 @@
+import type { RunSnapshot } from '../core/activities.js';
 import { choosePool, type Pool } from '../core/pools.js';
 import type { CallCache } from '../core/run.js';
 import type { Resources, RetryPolicy } from '../core/step.js';
@@ -8,6 +9,8 @@ import { planCache, type CachePlan } from './step-cache.js';
 
 /** A step call with everything decided that does not depend on its attempts. */
 export interface StepPlan {
+  /** The build whose step code the call uses, with its pools. */
+  readonly snapshot: RunSnapshot;
   readonly request: StepRequest;
   readonly name: string;
   readonly pool: Pool;
@@ -30,13 +33,14 @@ export function planStep(context: RunContext, request: StepRequest): StepPlan {
   );
   if (!choice.ok) throw toFailure('NoPoolFits', choice.message);
   return {
+    snapshot: context.snapshot,
     request,
     name,
     pool: choice.pool,
     resources,
     retry: { ...definition.retry, ...options.retry },
     timeout: options.timeout ?? definition.timeout,
-    cache: planCache(context, request, name),
+    cache: planCache(context, request, { name, pool: choice.pool }),
   };
 }
 
@@ -50,7 +54,7 @@ export function currentPlan(context: RunContext, plan: StepPlan): StepPlan {
   const choice = choosePool(
     plan.name,
     { resources, ...(named === undefined ? {} : { pool: named }) },
-    context.snapshot.pools,
+    plan.snapshot.pools,
   );
   if (!choice.ok) throw toFailure('NoPoolFits', choice.message);
   return { ...plan, pool: choice.pool, resources, timeout };

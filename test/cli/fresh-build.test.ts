@@ -19,6 +19,7 @@ async function run(current: string, ready?: LocalStack['workerReady']) {
     stack: {
       worker: async () => await Promise.resolve({ process: { pid: 1, startedAt: 'x' } }),
       readCurrent: async () => await Promise.resolve(current),
+      isRamping: async () => await Promise.resolve(false),
       makeCurrent: async (digest) => {
         done.push(`current ${digest.slice(0, 4)}`);
         await Promise.resolve();

@@ -11,15 +11,15 @@ describe('the builds that a machine hosts', () => {
       ['old-3', 1],
       ['old-49', 1],
     ]);
-    await machine.host.hostCurrent(build('new'));
+    await machine.host.hostWanted([build('new')]);
     await machine.host.tend();
     assert.deepEqual([...machine.running], ['new', 'old-3', 'old-49']);
   });
 
   test('lose one whose runs have ended a while ago, and get it back when a run of it is open again', async () => {
     const machine = createMachine(['a', 'b']);
-    await machine.host.hostCurrent(build('a'));
-    await machine.host.hostCurrent(build('b'));
+    await machine.host.hostWanted([build('a')]);
+    await machine.host.hostWanted([build('b')]);
     machine.open.set('a', 1);
     await machine.host.tend();
     machine.nowMs += 600_000;
@@ -40,7 +40,21 @@ describe('the builds that a machine hosts', () => {
 
   test('keep the current one without runs', async () => {
     const machine = createMachine(['a']);
-    await machine.host.hostCurrent(build('a'));
+    await machine.host.hostWanted([build('a')]);
+    await machine.host.tend();
+    machine.nowMs += 600_000;
+    await machine.host.tend();
+    assert.deepEqual([...machine.running], ['a']);
+  });
+
+  test('keep one that takes a share of new runs, as long as it does', async () => {
+    const machine = createMachine(['a', 'b']);
+    await machine.host.hostWanted([build('a'), build('b')]);
+    await machine.host.tend();
+    machine.nowMs += 600_000;
+    await machine.host.tend();
+    assert.deepEqual([...machine.running], ['a', 'b']);
+    await machine.host.hostWanted([build('a')]);
     await machine.host.tend();
     machine.nowMs += 600_000;
     await machine.host.tend();
@@ -50,7 +64,7 @@ describe('the builds that a machine hosts', () => {
   test('say once how many open runs have their build elsewhere', async () => {
     const machine = createMachine(['a']);
     machine.open = new Map([['elsewhere', 2]]);
-    await machine.host.hostCurrent(build('a'));
+    await machine.host.hostWanted([build('a')]);
     await machine.host.tend();
     await machine.host.tend();
     assert.equal(machine.logged.length, 1);
@@ -63,7 +77,7 @@ describe('the builds that a machine hosts', () => {
       ['broken', 1],
       ['c', 1],
     ]);
-    await machine.host.hostCurrent(build('a'));
+    await machine.host.hostWanted([build('a')]);
     await machine.host.tend();
     assert.deepEqual([...machine.running], ['a', 'c']);
     assert.match(machine.logged[0] ?? '', /build broken do not go on here: Error: no such module/);

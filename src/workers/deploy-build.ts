@@ -1,0 +1,94 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { AnnealError } from '../core/failures.js';
+import type { Routing } from './current-build.js';
+import type { Build } from './build/build-manifest.js';
+
+/** Where the workers of a project get builds from, and what new runs are to use. */
+export interface BuildPlace {
+  /** Puts a build where every worker of the project can read it. */
+  ship(build: Build): Promise<void>;
+  readRouting(): Promise<Routing | undefined>;
+  writeRouting(routing: Routing): Promise<void>;
+}
+
+/** What {@link deployBuild} and {@link rollBack} stand on. */
+export interface DeployDeps {
+  readonly place: BuildPlace;
+  /** Where the server sends new runs; undefined while it knows no version of the project. */
+  readonly readServerRouting: () => Promise<Routing | undefined>;
+  readonly signal: AbortSignal;
+  readonly nowMs: () => number;
+  /** How long workers may take to host what is asked for. Default: a minute. */
+  readonly patienceMs?: number;
+}
+
+/**
+ * Lets new runs use a build, or a share of them, and waits until the server sends them there: a worker hosts the build then. Runs that
+ * are open stay on theirs.
+ * @param percent share of new runs; absent: the build becomes current.
+ * @throws AnnealError WorkerUnavailable when no worker has taken it up in time: what was asked for stays asked for.
+ */
+export async function deployBuild(deps: DeployDeps, build: Build, percent?: number): Promise<Routing> {
+  const { place } = deps;
+  await place.ship(build);
+  const before = await place.readRouting();
+  const routing = routingWith(before, build.digest, percent);
+  await place.writeRouting(routing);
+  await untilRouted(deps, routing);
+  return routing;
+}
+
+/**
+ * Takes the last step back: ends a ramp, else makes the build current that was so before.
+ * @throws AnnealError InvalidInput where there is nothing to go back to; WorkerUnavailable.
+ */
+export async function rollBack(deps: DeployDeps): Promise<Routing> {
+  const before = await deps.place.readRouting();
+  if (before?.ramp === undefined && before?.previous === undefined)
+    throw new AnnealError(
+      'InvalidInput',
+      'There is nothing to go back to: no share of new runs is on another build, and no other build was current here before. See: anneal versions',
+    );
+  const { ramp, previous, ...current } = before;
+  const routing: Routing =
+    ramp === undefined
+      ? { current: previous ?? current.current, previous: current.current }
+      : { ...current, ...(previous === undefined ? {} : { previous }) };
+  await deps.place.writeRouting(routing);
+  await untilRouted(deps, routing);
+  return routing;
+}
+
+function routingWith(before: Routing | undefined, digest: string, percent: number | undefined): Routing {
+  if (percent !== undefined) {
+    if (before === undefined || before.current === digest)
+      throw new AnnealError(
+        'InvalidInput',
+        before === undefined
+          ? 'No build is current yet, so there is nothing to take a share from. Deploy without --ramp.'
+          : `Build ${digest.slice(0, 12)} is current already: all new runs use it.`,
+      );
+    return { ...before, ramp: { digest, percent } };
+  }
+  const previous = before?.current === digest ? before.previous : before?.current;
+  return { current: digest, ...(previous === undefined ? {} : { previous }) };
+}
+
+const PATIENCE_MS = 60_000;
+const POLL_MS = 200;
+
+async function untilRouted(deps: DeployDeps, { current, ramp }: Routing): Promise<void> {
+  const deadline = deps.nowMs() + (deps.patienceMs ?? PATIENCE_MS);
+  for (;;) {
+    const found = await deps.readServerRouting();
+    const same = found?.ramp?.digest === ramp?.digest && found?.ramp?.percent === ramp?.percent;
+    if (found?.current === current && same) return;
+    deps.signal.throwIfAborted();
+    if (deps.nowMs() > deadline)
+      throw new AnnealError(
+        'WorkerUnavailable',
+        `No worker has taken up build ${(ramp?.digest ?? current).slice(0, 12)} yet, so new runs go where they went before. A worker that reads the same builds does it as soon as it runs; start one with: anneal up`,
+      );
+    await wait(POLL_MS, undefined, { signal: deps.signal }).catch(() => undefined);
+  }
+}

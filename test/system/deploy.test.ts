@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { connectTemporal, createAnnealClient, type AnnealClient } from '../../src/client/index.js';
+import { loadConfig } from '../../src/config/load-config.js';
+import { projectPaths, type ProjectPaths } from '../../src/config/project-paths.js';
+import { stopLocalServers } from '../../src/local/local-servers.js';
+import { endLocalAttempts } from '../../src/workers/end-local-attempts.js';
+import { createDataConverter, openStore } from '../../src/workers/open-store.js';
+import { startTemporal, testEnvironment } from '../cli/desk-world.js';
+import { until } from './support/until.js';
+import { spawnCli, startWorkerProcess, type CliProcess } from './support/worker-process.js';
+
+const PROJECT = 'versions';
+
+/** `version` is what a run of this code says. @param reordered the code asks for its approval after something else: another way. */
+function pipelinesOf(version: string, { reordered = false } = {}): string {
+  return `import { approval, boolean, dataset, definePipeline, defineStep, defineTask, sleep } from 'anneal';
+
+const say = defineTask<typeof import('./tasks.js').tell>('tell');
+const write = defineStep({
+  name: 'write',
+  code: 'steps/write.mjs',
+  inputs: {},
+  outputs: { data: dataset() },
+  command: ({ outputs }) => [${JSON.stringify(process.execPath)}, 'write.mjs', outputs.data.path],
+});
+
+export const quick = definePipeline({ name: 'quick', params: {} }, async () => {
+  const first = await say({});
+  await sleep('300ms');
+  return { version: '${version}', first, second: await say({}) };
+});
+
+export const waits = definePipeline({ name: 'waits', params: { asks: boolean({ default: true }) } }, async () => {
+  ${reordered ? `await sleep('10ms');` : ''}
+  const { data } = await write({});
+  await approval('go-on', { subject: data, allowUnverified: true });
+  const after = await write({}, { name: 'write-after' });
+  return { version: '${version}', digest: after.data.digest };
+});
+`;
+}
+
+describe('new code under running runs', () => {
+  let root: string;
+  let env: NodeJS.ProcessEnv;
+  let paths: ProjectPaths;
+  let client: AnnealClient;
+  let close: () => Promise<void>;
+  const workers: CliProcess[] = [];
+
+  /** Writes the code of a version; the next build is of it. */
+  const write = async (version: string, options: { reordered?: boolean } = {}) => {
+    const files = {
+      'anneal.yaml': `project: ${PROJECT}\nactivities: ./pipelines/tasks.ts\npools:\n  cpu:\n    slots: 4\n`,
+      'pipelines/index.ts': pipelinesOf(version, options),
+      'pipelines/tasks.ts': `export async function tell(): Promise<string> { return '${version}'; }\n`,
+      'steps/write.mjs': `import { writeFileSync } from 'node:fs';\nwriteFileSync(process.argv[2], '${version}');\n`,
+    };
+    for (const [file, contents] of Object.entries(files)) {
+      await mkdir(path.dirname(path.join(root, file)), { recursive: true });
+      await writeFile(path.join(root, file), contents);
+    }
+  };
+  const cli = async (...argv: string[]) => {
+    const program = spawnCli([...argv, '--project', root], env);
+    const { code } = await program.exited();
+    return { code, output: program.output(), document: () => JSON.parse(program.document()) as never };
+  };
+  const deploy = async (...argv: string[]) => {
+    const { code, output, document } = await cli('deploy', '--json', ...argv);
+    assert.equal(code, 0, output);
+    return document() as { current: string; ramp?: { digest: string; percent: number } };
+  };
+  const resultOf = async (runId: string) => {
+    const { state, result, failure } = await client.wait(runId);
+    assert.equal(state, 'completed', `${runId}: ${failure?.message ?? ''}`);
+    return result as { version: string; first: string; second: string; digest: string };
+  };
+  const waiting = async (runId: string) =>
+    await until(`${runId} waits`, async () => (await client.status(runId)).approvals[0]);
+  const decide = async (runId: string) =>
+    await client.decide({ runId, gate: 'go-on', decision: 'approve', by: 'ana' });
+
+  before(async () => {
+    root = await mkdtemp(path.join(await realpath(tmpdir()), 'anneal versions '));
+    env = testEnvironment();
+    await write('v1');
+    paths = projectPaths(await loadConfig({ cwd: root, env }));
+    const address = await startTemporal(paths, env);
+    const connected = await connectTemporal({
+      connection: { address },
+      namespace: 'default',
+      dataConverter: createDataConverter(openStore(paths)),
+    });
+    client = createAnnealClient({ temporal: connected.client, project: PROJECT, store: openStore(paths) });
+    close = async () => await connected.close();
+    workers.push(await startWorkerProcess(root, env));
+    workers.push(await startWorkerProcess(root, env));
+  });
+  after(async () => {
+    for (const worker of workers) {
+      worker.kill('SIGKILL');
+      await worker.exited();
+    }
+    await close();
+    await endLocalAttempts(paths, { graceMs: 0 });
+    await stopLocalServers({ stateDir: paths.stateDir });
+    await rm(root, { recursive: true, force: true });
+  });
+
+  test('a ramp and a rollback under load fail no run, and each run keeps to one version', async () => {
+    const runs: string[] = [];
+    let loading = true;
+    const load = (async () => {
+      while (loading) {
+        runs.push((await client.startRun('quick')).runId);
+        await new Promise((resolve) => setTimeout(resolve, 80));
+      }
+    })();
+    await client.startRun('waits', { runId: 'a-week' });
+    await waiting('a-week');
+    await write('v2');
+    const beforeRamp = runs.length;
+    const ramped = await deploy('--ramp', '50');
+    assert.equal(ramped.ramp?.percent, 50);
+    const atRamp = runs.length;
+    await until('runs of the ramp are there', () => runs.length > atRamp + 25);
+    const { current } = await deploy('--rollback');
+    const atRollback = runs.length;
+    assert.equal(current, ramped.current);
+    await until('runs after the rollback are there', () => runs.length > atRollback + 15);
+    const beforeDeploy = runs.length;
+    const done = await deploy('--build', ramped.ramp?.digest ?? '');
+    const atDeploy = runs.length;
+    assert.equal(done.current, ramped.ramp?.digest);
+    await until('runs after the deployment are there', () => runs.length > atDeploy + 15);
+    loading = false;
+    await load;
+
+    const results = await Promise.all(runs.map(resultOf));
+    for (const { version, first, second } of results) assert.deepEqual([first, second], [version, version]);
+    const share = results.slice(atRamp, atRollback).filter(({ version }) => version === 'v2').length;
+    assert.ok(share > 0 && share < atRollback - atRamp, `${share} of ${atRollback - atRamp} went to v2`);
+    const at = (from: number, to?: number) => [
+      ...new Set(results.slice(from, to).map(({ version }) => version)),
+    ];
+    assert.deepEqual(at(0, beforeRamp), ['v1']);
+    // What the server was told reaches all partitions of a queue within moments.
+    assert.deepEqual(at(atRollback + 5, beforeDeploy), ['v1']);
+    assert.deepEqual(at(atDeploy + 5), ['v2']);
+  });
+
+  test('a run that waits for an approval is seen on its own version, and ends on it', async () => {
+    const versions = await client.versions.list();
+    assert.equal(versions[0]?.status, 'current');
+    const old = versions.find(({ runs }) => runs.some(({ runId }) => runId === 'a-week'));
+    assert.equal(old?.status, 'draining');
+    assert.match((await cli('versions')).output, /draining .* a-week \(waiting-for-approval\)/);
+    await decide('a-week');
+    assert.equal((await resultOf('a-week')).version, 'v1');
+    await deploy('--drain');
+    assert.equal(await client.versions.countOthers(versions[0]?.build ?? ''), 0);
+  });
+
+  test('a run is moved to another build on purpose: what it calls from then on is that build', async () => {
+    await client.startRun('waits', { runId: 'moved' });
+    const { digest: before } = await waiting('moved');
+    await write('v3');
+    const { current } = await deploy();
+    const { code, output } = await cli('migrate', 'moved');
+    assert.equal(code, 0, output);
+    await until('the server knows', async () => {
+      const found = (await client.versions.list()).find(({ build }) => build === current);
+      return found?.runs.some(({ runId }) => runId === 'moved');
+    });
+    await decide('moved');
+    const { version, digest } = await resultOf('moved');
+    assert.equal(version, 'v3');
+    assert.notEqual(digest, before, 'the step ran with the code of v3');
+    const { build } = await client.status('moved');
+    assert.equal(build, current);
+  });
+
+  test('a run whose history disagrees with a build is not moved there, and replay names its kind', async () => {
+    await client.startRun('waits', { runId: 'stays' });
+    await waiting('stays');
+    const saved = path.join(root, 'histories');
+    const recorded = await cli('replay', '--save', saved, '--json');
+    assert.equal(recorded.code, 0, recorded.output);
+    await write('v4', { reordered: true });
+    await deploy();
+    const { code, output } = await cli('migrate', 'stays');
+    assert.equal(code, 2);
+    assert.match(
+      output,
+      /InvalidInput: Run "stays" cannot go on with build \w{12}, whose code takes another way/,
+    );
+
+    const live = await cli('replay', '--since', '1h');
+    assert.equal(live.code, 1);
+    assert.match(live.output, /✘ waits: write; open \(1 run, such as stays\)/);
+    assert.match(live.output, /✘ waits: write, .*write-after.*; completed \(\d runs?, such as /);
+    assert.doesNotMatch(live.output, /✘ quick/);
+    const files = await cli('replay', '--histories', saved);
+    assert.equal(files.code, 1, files.output);
+    assert.match(files.output, /such as waits-write-open\)/);
+    assert.ok((await readdir(saved)).some((file) => file.startsWith('quick-')));
+
+    await decide('stays');
+    assert.equal((await resultOf('stays')).version, 'v3');
+  });
+});

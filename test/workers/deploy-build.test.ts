@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Build } from '../../src/workers/build/build-manifest.js';
+import type { Routing } from '../../src/workers/current-build.js';
+import { deployBuild, rollBack, type DeployDeps } from '../../src/workers/deploy-build.js';
+
+/** Builds that workers follow at once, or not at all. */
+function createPlace({ followed = true }: { readonly followed?: boolean } = {}) {
+  const shipped: string[] = [];
+  let routing: Routing | undefined;
+  let served: Routing | undefined;
+  let nowMs = 0;
+  const deps: DeployDeps = {
+    signal: new AbortController().signal,
+    nowMs: () => (nowMs += 1_000),
+    patienceMs: 3_000,
+    readServerRouting: async () => await Promise.resolve(served),
+    place: {
+      ship: async ({ digest }) => void shipped.push(await Promise.resolve(digest)),
+      readRouting: async () => await Promise.resolve(routing),
+      writeRouting: async (next) => {
+        routing = await Promise.resolve(next);
+        if (followed) served = next;
+      },
+    },
+  };
+  return { deps, shipped };
+}
+
+const build = (digest: string): Build => ({ digest, dir: digest, manifest: {} as Build['manifest'] });
+
+describe('deploying', () => {
+  test('makes a build current, remembers the one before, and goes back and forth', async () => {
+    const { deps, shipped } = createPlace();
+    await assert.rejects(rollBack(deps), /There is nothing to go back to/);
+    await assert.rejects(deployBuild(deps, build('a'), 10), /No build is current yet/);
+    assert.deepEqual(await deployBuild(deps, build('a')), { current: 'a' });
+    assert.deepEqual(await deployBuild(deps, build('b')), { current: 'b', previous: 'a' });
+    assert.deepEqual(await rollBack(deps), { current: 'a', previous: 'b' });
+    assert.deepEqual(await rollBack(deps), { current: 'b', previous: 'a' });
+    assert.deepEqual(shipped, ['a', 'a', 'b']);
+  });
+
+  test('ramps, and a rollback ends the ramp before anything else', async () => {
+    const { deps } = createPlace();
+    await deployBuild(deps, build('a'));
+    await deployBuild(deps, build('b'));
+    const ramp = { digest: 'c', percent: 20 };
+    assert.deepEqual(await deployBuild(deps, build('c'), 20), { current: 'b', previous: 'a', ramp });
+    assert.deepEqual((await deployBuild(deps, build('c'), 60)).ramp?.percent, 60);
+    await assert.rejects(deployBuild(deps, build('b'), 10), /Build b is current already/);
+    assert.deepEqual(await rollBack(deps), { current: 'b', previous: 'a' });
+    assert.deepEqual(await deployBuild(deps, build('c')), { current: 'c', previous: 'b' });
+  });
+
+  test('says so where no worker takes the build up', async () => {
+    const { deps } = createPlace({ followed: false });
+    await assert.rejects(deployBuild(deps, build('a')), {
+      code: 'WorkerUnavailable',
+      message: /No worker has taken up build a yet/,
+    });
+  });
+});
