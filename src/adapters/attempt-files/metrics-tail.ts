@@ -14,12 +14,24 @@ export type MetricsTail = () => Promise<readonly StreamedMetric[]>;
  */
 export function createMetricsTail(file: string, startedAtMs: number): MetricsTail {
   let offset = 0;
+  const parse = createMetricsParser(startedAtMs);
+  return async () => {
+    // A piece may hold no point, and the next one thousands.
+    for (;;) {
+      const chunk = await readFrom(file, offset);
+      if (chunk.length === 0) return [];
+      offset += chunk.length;
+      const points = parse(chunk);
+      if (points.length > 0) return points;
+    }
+  };
+}
+
+/** Reads the points of a metrics stream that comes in pieces, from its beginning, each point once. */
+export function createMetricsParser(startedAtMs: number): (chunk: Uint8Array) => StreamedMetric[] {
   let lineNumber = 0;
   let rest = Buffer.alloc(0);
-  const readChunk = async () => {
-    const chunk = await readFrom(file, offset);
-    if (chunk.length === 0) return undefined;
-    offset += chunk.length;
+  return (chunk) => {
     const bytes = Buffer.concat([rest, chunk]);
     const end = bytes.lastIndexOf(0x0a) + 1;
     rest = bytes.subarray(end);
@@ -31,13 +43,6 @@ export function createMetricsTail(file: string, startedAtMs: number): MetricsTai
             .toString('utf8')
             .split('\n');
     return lines.flatMap((line) => readPoints(line, startedAtMs + lineNumber++));
-  };
-  return async () => {
-    // A piece may hold no point, and the next one thousands.
-    for (;;) {
-      const points = await readChunk();
-      if (points === undefined || points.length > 0) return points ?? [];
-    }
   };
 }
 
