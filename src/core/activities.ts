@@ -2,6 +2,7 @@ import type { AdmissionRequest, AdmissionTicket } from './admission.js';
 import type { Approver } from './approval.js';
 import type { ArtifactRef } from './artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from './attempt.js';
+import type { ResolvedImages } from './image-reference.js';
 import type { Journal } from './journal.js';
 import type { Json } from './json.js';
 import type { CacheAnswer, CacheQuery, CacheSlot } from './claims.js';
@@ -21,6 +22,10 @@ export interface RunSnapshot {
   readonly codeDigests: { readonly [step: string]: string };
   /** Digest of each step's Python lock, by step name. */
   readonly pythonDigests: { readonly [step: string]: string };
+  /** What the names of images stood for when the run began; absent: no pool of the project runs images. */
+  readonly images?: ResolvedImages;
+  /** Images of steps that name none, by pool. */
+  readonly poolImages?: { readonly [pool: string]: string };
   /** Base of Temporal's Web UI for links, without slash at the end. */
   readonly temporalUiUrl?: string;
   readonly trackingUiUrl?: string;

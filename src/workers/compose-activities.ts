@@ -20,6 +20,7 @@ import { userCacheDirectory } from '../adapters/cache-directory.js';
 import { createExternalData } from '../adapters/external-data/create-external-data.js';
 import { findPython } from '../adapters/find-python.js';
 import { createGpuInventory, gpuLeasesDirectory } from '../adapters/gpu-leases.js';
+import { createImageRegistry } from '../adapters/image-registry/create-image-registry.js';
 import { connectMlflow } from '../adapters/mlflow/connect.js';
 import { createNoopExecutor } from '../adapters/noop-executor.js';
 import { createProcessExecutor } from '../adapters/process-executor/create-process-executor.js';
@@ -103,7 +104,8 @@ export function composeActivities(setting: WorkerSetting) {
     context,
     ...(tracking && { tracking: createStepTracking({ ...tracking, store }) }),
   });
-  return { store, stepCache, clock, pool, system: composeSystem(setting, parts) };
+  const images = createImageRegistry({ env: setting.env });
+  return { store, stepCache, clock, pool, images, system: composeSystem(setting, parts) };
 }
 
 /** What activities of several kinds share. */

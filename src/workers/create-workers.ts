@@ -17,7 +17,7 @@ import { createSnapshot, type SnapshotOptions } from './run-snapshot.js';
 type Activities = ReturnType<typeof composeActivities>;
 
 /** What {@link createWorkerFactory} takes beside the connection. */
-export interface WorkerFactoryOptions extends WorkerSetting, SnapshotOptions {
+export interface WorkerFactoryOptions extends WorkerSetting, Omit<SnapshotOptions, 'images'> {
   readonly namespace: string;
 }
 
@@ -43,7 +43,7 @@ export function createWorkerFactory(
     shutdownForceTime: '20s',
   } as const;
   const hosting = { ...common, ...HOSTING };
-  const { system, stepCache, clock, pool } = activities;
+  const { system, stepCache, clock, pool, images } = activities;
   return {
     /** Anneal's own workflows and activities. */
     system: async () =>
@@ -71,7 +71,7 @@ export function createWorkerFactory(
     /** Pipelines and tasks of one build; runs stay on the build that they started with. */
     pipelines: async (build: Build) => {
       const deps = {
-        snapshot: createSnapshot(options, build),
+        snapshot: createSnapshot({ ...options, images }, build),
         cache: stepCache(build.manifest.steps),
         clock,
         directory: () => readApprovers(options),

@@ -9,6 +9,8 @@ import type { PipelineActivities } from '../core/activities.js';
 import { cacheKey, inputDigests, type CacheMaterial } from '../core/cache.js';
 import { claimActivityId, type CacheAnswer, type CacheQuery } from '../core/claims.js';
 import { parseDuration } from '../core/duration.js';
+import { imageOn, problemOfImage } from '../core/image-reference.js';
+import type { Pool } from '../core/pools.js';
 import type { CallCache } from '../core/run.js';
 import type { StepRequest } from '../pipeline/runtime.js';
 import type { LiveCall, RunContext } from './run-context.js';
@@ -30,7 +32,7 @@ export interface CachePlan {
 export function planCache(
   context: RunContext,
   request: StepRequest,
-  name: string,
+  { name, pool }: { readonly name: string; readonly pool: Pool },
 ): { readonly plan?: CachePlan; readonly shown?: CallCache } {
   const { definition, options } = request;
   if (definition.cache === false) return {};
@@ -39,9 +41,10 @@ export function planCache(
   const { off, refresh = [], verify } = context.snapshot.cache ?? {};
   if (off === true) return { shown: { step, off: 'the run was started without the cache' } };
   const { ttl, version, maxWait } = definition.cache;
-  if (version === undefined && Object.keys(request.inputs).length === 0) return withoutInputs(context, step);
+  const why = version === undefined ? whyNotKnown(context, request, pool) : undefined;
+  if (why !== undefined) return notCached(context, step, why);
   const query = () => {
-    const material = materialOf(context, request);
+    const material = materialOf(context, request, pool);
     return {
       key: cacheKey(material),
       material,
@@ -54,12 +57,12 @@ export function planCache(
   return { plan: { name, query, maxWaitMs: parseDuration(maxWait ?? MAX_WAIT) }, shown: { step } };
 }
 
-function materialOf({ snapshot }: RunContext, request: StepRequest): CacheMaterial {
+function materialOf({ snapshot }: RunContext, request: StepRequest, pool: Pool): CacheMaterial {
   const { definition } = request;
   const { name: step, image, env, outputs, cache } = definition;
   return {
     step,
-    image,
+    image: imageOn(pool.name, image, snapshot),
     code: snapshot.codeDigests[step],
     python: snapshot.pythonDigests[step],
     env,
@@ -71,9 +74,19 @@ function materialOf({ snapshot }: RunContext, request: StepRequest): CacheMateri
   };
 }
 
-/** Nothing in the key would change when what the step reads changes. Said once for each run and step. */
-function withoutInputs(context: RunContext, step: string): { readonly shown: CallCache } {
-  const off = 'it has no artifact as input; say cache: { version } to reuse its results';
+/** Why the key would be the same though what the step reads, or the image that it runs in, is another; undefined: it would not. */
+function whyNotKnown({ snapshot }: RunContext, request: StepRequest, pool: Pool): string | undefined {
+  if (Object.keys(request.inputs).length === 0) return 'it has no artifact as input';
+  const image = request.definition.image ?? snapshot.poolImages?.[pool.name];
+  // Processes run in no image.
+  if (image === undefined || pool.executor !== 'kubernetes') return undefined;
+  const problem = problemOfImage(image, snapshot.images);
+  return problem === undefined ? undefined : `the digest of its image "${image}" is not known, ${problem}`;
+}
+
+/** Said once for each run and step. */
+function notCached(context: RunContext, step: string, why: string): { readonly shown: CallCache } {
+  const off = `${why}; say cache: { version } to reuse its results`;
   if (context.said.has(step)) return { shown: { step } };
   context.said.add(step);
   log.warn(`step "${step}" is not cached: ${off}`);

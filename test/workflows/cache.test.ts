@@ -5,11 +5,12 @@ import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import { createStepCache } from '../../src/activities/step-cache.js';
+import type { RunSnapshot } from '../../src/core/activities.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
 import { STATUS_QUERY, type CallStatus, type RunStatus } from '../../src/core/run.js';
 import { createExecutions } from '../../src/workers/executions.js';
 import { createMemoryStore } from '../activities/memory-store.js';
-import { failed, startHarness, succeeded, type Harness } from './harness.js';
+import { failed, PROJECT, startHarness, succeeded, type Harness } from './harness.js';
 
 const workflowsPath = fileURLToPath(new URL('./cached-pipelines.ts', import.meta.url));
 const temporalCli = process.env['ANNEAL_TEST_TEMPORAL'];
@@ -210,6 +211,63 @@ describe(
         said.map((call) => call.cache?.off),
         ['it has no artifact as input; say cache: { version } to reuse its results'],
       );
+    });
+
+    test('in images the digest decides, not the tag, and is what runs; one that is not known is said once and not cached', async () => {
+      const before = h.snapshot;
+      const digest = (of: string) => ({ digest: `sha256:${of.repeat(64)}` });
+      const run = async (
+        images: RunSnapshot['images'],
+        executor: 'kubernetes' | 'process' = 'kubernetes',
+      ) => {
+        const pool = {
+          name: 'cpu',
+          executor,
+          taskQueue: `${PROJECT}/cpu@here`,
+          controlQueue: `${PROJECT}/cpu@here`,
+        };
+        const cluster = images && { images, poolImages: { cpu: 'bare:1' } };
+        h.snapshot = { ...before, pools: [{ ...pool, gpu: 0, gpuOptional: true }], ...cluster };
+        h.attempts.length = 0;
+        const handle = await start('images');
+        await handle.result();
+        return handle;
+      };
+      const stepsThatRan = () => h.attempts.map(({ step }) => step).filter((step) => step !== 'source');
+      try {
+        await run({ 'r.io/imaged:1': digest('a'), 'bare:1': digest('b') });
+        assert.deepEqual(
+          h.attempts.map(({ image }) => image),
+          [
+            `bare@${digest('b').digest}`,
+            `r.io/imaged@${digest('a').digest}`,
+            `r.io/imaged@${digest('a').digest}`,
+            `bare@${digest('b').digest}`,
+          ],
+        );
+        await run({ 'r.io/imaged:1': digest('a'), 'bare:1': digest('b') });
+        assert.deepEqual(stepsThatRan(), []);
+        await run({ 'r.io/imaged:1': digest('c'), 'bare:1': digest('b') });
+        assert.deepEqual(stepsThatRan(), ['imaged', 'imaged']);
+        await run({ 'r.io/imaged:1': digest('c'), 'bare:1': digest('d') });
+        assert.deepEqual(stepsThatRan(), ['bare']);
+        for (const _ of [1, 2]) {
+          const unknown = await run({ 'r.io/imaged:1': { problem: 'r.io is away' }, 'bare:1': digest('d') });
+          assert.deepEqual(stepsThatRan(), ['imaged', 'imaged']);
+          assert.equal(h.attempts.find(({ step }) => step === 'imaged')?.image, 'r.io/imaged:1');
+          const said = (await calls(unknown)).flatMap(({ cache }) => cache?.off ?? []);
+          assert.deepEqual(said, [
+            'the digest of its image "r.io/imaged:1" is not known, r.io is away; say cache: { version } to reuse its results',
+          ]);
+        }
+        // Processes run in no image: what the step says is part of its definition, as before.
+        await run(undefined, 'process');
+        assert.deepEqual(stepsThatRan(), ['imaged', 'imaged', 'bare']);
+        await run(undefined, 'process');
+        assert.deepEqual(stepsThatRan(), []);
+      } finally {
+        h.snapshot = before;
+      }
     });
 
     test('replays look-ups that ended one by one, in branches of any depth', async () => {

@@ -44,6 +44,23 @@ const versioned = defineStep({
   cache: { version: '1' },
 });
 
+const imaged = defineStep({
+  name: 'imaged',
+  inputs: { data: dataset(), n: integer({ default: 0 }) },
+  outputs: { data: dataset() },
+  image: 'r.io/imaged:1',
+  command: () => ['imaged'],
+  cache: {},
+});
+/** Runs in the image of its pool. */
+const bare = defineStep({
+  name: 'bare',
+  inputs: { data: dataset() },
+  outputs: { data: dataset() },
+  command: () => ['bare'],
+  cache: {},
+});
+
 const once = definePipeline({ name: 'once', params: { seed: string() } }, async ({ seed }) => {
   const { data } = await source({ seed });
   return (await shared({ data })).data.uri;
@@ -105,4 +122,11 @@ const roots = definePipeline({ name: 'roots' }, async () => {
   await versioned({ n: 1 });
 });
 
-export default createDispatcher({ once, twice, hurried, chain, wide, branches, roots });
+const images = definePipeline({ name: 'images', params: { seed: string() } }, async ({ seed }) => {
+  const { data } = await source({ seed });
+  await imaged({ data }, { name: 'first' });
+  await imaged({ data, n: 2 }, { name: 'second' });
+  await bare({ data });
+});
+
+export default createDispatcher({ once, twice, hurried, chain, wide, branches, roots, images });
