@@ -33,6 +33,11 @@ export function addRunCommands(add: Add): void {
       examples('anneal list', 'anneal list --pipeline churn-training --state failed --limit 5'),
     );
   add(
+    'top',
+    'Pools, open runs, what is stuck and what waits for people, live',
+    async () => (await import('./commands/top.js')).top,
+  ).addHelpText('after', examples('anneal top', 'anneal top --json'));
+  add(
     'describe <run> [step]',
     'Everything known of a run: steps, parameters, links; of a step what it made',
     async () => (await import('./commands/describe.js')).describe,

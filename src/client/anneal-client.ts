@@ -11,6 +11,7 @@ import { traceLineage, type Lineage, type LineageOptions } from './lineage.js';
 import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js';
 import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
 import { createModelOperations, type ModelOperations } from './model-operations.js';
+import { readOverview, type Overview, type PoolQueue } from './overview.js';
 import { readStatus, type RunReport } from './read-status.js';
 import { createSchedules, type Schedules } from './schedules/create-schedules.js';
 import { createClientCache, type ClientCache } from './step-cache.js';
@@ -29,6 +30,8 @@ export interface AnnealClient {
   startRun(pipeline: string, options?: StartRunOptions): Promise<StartedRun>;
   status(runId: string): Promise<RunReport>;
   list(options?: ListRunsOptions): Promise<RunSummary[]>;
+  /** Pools, open runs, what is stuck and what waits for people, in one look. */
+  overview(queues: readonly PoolQueue[]): Promise<Overview>;
   /** One status per look until the run has ended. */
   watch(runId: string, options?: WatchOptions): AsyncIterable<RunReport>;
   /** Waits for the end; a run that failed is an answer, not an error. */
@@ -72,6 +75,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     startRun: async (pipeline, start) => await startRun(deps, pipeline, start),
     status: async (runId) => await readStatus(deps, runId),
     list: async (query) => await listRuns(deps, query),
+    overview: async (queues) => await readOverview(deps, queues),
     watch: (runId, watch) => watchRun(deps, runId, watch),
     wait: async (runId, watch) => await waitForRun(deps, runId, watch),
     cancel: async (runId, watch) => await cancelRun(deps, runId, watch),

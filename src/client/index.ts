@@ -8,6 +8,7 @@ export type { DecideOptions } from './decide-approval.js';
 export type { Lineage, LineageOptions } from './lineage.js';
 export type { LineageEdge, LineageNode } from './lineage-graph.js';
 export type { ListRunsOptions, RunSummary } from './list-runs.js';
+export type { Overview, PoolLoad, PoolQueue } from './overview.js';
 export type { RunReport } from './read-status.js';
 export { readRunHistories, type RunHistory } from './run-histories.js';
 export type { LogChunk, LogsOptions } from './run-logs.js';

@@ -8,6 +8,8 @@ import { callTemporal } from './temporal-errors.js';
 export interface ListRunsOptions {
   readonly pipeline?: string;
   readonly state?: RunState;
+  /** Only runs that have not ended. */
+  readonly openOnly?: boolean;
   /** Default 20. */
   readonly limit?: number;
 }
@@ -56,10 +58,11 @@ function retryOf(memo: { readonly [name: string]: unknown } | undefined): Pick<R
 }
 
 /** The visibility query. It has no ORDER BY: SQL visibility refuses one, and orders as we want. */
-export function buildListQuery(project: string, { pipeline, state }: ListRunsOptions): string {
+export function buildListQuery(project: string, { pipeline, state, openOnly }: ListRunsOptions): string {
   const terms = [`TaskQueue = ${quoted(pipelinesTaskQueue(project))}`, `ExecutionStatus != 'ContinuedAsNew'`];
   if (pipeline !== undefined) terms.push(`WorkflowType = ${quoted(pipeline)}`);
   if (state !== undefined) terms.push(STATE_QUERIES[state]);
+  if (openOnly === true) terms.push(`ExecutionStatus = 'Running'`);
   return terms.join(' AND ');
 }
 

@@ -68,6 +68,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     startRun: refuse,
     status: refuse,
     list: refuse,
+    overview: refuse,
     watch: refuse,
     wait: refuse,
     cancel: refuse,

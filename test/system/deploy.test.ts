@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { connectTemporal, createAnnealClient, type AnnealClient } from '../../src/client/index.js';
+import {
+  connectTemporal,
+  createAnnealClient,
+  type AnnealClient,
+  type Overview,
+} from '../../src/client/index.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import { projectPaths, type ProjectPaths } from '../../src/config/project-paths.js';
 import { stopLocalServers } from '../../src/local/local-servers.js';
@@ -161,6 +166,14 @@ describe('new code under running runs', () => {
     const old = versions.find(({ runs }) => runs.some(({ runId }) => runId === 'a-week'));
     assert.equal(old?.status, 'draining');
     assert.match((await cli('versions')).output, /draining .* a-week \(waiting-for-approval\)/);
+    const top = (await cli('top', '--json')).document() as Overview;
+    assert.deepEqual(top.pools, [
+      { pool: 'cpu', queued: 0, oldestWaitMs: 0, served: true, running: 0, waitingForGpu: 0 },
+    ]);
+    assert.deepEqual(
+      top.approvals.map(({ runId }) => runId),
+      ['a-week'],
+    );
     await decide('a-week');
     assert.equal((await resultOf('a-week')).version, 'v1');
     await deploy('--drain');

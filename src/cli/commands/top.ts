@@ -1,0 +1,106 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { AnnealClient, Overview, PoolQueue, RunSummary } from '../../client/index.js';
+import { formatDuration } from '../../core/duration.js';
+import type { LocalLoad } from '../../workers/local-load.js';
+import type { Command, CommandContext } from '../command.js';
+import type { Project } from '../context.js';
+import { renderTable } from '../plain-table.js';
+import { EXIT } from '../report-error.js';
+import { paintState, visible } from '../run-text.js';
+
+const REFRESH_MS = 2_000;
+
+/** `anneal top`: pools, open runs, what is stuck and what waits for people; on a terminal again and again until Ctrl-C, else once. */
+export const top: Command = async (context) => {
+  const project = await context.openProject();
+  const { terminal } = context;
+  const look = await createLook(project, context.env);
+  if (!terminal.interactive) {
+    const seen = await look();
+    terminal.show(seen, () => render(seen, context).join('\n'));
+    return EXIT.ok;
+  }
+  await context.interruptible(async (signal) => {
+    while (!signal.aborted) {
+      const lines = render(await look(), context).map((line) => terminal.asCalled(line));
+      terminal.write(`${CLEAR}${lines.slice(0, Math.max(4, terminal.rows - 1)).join('\n')}\n`);
+      await wait(REFRESH_MS, undefined, { signal }).catch(() => undefined);
+    }
+  });
+  return EXIT.ok;
+};
+
+/** The screen, and the place of the cursor. */
+const CLEAR = '\u001b[H\u001b[2J';
+
+/** What is shown and printed with `--json`. */
+interface Seen extends Omit<Overview, 'pools'> {
+  readonly pools: readonly (Overview['pools'][number] & LocalLoad)[];
+}
+
+async function createLook(project: Project, env: CommandContext['env']): Promise<() => Promise<Seen>> {
+  const [{ poolTaskQueue }, { loadHostName }, { readLocalLoad }] = await Promise.all([
+    import('../../config/host-pools.js'),
+    import('../../workers/host-name.js'),
+    import('../../workers/local-load.js'),
+  ]);
+  const { config, paths } = project;
+  const host = { name: await loadHostName(paths.stateDir, env) };
+  const queues: PoolQueue[] = Object.keys(config.pools).map((pool) => ({
+    pool,
+    taskQueue: poolTaskQueue(config, pool, host),
+  }));
+  const client: AnnealClient = await project.client();
+  return async () => {
+    const [overview, local] = await Promise.all([client.overview(queues), readLocalLoad(paths.attemptsDir)]);
+    const none: LocalLoad = { running: 0, waitingForGpu: 0 };
+    return {
+      ...overview,
+      pools: overview.pools.map((pool) => ({ ...pool, ...(local.get(pool.pool) ?? none) })),
+    };
+  };
+}
+
+const RUNS_SHOWN = 20;
+
+function render(seen: Seen, { terminal, nowMs }: CommandContext): string[] {
+  const { colors } = terminal;
+  const pools = seen.pools.map((pool) => [
+    pool.pool,
+    String(pool.running),
+    pool.queued === 0 ? '0' : colors.yellow(String(pool.queued)),
+    pool.queued === 0 ? '' : formatDuration(pool.oldestWaitMs),
+    [
+      ...(pool.waitingForGpu === 0 ? [] : [`${pool.waitingForGpu} wait for a GPU`]),
+      ...(pool.served ? [] : [colors.red('no worker asks for work')]),
+    ].join(', '),
+  ]);
+  const states = Object.entries(seen.counts).map(([state, count]) => `${count} ${state}`);
+  const total = `${seen.runs.length}${seen.more ? '+' : ''} open runs${states.length === 0 ? '' : `: ${states.join(', ')}`}`;
+  return [
+    renderTable(['POOL', 'RUNNING', 'QUEUED', 'OLDEST', ''], pools),
+    '',
+    total,
+    ...seen.stuck.map((run) => colors.red(`STUCK ${visible(run.runId)}: ${run.stuck ?? ''}`)),
+    ...seen.approvals.map(
+      ({ runId, startedAtMs }) =>
+        `${visible(runId)} waits for a decision (began ${formatDuration(nowMs() - startedAtMs)} ago); see: anneal approvals`,
+    ),
+    ...(seen.runs.length === 0 ? [] : ['', renderRuns(seen.runs, { colors, nowMs: nowMs() })]),
+  ].flatMap((text) => text.split('\n'));
+}
+
+function renderRuns(
+  runs: readonly RunSummary[],
+  { colors, nowMs }: { readonly colors: CommandContext['terminal']['colors']; readonly nowMs: number },
+): string {
+  const rows = runs
+    .slice(0, RUNS_SHOWN)
+    .map(({ runId, pipeline, state, startedAtMs }) => [
+      visible(runId).slice(0, 64),
+      pipeline,
+      paintState(state, colors),
+      formatDuration(nowMs - startedAtMs),
+    ]);
+  return renderTable(['RUN', 'PIPELINE', 'STATE', 'FOR'], rows);
+}

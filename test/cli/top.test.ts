@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { Overview, RunSummary } from '../../src/client/index.js';
+import { cli, STARTED_MS } from './fake-cli.js';
+
+const run = (given: Partial<RunSummary>): RunSummary => ({
+  runId: 'churn-1',
+  pipeline: 'churn-training',
+  state: 'running',
+  startedAtMs: STARTED_MS,
+  ...given,
+});
+const stuck = run({ runId: 'broken', stuck: 'The run is stuck: a worker fails on its history.' });
+const asks = run({ runId: 'asks', state: 'waiting-for-approval' });
+const overview: Overview = {
+  pools: [
+    { pool: 'cpu', queued: 0, oldestWaitMs: 0, served: true },
+    { pool: 'gpu', queued: 3, oldestWaitMs: 65_000, served: false },
+  ],
+  runs: [run({}), stuck, asks],
+  counts: { running: 2, 'waiting-for-approval': 1 },
+  stuck: [stuck],
+  approvals: [asks],
+  more: false,
+};
+
+describe('anneal top', () => {
+  test('without a terminal shows once how pools do, what is stuck and what waits for people', async () => {
+    const stateDir = await mkdtemp(path.join(tmpdir(), 'anneal-top-'));
+    try {
+      const setting = { stateDir, client: { overview: async () => await Promise.resolve(overview) } };
+      const { code, out } = await cli(['top'], setting);
+      assert.equal(code, 0);
+      assert.match(
+        out,
+        /^POOL +RUNNING +QUEUED +OLDEST\ncpu +0 +0\ngpu +0 +3 +1m 05s +no worker asks for work$/m,
+      );
+      assert.match(out, /^3 open runs: 2 running, 1 waiting-for-approval$/m);
+      assert.match(out, /^STUCK broken: The run is stuck/m);
+      assert.match(out, /^asks waits for a decision \(began 9\.0s ago\); see: anneal approvals$/m);
+      const document = (await cli(['top', '--json'], setting)).document() as Overview;
+      assert.deepEqual(document.pools[1], { ...overview.pools[1], running: 0, waitingForGpu: 0 });
+    } finally {
+      await rm(stateDir, { recursive: true, force: true });
+    }
+  });
+
+  test('on a terminal is drawn again until Ctrl-C', async () => {
+    const stateDir = await mkdtemp(path.join(tmpdir(), 'anneal-top-'));
+    const stop = new AbortController();
+    let looks = 0;
+    try {
+      const { code, out } = await cli(['top'], {
+        stateDir,
+        tty: true,
+        env: { NO_COLOR: '1' },
+        interrupt: stop.signal,
+        client: {
+          overview: async () => {
+            if (++looks === 2) stop.abort();
+            return await Promise.resolve(overview);
+          },
+        },
+      });
+      assert.equal(code, 0);
+      assert.equal(out.split('POOL').length - 1, 2);
+    } finally {
+      await rm(stateDir, { recursive: true, force: true });
+    }
+  });
+});
