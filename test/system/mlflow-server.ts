@@ -19,12 +19,17 @@ export interface RealMlflow {
 /**
  * Starts the given `mlflow` executable on SQLite and waits until it is healthy.
  * @param artifactRoot where artifacts are that do not pass through the server; default: its proxy.
+ * @param host where it listens: pods of the test cluster cannot reach the loopback address.
  */
-export async function startRealMlflow(executable: string, artifactRoot?: string): Promise<RealMlflow> {
+export async function startRealMlflow(
+  executable: string,
+  artifactRoot?: string,
+  host = '127.0.0.1',
+): Promise<RealMlflow> {
   const directory = await realpath(await mkdtemp(join(tmpdir(), 'anneal-mlflow-')));
-  const port = await findPort();
+  const port = await findPort(host);
   const log = join(directory, 'server.log');
-  const args = ['server', '--workers', '1', '--host', '127.0.0.1', '--port', String(port)];
+  const args = ['server', '--workers', '1', '--host', host, '--port', String(port)];
   const stores = [
     '--backend-store-uri',
     `sqlite:///${directory}/mlflow.db`,
@@ -40,7 +45,7 @@ export async function startRealMlflow(executable: string, artifactRoot?: string)
     env: { ...env, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false', MLFLOW_DISABLE_TELEMETRY: 'true' },
   });
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const url = `http://127.0.0.1:${port}`;
+  const url = `http://${host}:${port}`;
   const stop = async () => {
     // The server has workers of its own; all are in its group.
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
@@ -63,10 +68,10 @@ export async function startRealMlflow(executable: string, artifactRoot?: string)
   }
 }
 
-function findPort(): Promise<number> {
+function findPort(host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
+    server.listen(0, host, () => {
       const { port } = server.address() as AddressInfo;
       server.close(() => resolve(port));
     });
