@@ -7,12 +7,18 @@ export type TemporalLog = (
   fields: { readonly [name: string]: unknown },
 ) => void;
 
-/** Sends the SDK's own warnings and errors where the worker's log goes. Once per process, before anything else of the SDK. */
-export function installTemporalLogger(log: TemporalLog): void {
+/**
+ * Sends the SDK's own warnings and errors where the worker's log goes, and offers its metrics to Prometheus where an address is given. Once
+ * per process, before anything else of the SDK.
+ * @param metricsAddress such as `0.0.0.0:9464`.
+ */
+export function installTemporalLogger(log: TemporalLog, metricsAddress?: string): void {
   const logger = new DefaultLogger('WARN', ({ level, message, meta }) => {
     if (!BY_DESIGN.test(message)) log(level, message, { ...meta });
   });
-  Runtime.install({ logger, telemetryOptions: { logging: { forward: {}, filter: 'WARN' } } });
+  const metrics =
+    metricsAddress === undefined ? {} : { metrics: { prometheus: { bindAddress: metricsAddress } } };
+  Runtime.install({ logger, telemetryOptions: { logging: { forward: {}, filter: 'WARN' }, ...metrics } });
 }
 
 /** Some of our workers serve workflows only, some activities only. */

@@ -34,7 +34,7 @@ export const worker: Command = async (context, _args, { pools }) => {
   const { client } = await project.temporal();
   await ensureCurrentBuild(project, logger);
   // Last: from here on the SDK keeps the program alive, and holds its signals, until a connection of a worker has come and gone.
-  installTemporalLogger((level, said, about) => logger[level === 'ERROR' ? 'error' : 'warn'](about, said));
+  installTemporalLogger(forwardTo(logger), readMetricsAddress(context.env));
   const stopKeeping = keepWorkerLogSmall(paths.stateDir);
   const work = context.interruptible(async (signal) => {
     await runProjectWorkers({
@@ -65,6 +65,27 @@ export const worker: Command = async (context, _args, { pools }) => {
   await work.finally(stopKeeping);
   return EXIT.ok;
 };
+
+interface Logger {
+  error(about: object, said: string): void;
+  warn(about: object, said: string): void;
+}
+
+/** What the SDK says, in the worker's log. */
+function forwardTo(logger: Logger) {
+  return (level: string, said: string, about: object) =>
+    logger[level === 'ERROR' ? 'error' : 'warn'](about, said);
+}
+
+/** @throws AnnealError InvalidConfig. */
+function readMetricsAddress({ ANNEAL_METRICS_ADDRESS: address }: CommandContext['env']): string | undefined {
+  if (!address) return undefined;
+  if (/^(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}$/.test(address)) return address;
+  throw new AnnealError(
+    'InvalidConfig',
+    `ANNEAL_METRICS_ADDRESS is "${address}"; it is the address where metrics are offered, an IP and a port such as 0.0.0.0:9464.`,
+  );
+}
 
 function readPools(option: string): string[] {
   return option

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import { listRights, NODE_RIGHTS, WORKER_RIGHTS } from '../../src/adapters/kubernetes/rights.js';
+import { aJob, SELECTOR, until, withKubernetes } from './kubernetes-world.js';
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly labels?: { readonly [name: string]: string } };
+  readonly rules?: unknown;
+  readonly spec?: {
+    readonly template: {
+      readonly metadata: Manifest['metadata'] & { annotations: object };
+      readonly spec: PodSpec;
+    };
+  };
+}
+
+interface PodSpec {
+  readonly serviceAccountName: string;
+  readonly automountServiceAccountToken: boolean;
+  readonly terminationGracePeriodSeconds: number;
+  readonly securityContext: object;
+  readonly containers: readonly { readonly args: readonly string[]; readonly securityContext: object }[];
+}
+
+const root = fileURLToPath(new URL('../../k8s', import.meta.url));
+
+function readManifests(folder: string): Manifest[] {
+  return readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.yaml') && !file.endsWith('kustomization.yaml'))
+    .flatMap((file) => parseAllDocuments(readFileSync(path.join(root, folder, file), 'utf8')))
+    .map((document) => document.toJS() as Manifest);
+}
+
+const find = (folder: string, kind: string) =>
+  readManifests(folder).filter((manifest) => manifest.kind === kind);
+
+describe('rights', () => {
+  test('the role of workers is what the code lists', () => {
+    assert.deepEqual(
+      find('base', 'Role').map(({ rules }) => rules),
+      [WORKER_RIGHTS],
+    );
+    assert.deepEqual(
+      find('components/node-reader', 'ClusterRole').map(({ rules }) => rules),
+      [NODE_RIGHTS],
+    );
+    assert.deepEqual(find('base', 'ClusterRole'), []);
+  });
+
+  test('nothing in them lets an account read secrets, make pods, enter containers or raise itself', () => {
+    const rights = listRights(WORKER_RIGHTS);
+    assert.deepEqual(
+      rights.filter(
+        ({ resource, verb }) => verb === '*' || /\*|secrets|roles|serviceaccounts/.test(resource),
+      ),
+      [],
+    );
+    assert.deepEqual(
+      rights.filter(({ resource, verb }) => resource === 'pods' && verb === 'create'),
+      [],
+    );
+    assert.deepEqual(
+      rights.filter(({ subresource }) => subresource !== undefined),
+      [{ verb: 'get', resource: 'pods', subresource: 'log' }],
+    );
+  });
+
+  test('the client and the watcher use each of them, and no other', async (t) => {
+    const { api, server, watcher } = await withKubernetes(t);
+    const job = await api.createJob(aJob('train-a1'));
+    const uid = job.metadata?.uid ?? '';
+    const pod = server.addPod('train-a1');
+    await watcher();
+    await until('both watch', () => server.openWatches === 2);
+    await api.readJob('train-a1');
+    await api.listJobs({ labelSelector: SELECTOR });
+    await api.listPods({ labelSelector: SELECTOR });
+    await api.listEvents({ involvedUid: uid });
+    await api.readPodLog(pod.metadata.name, 'main', { tailLines: 1, limitBytes: 1 });
+    await api.setJobTtl('train-a1', uid, 1);
+    await api.deletePod(pod.metadata.name, { uid: pod.metadata.uid ?? '', graceSeconds: 1 });
+    await api.deleteJob('train-a1', { uid });
+    await api.readNode('real-0');
+    const used = server.requests.map(({ method, path: asked, resource, watch, query }) => {
+      const named =
+        asked
+          .replace(/.*\/namespaces\/[^/]+/, '')
+          .replace(/^\/api\/v1/, '')
+          .split('/').length > 2;
+      const verbs: { [method: string]: string } = { POST: 'create', PATCH: 'patch', DELETE: 'delete' };
+      const verb = verbs[method] ?? (watch ? 'watch' : named || query.has('container') ? 'get' : 'list');
+      return `${verb} ${resource}${asked.endsWith('/log') ? '/log' : ''}`;
+    });
+    const granted = listRights([...WORKER_RIGHTS, ...NODE_RIGHTS]).map(
+      ({ verb, resource, subresource }) =>
+        `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}`,
+    );
+    assert.deepEqual([...new Set(used)].sort(), granted.sort());
+  });
+});
+
+describe('manifests', () => {
+  test('the namespace enforces Pod Security restricted', () => {
+    const [namespace] = find('base', 'Namespace');
+    for (const mode of ['enforce', 'audit', 'warn'])
+      assert.equal(namespace?.metadata.labels?.[`pod-security.kubernetes.io/${mode}`], 'restricted');
+  });
+
+  const deployments = [...find('base', 'Deployment'), ...find('pool-workers', 'Deployment')];
+
+  for (const { metadata, spec } of deployments) {
+    test(`${metadata.name} keeps to restricted, ends gracefully and offers its metrics`, () => {
+      const pod = spec?.template.spec;
+      assert.ok(pod && spec);
+      assert.deepEqual(pod.securityContext, {
+        runAsNonRoot: true,
+        runAsUser: 65532,
+        runAsGroup: 65532,
+        fsGroup: 65532,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      for (const { securityContext } of pod.containers)
+        assert.deepEqual(securityContext, {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+      assert.ok(pod.terminationGracePeriodSeconds >= 30);
+      assert.deepEqual(spec.template.metadata.annotations, {
+        'prometheus.io/scrape': 'true',
+        'prometheus.io/port': '9464',
+        'prometheus.io/path': '/metrics',
+      });
+      assert.equal(spec.template.metadata.labels?.['app.kubernetes.io/component'], 'worker');
+    });
+  }
+
+  test('only workers of pools have a token of the API', () => {
+    const tokens = deployments.map(({ spec }) => {
+      const { serviceAccountName, automountServiceAccountToken, containers } =
+        spec?.template.spec ?? ({} as PodSpec);
+      return [containers[0]?.args.at(-1), serviceAccountName, automountServiceAccountToken];
+    });
+    assert.deepEqual(tokens, [
+      ['pipelines', 'anneal-pipelines', false],
+      ['cpu', 'anneal-worker', true],
+    ]);
+  });
+});
