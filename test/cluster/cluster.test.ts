@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -86,10 +87,9 @@ describe('the test cluster', { skip: clusterMissing, concurrency: false }, () =>
   });
 
   test('a pod reaches a server on this machine', async () => {
-    const server = createServer((_request, response) => response.end('here')).listen(
-      0,
-      namespace.cluster.hostAddress,
-    );
+    const server = createServer((_request, response) => response.end('here'));
+    server.listen(0, namespace.cluster.hostAddress);
+    await once(server, 'listening');
     try {
       const { port } = server.address() as AddressInfo;
       const url = `http://${namespace.cluster.hostAddress}:${port}/`;
