@@ -50,13 +50,18 @@ export function approval<const F extends { readonly [name: string]: AnyParameter
   return handled(askForApproval(gate, options));
 }
 
-async function askForApproval<F extends { readonly [name: string]: AnyParameter }>(
+// Not async, as it may be open for days: Temporal's sandbox keeps a stack trace for each promise.
+function askForApproval<F extends { readonly [name: string]: AnyParameter }>(
   gate: string,
   { form, ...options }: ApprovalOptions<F>,
 ): Promise<Approved<ValuesOf<F>>> {
-  const schemas = Object.entries(form ?? {}).map(([name, { schema }]) => [name, schema] as const);
-  const request = { ...options, form: Object.fromEntries(schemas) };
-  return (await currentRuntime('approval()').approval(gate, request)) as Approved<ValuesOf<F>>;
+  try {
+    const schemas = Object.entries(form ?? {}).map(([name, { schema }]) => [name, schema] as const);
+    const request = { ...options, form: Object.fromEntries(schemas) };
+    return currentRuntime('approval()').approval(gate, request) as Promise<Approved<ValuesOf<F>>>;
+  } catch (error) {
+    return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+  }
 }
 
 /** Registers exactly the bytes of a Model artifact as a version; the same model of the same run gives the same version. */

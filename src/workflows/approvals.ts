@@ -1,4 +1,4 @@
-import { CancellationScope, condition, isCancellation, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, workflowInfo } from '@temporalio/workflow';
 import {
   decisionId,
   judgeDecision,
@@ -10,11 +10,11 @@ import {
   type RecordedDecision,
   type RefusedDecision,
 } from '../core/approval.js';
-import { parseDuration } from '../core/duration.js';
 import type { ApprovalRequest, Approved } from '../pipeline/runtime.js';
 import { announceGate, resolveApprovers, type Announced } from './announce-gate.js';
 import { toFailure } from './failures.js';
 import { STARTED_BY_MEMO } from '../core/run.js';
+import { untilDecided } from './gate-wait.js';
 import { describeGate, openGate, outcomeOfGate, type Opening } from './gate.js';
 import type { LiveCall, RunContext } from './run-context.js';
 import type { RunView } from './run-state.js';
@@ -23,7 +23,8 @@ import { verifySignature } from '../core/verify-signature.js';
 interface OpenGate {
   readonly callId: string;
   readonly gate: Gate;
-  readonly changed: () => void;
+  /** Called after each decision. */
+  readonly changed: readonly (() => void)[];
 }
 
 /** Decisions that wait for their gate at most. */
@@ -110,7 +111,7 @@ export class Approvals {
           describeGate(gate, this.countedFor(call.callId), options.subject.uri),
         );
     };
-    this.open.set(call.callId, { callId: call.callId, gate, changed: show });
+    this.watch(call.callId, gate, [show]);
     this.judgeEarly();
     this.view.put({ ...statusOf(call, gate), state: 'waiting' });
     show();
@@ -124,8 +125,10 @@ export class Approvals {
     const telling: Promise<void>[] = [];
     try {
       if (!announced && this.isWaiting(call.callId, gate)) telling.push(announce('opened'));
-      await this.untilDecided(call.callId, gate, {
-        options,
+      await untilDecided(context, gate, {
+        ...{ options, scope },
+        isDecided: () => !this.isWaiting(call.callId, gate),
+        onChange: (then) => this.watch(call.callId, gate, [show, then]),
         tell: (why) => {
           show();
           telling.push(announce(why));
@@ -152,36 +155,8 @@ export class Approvals {
     }
   }
 
-  private async untilDecided(
-    callId: string,
-    gate: Gate,
-    waiting: { readonly options: ApprovalRequest; readonly tell: (why: Announced['why']) => void },
-  ): Promise<void> {
-    const { remindEvery } = waiting.options;
-    const everyMs = remindEvery === undefined ? undefined : parseDuration(remindEvery);
-    const isDecided = () => !this.isWaiting(callId, gate);
-    while (!isDecided()) {
-      const nowMs = Date.now();
-      const escalatesAtMs =
-        gate.escalation && nowMs < gate.escalation.atMs ? gate.escalation.atMs : undefined;
-      const reminderAtMs =
-        everyMs === undefined
-          ? undefined
-          : gate.openedAtMs + everyMs * (Math.floor((nowMs - gate.openedAtMs) / everyMs) + 1);
-      const next = Math.min(
-        gate.expiresAtMs ?? Infinity,
-        escalatesAtMs ?? Infinity,
-        reminderAtMs ?? Infinity,
-      );
-      if (next === Infinity) {
-        await condition(isDecided);
-        return;
-      }
-      if (next > nowMs && (await condition(isDecided, next - nowMs, { summary: `approval ${gate.name}` })))
-        return;
-      if (next === gate.expiresAtMs) return;
-      waiting.tell(next === escalatesAtMs ? 'escalated' : 'reminder');
-    }
+  private watch(callId: string, gate: Gate, changed: readonly (() => void)[]): void {
+    this.open.set(callId, { callId, gate, changed });
   }
 
   private settle(
@@ -225,7 +200,7 @@ export class Approvals {
       receivedAtMs: Date.now(),
       verified,
     });
-    opened.changed();
+    for (const tell of opened.changed) tell();
   }
 
   /** Judges what came before its gate: what fits another digest goes on waiting, what is refused is shown. */

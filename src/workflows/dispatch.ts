@@ -19,7 +19,8 @@ export type Dispatcher = (parameters?: unknown, before?: Continuation | RetrySta
 export function createDispatcher(exports: { readonly [name: string]: unknown }): Dispatcher {
   const pipelines = new Map<string, Pipeline<object, unknown>>();
   for (const value of Object.values(exports)) if (isPipeline(value)) pipelines.set(value.pipelineName, value);
-  return async (parameters, before) => {
+  // Not async, as what waits for a whole run: each open promise holds a stack trace in memory.
+  return (parameters, before) => {
     const { workflowType } = workflowInfo();
     const pipeline = pipelines.get(workflowType);
     if (!pipeline)
@@ -31,13 +32,13 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
     const checked = checkParameters(`pipeline "${workflowType}"`, pipeline.definition.params, given);
     const problems = [...(checked.ok ? [] : checked.problems), ...(typeof cache === 'string' ? [cache] : [])];
     if (!checked.ok || typeof cache === 'string')
-      return await runPipeline(
+      return runPipeline(
         pipeline,
         {},
         { setRuntime, refusal: toFailure('InvalidParameter', problems.join(' ')) },
       );
     const start = before && 'journal' in before ? { continuation: before } : { seed: before?.seed };
-    return await runPipeline(pipeline, checked.values, { ...start, cache, setRuntime });
+    return runPipeline(pipeline, checked.values, { ...start, cache, setRuntime });
   };
 }
 

@@ -54,6 +54,24 @@ function checkGate(gate: Gate): void {
     );
 }
 
+/** What happens next at a gate that nobody decides: it expires, others are asked too, or people are told again. */
+export function nextMoment(
+  gate: Gate,
+  { remindEvery }: Pick<ApprovalRequest, 'remindEvery'>,
+  nowMs: number,
+): { readonly atMs: number; readonly what: 'expired' | 'escalated' | 'reminder' } | undefined {
+  const everyMs = remindEvery === undefined ? undefined : parseDuration(remindEvery);
+  const escalatesAtMs = gate.escalation && nowMs < gate.escalation.atMs ? gate.escalation.atMs : Infinity;
+  const reminderAtMs =
+    everyMs === undefined
+      ? Infinity
+      : gate.openedAtMs + everyMs * (Math.floor((nowMs - gate.openedAtMs) / everyMs) + 1);
+  const expiresAtMs = gate.expiresAtMs ?? Infinity;
+  const atMs = Math.min(expiresAtMs, escalatesAtMs, reminderAtMs);
+  if (atMs === Infinity) return undefined;
+  return { atMs, what: atMs === expiresAtMs ? 'expired' : atMs === escalatesAtMs ? 'escalated' : 'reminder' };
+}
+
 /** A gate as people see it. */
 export function describeGate(gate: Gate, counted: readonly RecordedDecision[], uri: string): PendingApproval {
   const { escalation } = gate;

@@ -74,9 +74,7 @@ export class RunContext {
   readonly lookUps = createTurns(LOOK_UP_LIMIT);
   readonly claimWaits = createTurns(CLAIM_WAIT_LIMIT);
   readonly runId = workflowInfo().workflowId;
-  /** Resolves when the run is to continue as new; nothing is in flight then and nothing more is delivered. */
-  readonly continuing: Promise<'continue'>;
-  private resolveContinuing: (signal: 'continue') => void = () => undefined;
+  private continueRun: () => void = () => undefined;
   private readonly rootScope = CancellationScope.current();
   private readonly dispatched = new Map<string, number>();
   private readonly rest = createRest();
@@ -97,9 +95,6 @@ export class RunContext {
     this.controls = controls;
     this.seed = seed;
     this.adopted = new Map(seed?.entries.map((entry) => [entry.k, entry]));
-    this.continuing = new Promise((resolve) => {
-      this.resolveContinuing = resolve;
-    });
     this.player = new JournalPlayer(
       continuation?.journal ?? { version: 1, entries: [], pending: {} },
       () => this.continueIfQuiet(wantsToContinue(snapshot)),
@@ -111,6 +106,12 @@ export class RunContext {
     );
   }
 
+  /** Calls back when the run is to continue as new; nothing is in flight then and nothing more is delivered. */
+  onContinue(then: () => void): void {
+    this.continueRun = then;
+    if (this.continued) then();
+  }
+
   /** Calls that have been made and have not settled. */
   get liveCalls(): number {
     return this.live;
@@ -119,6 +120,12 @@ export class RunContext {
   /** Resolves when everything that could move by itself has moved. */
   settled(): Promise<void> {
     return new Promise((resolve) => this.rest.reached(resolve));
+  }
+
+  /** Calls back when everything that moves now has moved. */
+  whenAtRest(then: () => void): void {
+    this.rest.disturb();
+    this.rest.reached(then);
   }
 
   /** Resolves when the answer of a local activity may be acted on: such answers are taken one at a time. */
@@ -298,7 +305,7 @@ export class RunContext {
     if (this.continued) return true;
     if (!(wanted || mustContinue(this.snapshot)) || this.inFlight > 0 || this.cancelled) return false;
     this.continued = true;
-    this.resolveContinuing('continue');
+    this.continueRun();
     return true;
   }
 

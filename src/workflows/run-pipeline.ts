@@ -9,7 +9,6 @@ import {
   proxyActivities,
   proxyLocalActivities,
   setHandler,
-  sleep,
   workflowInfo,
   defineQuery,
   defineSignal,
@@ -18,7 +17,7 @@ import {
 import type { RawValue } from '@temporalio/common';
 import type { PipelineActivities, RunSnapshot, SystemActivities } from '../core/activities.js';
 import type { ApprovalDecision } from '../core/approval.js';
-import { canonicalJson, type Json } from '../core/json.js';
+import type { Json } from '../core/json.js';
 import type { Journal } from '../core/journal.js';
 import type { RetrySeed } from '../core/run-control.js';
 import { whoIsTold } from '../core/notification-routes.js';
@@ -39,13 +38,14 @@ import type { PipelineRuntime } from '../pipeline/runtime.js';
 import { AdmissionClient } from './admission-client.js';
 import { Approvals } from './approvals.js';
 import { replayTimeoutMs, type Continuation } from './continuation.js';
-import { readFailure, toFailure, toRunFailure } from './failures.js';
+import { readFailure, toFailure } from './failures.js';
 import { LaneClient } from './lane-client.js';
 import { RunContext } from './run-context.js';
 import { RunControls } from './run-controls.js';
 import { RunView } from './run-state.js';
 import { createRuntime, tell } from './runtime.js';
 import { statusAnswer } from './status-answer.js';
+import { untilEnd, type End } from './until-end.js';
 
 /** How an execution of a run begins. */
 export interface RunStart {
@@ -97,19 +97,16 @@ export async function runPipeline(
   });
   live.context = context;
   setRuntime(createRuntime(context, approvals, lane));
-  const work = async () => {
-    if (refusal) throw refusal;
-    await admission.enter(view, snapshot.project);
-    view.tracking ??= await openTracking(view, { pipeline, snapshot, parameters });
-    return toResult(await pipeline.run(parameters));
-  };
   const scope = new CancellationScope();
-  const ended = scope.run(work).then(
-    (result) => ({ result }),
-    (error: unknown) => ({ error: toRunFailure(error) }),
-  );
-  const ends = [ended, context.continuing, ...(continuation ? [divergence(context)] : [])];
-  const outcome = await Promise.race(ends);
+  const outcome = await untilEnd(context, scope, {
+    prepare: async () => {
+      if (refusal) throw refusal;
+      await admission.enter(view, snapshot.project);
+      view.tracking ??= await openTracking(view, { pipeline, snapshot, parameters });
+    },
+    run: () => pipeline.run(parameters),
+    reruns: continuation !== undefined,
+  });
   if (outcome === 'continue') return await continueRun(parameters, { context, approvals });
   return await CancellationScope.nonCancellable(async () => {
     await endCalls(context, scope);
@@ -123,19 +120,6 @@ async function endCalls(context: RunContext, scope: CancellationScope): Promise<
   if (context.liveCalls === 0) return;
   scope.cancel();
   await condition(() => context.liveCalls === 0);
-}
-
-/** A pipeline's result. @throws a failure for what JSON cannot carry. */
-function toResult(result: unknown): Json | undefined {
-  if (result === undefined) return undefined;
-  try {
-    return JSON.parse(canonicalJson(result)) as Json;
-  } catch (error) {
-    throw toFailure(
-      'PipelineError',
-      `The result of the pipeline cannot be kept: ${error instanceof Error ? error.message : String(error)}. Return plain JSON.`,
-    );
-  }
 }
 
 function handleMessages(view: RunView, approvals: Approvals, lane: LaneClient): void {
@@ -209,21 +193,6 @@ async function openTracking(
   return { experimentId, runId: parentRunId };
 }
 
-/** Resolves when a re-run asks for something new while recorded answers are left that it does not ask for: it took another way. */
-async function divergence(context: RunContext): Promise<{ readonly error: Error }> {
-  if (!context.player.isLive()) {
-    await CancellationScope.nonCancellable(
-      async () => await sleep(1, { summary: 'all recorded answers are given' }),
-    );
-    const missing = context.player.nextUnasked();
-    if (context.player.isStuck() && missing) {
-      const message = `The pipeline took another way when it was run again from its journal: it did not ask for "${missing.k.split('|')[0]}". Its code depends on something that is not recorded; use now() and random() of anneal.`;
-      return { error: toFailure('NotRepeatable', message) };
-    }
-  }
-  return await new Promise(() => undefined);
-}
-
 async function continueRun(
   parameters: { readonly [name: string]: Json },
   run: { readonly context: RunContext; readonly approvals: Approvals },
@@ -248,10 +217,7 @@ async function continueRun(
 }
 
 /** Closes the run everywhere, then gives its result or throws its failure. */
-async function finish(
-  context: RunContext,
-  outcome: { readonly result: Json | undefined } | { readonly error: Error },
-): Promise<unknown> {
+async function finish(context: RunContext, outcome: End): Promise<unknown> {
   const { view, snapshot } = context;
   const atMs = Date.now();
   if ('error' in outcome) {
