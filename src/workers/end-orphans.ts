@@ -77,10 +77,10 @@ export async function keepEndingOrphans(
 const INTERVAL_MS = 60_000;
 
 /** The one execution of a run that is open. */
-type Epoch = { readonly kind: 'open'; readonly id: string } | { readonly kind: 'closed' | 'unknown' };
+export type Epoch = { readonly kind: 'open'; readonly id: string } | { readonly kind: 'closed' | 'unknown' };
 
 /** Asks the server once for each run. */
-function createEpochs(client: RunDirectory): (runId: string) => Promise<Epoch> {
+export function createEpochs(client: RunDirectory): (runId: string) => Promise<Epoch> {
   const asked = new Map<string, Promise<Epoch>>();
   return async (runId) => {
     const known = asked.get(runId) ?? readEpoch(client, runId);

@@ -1,0 +1,85 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import type { V1Job } from '@kubernetes/client-node';
+import type { KubernetesApi } from '../adapters/kubernetes/api.js';
+import { readAttemptJobs, reapJob, type AttemptJob } from '../adapters/kubernetes/reap-jobs.js';
+import { createEpochs, type Epoch, type RunDirectory } from './end-orphans.js';
+import { settleAttempts } from './settle-attempts.js';
+
+/** Why nobody waits for a Job. `unknown`: the server does not know the run, so it is left alone. */
+export type OrphanReason = 'closed' | 'reset' | 'unknown';
+
+/** A Job that nobody waits for. */
+export interface OrphanJob extends AttemptJob {
+  readonly why: OrphanReason;
+}
+
+/**
+ * Jobs whose execution is closed or was replaced by a reset: no activity of theirs will end them. A run that the server does not know may belong
+ * to another server.
+ */
+export async function findOrphanJobs(client: RunDirectory, jobs: readonly V1Job[]): Promise<OrphanJob[]> {
+  const { namespace } = client.options;
+  const open = createEpochs(client);
+  const own = readAttemptJobs(jobs).filter(
+    ({ temporalNamespace }) => temporalNamespace === undefined || temporalNamespace === namespace,
+  );
+  const judged = await Promise.all(own.map(async (job) => ({ job, why: judge(job, await open(job.runId)) })));
+  return judged.flatMap(({ job, why }) => (why === undefined ? [] : [{ ...job, why }]));
+}
+
+function judge({ epoch: asked }: AttemptJob, epoch: Epoch): OrphanReason | undefined {
+  if (epoch.kind !== 'open') return epoch.kind;
+  return asked === undefined || asked === epoch.id ? undefined : 'reset';
+}
+
+/** What {@link createReaper} takes. */
+export interface ReaperDeps {
+  readonly client: RunDirectory;
+  readonly api: KubernetesApi;
+  /** The Jobs of the project as they are known, such as by the watcher. */
+  readonly jobs: () => Promise<readonly V1Job[]> | readonly V1Job[];
+}
+
+/** Ends what nobody waits for, at the second look: a run that closes just now ends its own. */
+export interface Reaper {
+  /** One look. @returns names of the Jobs that it ended; all are gone. */
+  pass(): Promise<readonly string[]>;
+}
+
+/** Makes a reaper that has not looked yet. */
+export function createReaper({ client, api, jobs }: ReaperDeps): Reaper {
+  let suspects: ReadonlySet<string> = new Set();
+  return {
+    pass: async () => {
+      const orphans = (await findOrphanJobs(client, await jobs())).filter(({ why }) => why !== 'unknown');
+      const due = orphans.filter(({ uid }) => suspects.has(uid));
+      suspects = new Set(orphans.map(({ uid }) => uid));
+      return (
+        await settleAttempts(due.map(async (job) => ((await reapJob(api, job)) ? [job.name] : [])))
+      ).flat();
+    },
+  };
+}
+
+const INTERVAL_MS = 60_000;
+
+/** Looks now and every minute, until the signal. */
+export async function keepReaping(
+  deps: ReaperDeps,
+  { signal, log }: { readonly signal: AbortSignal; readonly log: (message: string) => void },
+): Promise<void> {
+  const reaper = createReaper(deps);
+  while (!signal.aborted) {
+    try {
+      const ended = await reaper.pass();
+      if (ended.length > 0) log(`ended Jobs that nobody waits for any more: ${ended.join(', ')}`);
+    } catch (error) {
+      log(
+        `could not look for Jobs of closed runs: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+    // Workers that start together do not ask together.
+    const pauseMs = INTERVAL_MS * (0.75 + Math.random() / 2);
+    await wait(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+}
