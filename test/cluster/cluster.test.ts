@@ -6,22 +6,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, test } from 'node:test';
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 
+import { WORKER_RIGHTS } from '../../src/adapters/kubernetes/rights.js';
 import { isWrite, startAudit } from './support/audit-log.js';
 import { clusterMissing } from './support/cluster.js';
 import { createJob, waitForEnd, waitForPod } from './support/jobs.js';
 import { createNamespace, type ClusterNamespace } from './support/namespace.js';
-
-const RIGHTS = [
-  { apiGroups: ['batch'], resources: ['jobs'], verbs: ['create', 'get', 'list', 'watch', 'delete', 'patch'] },
-  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'delete'] },
-];
 
 /** What the other cluster tests stand on. */
 describe('the test cluster', { skip: clusterMissing, concurrency: false }, () => {
   let namespace: ClusterNamespace;
 
   before(async () => {
-    namespace = await createNamespace('smoke', RIGHTS);
+    namespace = await createNamespace('smoke', WORKER_RIGHTS);
   });
 
   after(async () => {

@@ -63,6 +63,6 @@ wait_for() { # SECONDS WHAT COMMAND...
 # Into the node's image store, unless this very file is there already: the store is kept between runs.
 load_image() { # NAME
   local mark=$CLUSTER_HOME/containerd/.loaded-$1 ctr=(ctr -a "$socket" -n k8s.io images)
-  [ "$(cat "$mark" 2> /dev/null)" = "$(cat "$images/$1.stamp")" ] && "${ctr[@]}" ls -q | grep -qxF "kube.local/$1:1" && return 0
+  [ "$(cat "$mark" 2> /dev/null)" = "$(cat "$images/$1.stamp")" ] && "${ctr[@]}" ls -q 2> /dev/null | grep -qxF "kube.local/$1:1" && return 0
   "${ctr[@]}" import --local "$images/$1.tar" >> "$log/images.log" 2>&1 && cp "$images/$1.stamp" "$mark"
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { V1Pod } from '@kubernetes/client-node';
 
+import { WORKER_RIGHTS } from '../../../src/adapters/kubernetes/rights.js';
 import type { RunStatus } from '../../../src/core/run.js';
 import { stopLocalServers } from '../../../src/local/local-servers.js';
 import { startS3Server } from '../../store/s3-server.js';
@@ -12,7 +13,6 @@ import { spawnCli } from '../../system/support/worker-process.js';
 import { storeSecret } from './cluster-world.js';
 import { openCluster } from './cluster.js';
 import { createNamespace } from './namespace.js';
-import { WORKER_RIGHTS } from './worker-rights.js';
 
 /** What a run of the churn example on the cluster left. */
 export interface ChurnOnCluster {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { V1Job, V1Pod } from '@kubernetes/client-node';
 
+import { WORKER_RIGHTS } from '../../../src/adapters/kubernetes/rights.js';
 import { createS3Store } from '../../../src/adapters/s3-store/create-s3-store.js';
 import { connectTemporal, createAnnealClient } from '../../../src/client/index.js';
 import type { AnnealClient, RunReport } from '../../../src/client/index.js';
@@ -21,7 +22,6 @@ import { CLUSTER_PROJECT, STORE_SECRET, writeClusterProject } from './cluster-pr
 import { openCluster } from './cluster.js';
 import { startControlServer, type Told } from './control-server.js';
 import { createNamespace, type ClusterNamespace } from './namespace.js';
-import { WORKER_RIGHTS } from './worker-rights.js';
 
 /** A run of the cluster project's `training`, or of `single`. */
 export interface ClusterRun {

@@ -3,14 +3,8 @@ import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+import type { PolicyRule } from '../../../src/adapters/kubernetes/rights.js';
 import { openCluster, type TestCluster } from './cluster.js';
-
-/** A rule of a Role. */
-interface Rule {
-  readonly apiGroups: readonly string[];
-  readonly resources: readonly string[];
-  readonly verbs: readonly string[];
-}
 
 /** A namespace of one test, as a project has it: Pod Security restricted is enforced, and the worker's account has a worker's rights. */
 export interface ClusterNamespace {
@@ -24,14 +18,17 @@ export interface ClusterNamespace {
   /** A kubeconfig for an account with other rights. */
   account(
     name: string,
-    rules: readonly Rule[],
+    rules: readonly PolicyRule[],
   ): Promise<{ readonly kubeconfig: string; readonly token: string }>;
   /** Ends what runs in it; does not wait for that. */
   remove(): Promise<void>;
 }
 
 /** Makes a namespace with an account that has exactly the given rights. */
-export async function createNamespace(prefix: string, rules: readonly Rule[]): Promise<ClusterNamespace> {
+export async function createNamespace(
+  prefix: string,
+  rules: readonly PolicyRule[],
+): Promise<ClusterNamespace> {
   const cluster = openCluster();
   const name = `${prefix}-${randomBytes(4).toString('hex')}`;
   const folder = await realpath(await mkdtemp(path.join(tmpdir(), 'anneal-cluster-')));
