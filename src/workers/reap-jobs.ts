@@ -1,7 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { V1Job } from '@kubernetes/client-node';
 import type { KubernetesApi } from '../adapters/kubernetes/api.js';
-import { readAttemptJobs, reapJob, type AttemptJob } from '../adapters/kubernetes/reap-jobs.js';
+import { readAttemptJobs, reapJob, type ApiJob, type AttemptJob } from '../adapters/kubernetes/reap-jobs.js';
 import { createEpochs, type Epoch, type RunDirectory } from './end-orphans.js';
 import { settleAttempts } from './settle-attempts.js';
 
@@ -17,7 +16,7 @@ export interface OrphanJob extends AttemptJob {
  * Jobs whose execution is closed or was replaced by a reset: no activity of theirs will end them. A run that the server does not know may belong
  * to another server.
  */
-export async function findOrphanJobs(client: RunDirectory, jobs: readonly V1Job[]): Promise<OrphanJob[]> {
+export async function findOrphanJobs(client: RunDirectory, jobs: readonly ApiJob[]): Promise<OrphanJob[]> {
   const { namespace } = client.options;
   const open = createEpochs(client);
   const own = readAttemptJobs(jobs).filter(
@@ -37,7 +36,7 @@ export interface ReaperDeps {
   readonly client: RunDirectory;
   readonly api: KubernetesApi;
   /** The Jobs of the project as they are known, such as by the watcher. */
-  readonly jobs: () => Promise<readonly V1Job[]> | readonly V1Job[];
+  readonly jobs: () => Promise<readonly ApiJob[]> | readonly ApiJob[];
 }
 
 /** Ends what nobody waits for, at the second look: a run that closes just now ends its own. */

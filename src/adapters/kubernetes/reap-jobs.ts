@@ -3,6 +3,9 @@ import { endJob } from './end-job.js';
 import { ANNOTATIONS, LABELS } from './labels.js';
 import type { KubernetesApi } from './api.js';
 
+/** A Job of the API, for layers that know nothing of the client. */
+export type ApiJob = V1Job;
+
 /** A Job of an attempt that has not ended, and which execution asked for it. */
 export interface AttemptJob {
   readonly name: string;
