@@ -5,17 +5,21 @@ import { whoIsTold, type NotifyOptions } from '../core/notification-routes.js';
 import { buildRunNotification, type RunEvent } from '../core/notifications.js';
 import { TAGS } from '../core/registry.js';
 import type { CallState, CallStatus, RunStatus } from '../core/run.js';
+import type { ScheduleView, SkippedTime } from '../core/schedule-account.js';
 import type { SweepState } from '../core/sweep.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
-import type { EndedRun, RunDirectory, ScheduleSkips, StuckRun } from './ports/run-directory.js';
+import type { EndedRun, RunDirectory, StuckRun } from './ports/run-directory.js';
+import type { ScheduleDirectory } from './ports/schedule-directory.js';
 import type { Tracking } from './ports/tracking.js';
+import { sweepSchedules, type ScheduleSweepDeps } from './sweep-schedules.js';
 import { withHeartbeat } from './tracking-context.js';
 
 /** What {@link createSweep} is made of. */
 export interface SweepDeps extends Pick<SystemActivities, 'notify' | 'closeRun'> {
   readonly project: string;
   readonly directory: RunDirectory;
-  readonly store: Pick<ArtifactStore, 'readBytes'>;
+  readonly schedules: ScheduleDirectory;
+  readonly store: Pick<ArtifactStore, 'readBytes' | 'putBytes' | 'remove'>;
   readonly tracking?: Tracking;
   /** Who is told of a pipeline's runs. */
   readonly routesOf: (of: {
@@ -42,10 +46,12 @@ export function createSweep(deps: SweepDeps): Pick<SystemActivities, 'sweep'> {
 }
 
 async function sweep(deps: SweepDeps, state: SweepState, signal: AbortSignal): Promise<SweepState> {
+  const { schedules, store, clock, log } = deps;
+  const tell: ScheduleSweepDeps['tell'] = async (view, skipped) => await tellSkipped(deps, view, skipped);
+  await sweepSchedules({ schedules, store, clock, log, tell });
   return {
     ...(await sweepEnded(deps, state, signal)),
     stuck: await sweepStuck(deps, state.stuck),
-    skipped: await sweepSchedules(deps, state.skipped),
   };
 }
 
@@ -189,47 +195,39 @@ async function sweepStuck(deps: SweepDeps, told: readonly string[]): Promise<rea
   return stuck.map(({ executionId }) => executionId);
 }
 
-/** Tells of times that passed without a run since the last sweep. A schedule that is seen for the first time is only counted. */
-async function sweepSchedules(
+/** Each record is there; who is told of the pipeline's runs is told of them together. */
+async function tellSkipped(
   deps: SweepDeps,
-  before: SweepState['skipped'],
-): Promise<SweepState['skipped']> {
-  const counted: { [scheduleId: string]: SweepState['skipped'][string] } = {};
-  for (const schedule of await deps.directory.listSkips()) {
-    const { scheduleId, pipeline, overlap, missed } = schedule;
-    const last = before[scheduleId] ?? { overlap, missed };
-    counted[scheduleId] = { overlap, missed };
-    const news = { ...schedule, overlap: overlap - last.overlap, missed: missed - last.missed };
-    if (news.overlap <= 0 && news.missed <= 0) continue;
-    const routes = await deps.routesOf({ pipeline });
-    const to = whoIsTold('schedule-skipped', routes.pipeline, routes.project);
-    if (to.length === 0) continue;
-    await deps.notify({
-      id: `skipped-${overlap}-${missed}`,
-      event: 'schedule-skipped',
-      to,
-      subject: `${pipeline} did not start at its time`,
-      text: explainSkips(news),
-      runId: scheduleId,
-      executionId: `schedule-${pipeline}`,
-      pipeline,
-    });
-  }
-  return counted;
+  { pipeline, scheduleId }: ScheduleView,
+  skipped: readonly SkippedTime[],
+): Promise<void> {
+  const routes = await deps.routesOf({ pipeline });
+  const to = whoIsTold('schedule-skipped', routes.pipeline, routes.project);
+  const [first, last] = [skipped[0], skipped.at(-1)];
+  if (to.length === 0 || first === undefined || last === undefined) return;
+  await deps.notify({
+    id: `skipped-${first.atMs}-${last.atMs}`,
+    event: 'schedule-skipped',
+    to,
+    subject: `${pipeline} did not start at its time`,
+    text: explainSkips(pipeline, skipped),
+    runId: scheduleId,
+    executionId: `schedule-${pipeline}`,
+    pipeline,
+  });
 }
 
-function explainSkips({ pipeline, overlap, missed }: ScheduleSkips): string {
-  const times = (count: number) => (count === 1 ? '1 time' : `${count} times`);
+/** Times that a message names. */
+const NAMED_TIMES = 10;
+
+function explainSkips(pipeline: string, skipped: readonly SkippedTime[]): string {
+  const times = skipped.length === 1 ? '1 time' : `${skipped.length} times`;
+  const more = skipped.length - NAMED_TIMES;
   return [
-    ...(overlap > 0
-      ? [
-          `${times(overlap)} of the schedule of ${pipeline} passed without a run, because the run before was still open. Make the pipeline quicker, the schedule rarer, or set its overlap.`,
-        ]
-      : []),
-    ...(missed > 0
-      ? [
-          `${times(missed)} of the schedule of ${pipeline} passed without a run, because Temporal was away for longer than the schedule catches up.`,
-        ]
-      : []),
+    `${times} of the schedule of ${pipeline} passed without a run:`,
+    ...skipped
+      .slice(0, NAMED_TIMES)
+      .map(({ atMs, text }) => `${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC: ${text}`),
+    ...(more > 0 ? [`and ${more} more`] : []),
   ].join('\n');
 }

@@ -136,6 +136,11 @@ function addScheduleCommands(add: Add): void {
     .option('--year [year]', 'a calendar year (default: the next twelve months)')
     .addHelpText('after', examples('anneal schedule preview', 'anneal schedule preview nightly --year 2027'));
   add(
+    'history <pipeline>',
+    'What became of the times of a schedule: a run, or why there was none',
+    async () => (await import('./commands/schedule.js')).history,
+  ).option('--limit <count>', 'at most so many (default: 20)');
+  add(
     'delete <pipeline>',
     'Remove a schedule from the server',
     async () => (await import('./commands/schedule.js')).remove,

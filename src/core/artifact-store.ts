@@ -22,6 +22,7 @@ export interface StoredObject {
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
  * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`
  * - `uses/<execution id>/<attempt name>/<run id, escaped>.<epoch>.json`: that run took that attempt's result from the cache
+ * - `schedules/<pipeline>/{account.json,definitions/<digest>.json,skipped/<time>.json}`: which times passed without a run, and why
  * - `holds/{run,model}/<name, escaped>.json` · `gc/...` (see `core/retention.ts`)
  * - `lineage/...` (see `core/lineage.ts`): what came from what. Small objects (a pointer holds less than 300 bytes, a step's record mostly 1 to
  *   8 KB), each written once, kept when the runs that they tell of are removed, so that a model's origin stays known:
@@ -123,6 +124,14 @@ export const storeKeys = {
     readonly runSegment: string;
     readonly epoch: string;
   }) => `uses/${of.executionId}/${of.attemptName}/${of.runSegment}.${of.epoch}.json`,
+  /** How far the times of a pipeline's schedule are accounted for. */
+  scheduleAccount: (pipeline: string) => `schedules/${pipeline}/account.json`,
+  scheduleDefinition: (pipeline: string, digest: string) =>
+    `schedules/${pipeline}/definitions/${digest}.json`,
+  scheduleSkips: (pipeline: string) => `schedules/${pipeline}/skipped/`,
+  /** A time that passed without a run. */
+  scheduleSkip: (pipeline: string, atMs: number) =>
+    `schedules/${pipeline}/skipped/${new Date(atMs).toISOString().slice(0, 19).replaceAll(':', '-')}Z.json`,
   /** A legal hold. `segment` is the escaped name. */
   hold: (kind: 'run' | 'model', segment: string) => `holds/${kind}/${segment}.json`,
   /** All steps of a run that lineage knows. */

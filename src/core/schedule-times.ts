@@ -39,7 +39,7 @@ export function compileSchedule(definition: ScheduleDefinition): ScheduleTimes {
   const untilMs = readMoment(definition.until, Date.UTC(LAST_YEAR + 1, 0, 1));
   const raw = (afterMs: number) =>
     Math.min(
-      ...calendars.map((calendar) => nextInCalendar(calendar, zone, afterMs) ?? Infinity),
+      ...calendars.map((calendar) => firstInCalendar(calendar, zone, afterMs) ?? Infinity),
       ...intervals.map(({ everySeconds, offsetSeconds }) => {
         const steps = Math.floor((Math.floor(afterMs / 1_000) - offsetSeconds) / everySeconds) + 1;
         return (steps * everySeconds + offsetSeconds) * 1_000;
@@ -125,6 +125,17 @@ function skippedOn(skips: ReadonlyMap<string, SkippedDate>, zone: TimeZone, atMs
 
 function pad(value: number): string {
   return String(value).padStart(2, '0');
+}
+
+/** How far from a change of the clocks times are found by starting before it. */
+const NEAR_MS = 3 * HOUR_MS;
+
+/** The first time of a calendar after a moment, wherever it is looked for from: in a repeated hour that would make a difference. */
+function firstInCalendar(calendar: Calendar, zone: TimeZone, afterMs: number): number | undefined {
+  const isNear = zone.offsetMs(afterMs - NEAR_MS) !== zone.offsetMs(afterMs + NEAR_MS);
+  let atMs = nextInCalendar(calendar, zone, isNear ? afterMs - 2 * NEAR_MS : afterMs);
+  while (atMs !== undefined && atMs <= afterMs) atMs = nextInCalendar(calendar, zone, atMs);
+  return atMs;
 }
 
 /**

@@ -16,6 +16,4 @@ export interface SweepState {
   readonly unfinished: readonly string[];
   /** Stuck executions that people were told of. */
   readonly stuck: readonly string[];
-  /** By schedule: times that passed without a run, as the server counts them. */
-  readonly skipped: { readonly [scheduleId: string]: { readonly overlap: number; readonly missed: number } };
 }

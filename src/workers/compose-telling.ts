@@ -19,6 +19,7 @@ import { withoutCredentials } from '../core/without-credentials.js';
 import { loadBuild } from './build/load-build.js';
 import { readCurrent } from './current-build.js';
 import { createRunDirectory } from './run-directory.js';
+import { createScheduleDirectory } from './schedule-directory.js';
 
 /** What telling people is made from. */
 interface TellingSetting {
@@ -43,6 +44,7 @@ export function composeTelling(
   const sweeping = createSweep({
     ...deps,
     ...{ ...notifying, ...closing, directory, log },
+    schedules: createScheduleDirectory(client, config.project),
     project: config.project,
     routesOf: createRoutes(config),
   });

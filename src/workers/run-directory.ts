@@ -1,12 +1,6 @@
 import type { Client, WorkflowExecutionDescription, WorkflowExecutionInfo } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import type {
-  EndedRun,
-  RunAnswer,
-  RunDirectory,
-  ScheduleSkips,
-  StuckRun,
-} from '../activities/ports/run-directory.js';
+import type { EndedRun, RunAnswer, RunDirectory, StuckRun } from '../activities/ports/run-directory.js';
 import type { Journal } from '../core/journal.js';
 import { JOURNAL_QUERY } from '../core/run-control.js';
 import { pipelinesTaskQueue, STATUS_QUERY, type RunState, type RunStatus } from '../core/run.js';
@@ -41,7 +35,6 @@ export function createRunDirectory(client: Client, project: string): RunDirector
       }
       return stuck;
     },
-    listSkips: async () => await listSkips(client, project),
     lastFailed: async (pipeline) => {
       const query = `${ofProject} AND WorkflowType = '${pipeline}' AND ExecutionStatus NOT IN ('Running', 'ContinuedAsNew', 'Canceled')`;
       let seen = 0;
@@ -125,20 +118,4 @@ async function readReason(client: Client, { runId, epoch }: Execution): Promise<
     maximumPageSize: 1,
   });
   return history?.events?.[0]?.workflowExecutionTerminatedEventAttributes?.reason ?? undefined;
-}
-
-async function listSkips(client: Client, project: string): Promise<ScheduleSkips[]> {
-  const prefix = `${project}/`;
-  const skips: ScheduleSkips[] = [];
-  for await (const { scheduleId, memo } of client.schedule.list()) {
-    if (!scheduleId.startsWith(prefix) || memo?.['anneal.project'] !== project) continue;
-    const { info } = await client.schedule.getHandle(scheduleId).describe();
-    skips.push({
-      scheduleId,
-      pipeline: scheduleId.slice(prefix.length),
-      overlap: info.numActionsSkippedOverlap,
-      missed: info.numActionsMissedCatchupWindow,
-    });
-  }
-  return skips;
 }

@@ -13,7 +13,7 @@ import { SWEEP_NOW, type SweepState } from '../core/sweep.js';
 
 const sweepNow = defineSignal(SWEEP_NOW);
 
-const NEVER_SWEPT: SweepState = { watermarkMs: 0, unfinished: [], stuck: [], skipped: {} };
+const NEVER_SWEPT: SweepState = { watermarkMs: 0, unfinished: [], stuck: [] };
 
 /** What is asked to be looked at may not be on the server's lists yet. */
 const LAG = '1s';

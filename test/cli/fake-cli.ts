@@ -62,6 +62,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     resume: refuse,
     trigger: refuse,
     remove: refuse,
+    history: refuse,
   };
   const models = { promote: refuse, rollback: refuse, demote: refuse, repair: refuse };
   return {
@@ -80,6 +81,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     pause: refuse,
     resume: refuse,
     setStep: refuse,
+    command: refuse,
     logs: refuse,
     outputs: refuse,
     lineage: refuse,

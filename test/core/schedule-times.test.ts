@@ -76,6 +76,12 @@ describe('times of a schedule', () => {
     assert.deepEqual(found[0]?.skipped, { date: '12-25', name: 'Christmas' });
   });
 
+  test('are the same wherever they are looked for from, also within an hour that is there twice', () => {
+    const { next } = compileSchedule({ cron: '30 2 * * *', timezone: 'Europe/Berlin' });
+    for (let minutes = -240; minutes < 90; minutes += 7)
+      assert.equal(iso(next(Date.UTC(2026, 9, 25, 0) + minutes * 60_000)?.atMs ?? 0), '2026-10-25T01:30');
+  });
+
   test('lie between from and until, both included', () => {
     const definition = { cron: '0 2 * * *', from: '2026-01-02T02:00Z', until: '2026-01-03T02:00Z' };
     assert.deepEqual(times(definition, '2026-01-01T00:00Z', '2026-02-01T00:00Z'), [

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createCloseRun } from '../../src/activities/close-run.js';
 import type { EndedRun, RunDirectory } from '../../src/activities/ports/run-directory.js';
+import type { ScheduleDirectory } from '../../src/activities/ports/schedule-directory.js';
 import { createSweep } from '../../src/activities/sweep.js';
 import { createTrackingActivities } from '../../src/activities/tracking.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
@@ -15,7 +16,14 @@ import { createContext, createMemoryStore, withMlflow } from '../tracking/fixtur
 const MINUTE = 60_000;
 const JOURNAL: Journal = { version: 1, entries: [], pending: {} };
 const NOW = 100 * 24 * 60 * MINUTE;
-const SWEPT: SweepState = { watermarkMs: NOW - MINUTE, unfinished: [], stuck: [], skipped: {} };
+const SWEPT: SweepState = { watermarkMs: NOW - MINUTE, unfinished: [], stuck: [] };
+
+/** Their times: test/schedules. */
+const NO_SCHEDULES: ScheduleDirectory = {
+  listSchedules: async () => Promise.resolve([]),
+  listRuns: async () => Promise.resolve([]),
+  readRetentionMs: async () => Promise.resolve(0),
+};
 
 const ended = (changes: Partial<EndedRun> = {}): EndedRun => ({
   runId: 'nightly/1',
@@ -53,11 +61,11 @@ function createWorld(directory: Partial<RunDirectory> & { readonly ends?: readon
       ask: async (run) => Promise.resolve({ status: statusOf(run), journal: JOURNAL }),
       readReason: async () => Promise.resolve('by ana'),
       listStuck: async () => Promise.resolve([]),
-      listSkips: async () => Promise.resolve([]),
       lastFailed: async () => Promise.resolve(false),
       ...directory,
     },
     store,
+    schedules: NO_SCHEDULES,
     routesOf: async () => Promise.resolve({ pipeline: { onFailure: ['a@b.c'] }, project: {} }),
     clock,
     context: createContext(),
@@ -160,9 +168,9 @@ describe('a sweep', () => {
           ask: async () => Promise.resolve(undefined),
           readReason: async () => Promise.resolve(undefined),
           listStuck: async () => Promise.resolve([]),
-          listSkips: async () => Promise.resolve([]),
           lastFailed: async () => Promise.resolve(false),
         },
+        schedules: NO_SCHEDULES,
         routesOf: async () => Promise.resolve({ pipeline: {}, project: {} }),
         context: createContext(),
         log: () => undefined,
@@ -191,23 +199,6 @@ describe('a sweep', () => {
     assert.deepEqual(
       told.map(({ event, text }) => [event, text]),
       [['stuck', 'The run is stuck: …']],
-    );
-  });
-
-  test('tells of times of a schedule that passed since the last one', async () => {
-    let missed = 4;
-    const { sweep, told } = createWorld({
-      listSkips: async () =>
-        Promise.resolve([{ scheduleId: 'p/churn', pipeline: 'churn', overlap: 9, missed }]),
-    });
-    const state = await sweep(SWEPT);
-    assert.deepEqual(told, []);
-    missed += 2;
-    await sweep(await sweep(state));
-    assert.equal(told.length, 1);
-    assert.match(
-      told.map(({ text }) => text).join(),
-      /^2 times of the schedule of churn passed without a run, because Temporal/,
     );
   });
 });

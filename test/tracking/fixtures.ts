@@ -84,7 +84,7 @@ export function createMemoryStore(): ArtifactStore & { readonly objects: Map<str
       throw new Error('not used here');
     },
     removeAll: notUsed,
-    remove: notUsed,
+    remove: async (keys) => keys.forEach((key) => objects.delete(key)),
   };
 }
 

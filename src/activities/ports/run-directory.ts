@@ -19,16 +19,6 @@ export interface StuckRun extends Omit<EndedRun, 'state' | 'endedAtMs'> {
   readonly why: string;
 }
 
-/** A schedule of the project and its times that passed without a run, since it was made. */
-export interface ScheduleSkips {
-  readonly scheduleId: string;
-  readonly pipeline: string;
-  /** The run before was still open. */
-  readonly overlap: number;
-  /** Nothing could start it in time. */
-  readonly missed: number;
-}
-
 /** What an ended run can still say. */
 export interface RunAnswer {
   readonly status: RunStatus;
@@ -47,7 +37,6 @@ export interface RunDirectory {
   /** Why somebody terminated it, in their words. */
   readReason(run: EndedRun): Promise<string | undefined>;
   listStuck(): Promise<readonly StuckRun[]>;
-  listSkips(): Promise<readonly ScheduleSkips[]>;
   /** Whether the last run of the pipeline that has ended failed, timed out or was terminated; cancelled ones say nothing. */
   lastFailed(pipeline: string): Promise<boolean>;
 }

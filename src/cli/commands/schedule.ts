@@ -1,4 +1,5 @@
 import type { ScheduleChanges, ScheduleInfo, Schedules } from '../../client/index.js';
+import { AnnealError } from '../../core/failures.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import { compileSchedule } from '../../core/schedule-times.js';
 import type { Command } from '../command.js';
@@ -79,6 +80,31 @@ function listedText({ pipeline, paused, note, definition, nextAtMs }: ScheduleIn
     `${pipeline}  ${state}${words}`,
     ...times.map((atMs) => `    ${timeInWords(atMs, zone, nowMs)}`),
   ].join('\n');
+}
+
+/** `anneal schedule history`: what became of each time. */
+export const history: Command = async (context, [pipeline = ''], { limit }) => {
+  const { schedules } = await (await context.openProject()).client();
+  const times = await schedules.history(pipeline, { limit: readLimit(limit) });
+  context.terminal.show(times, () =>
+    times.length === 0
+      ? `Nothing is known of times of ${pipeline} yet.`
+      : times
+          .map((time) => {
+            const at = timeInWords(time.atMs, 'UTC');
+            return time.run === undefined
+              ? `${at}  ${time.skipped.reason}  ${time.skipped.text}`
+              : `${at}  ${time.run.state}  ${time.run.runId}`;
+          })
+          .join('\n'),
+  );
+  return EXIT.ok;
+};
+
+function readLimit(limit: string | undefined): number {
+  if (limit === undefined) return 20;
+  if (/^[1-9]\d{0,4}$/.test(limit)) return Number(limit);
+  throw new AnnealError('InvalidCommand', `--limit "${limit}" is no whole number from 1 to 99999.`);
 }
 
 export const pause = createVerb(

@@ -7,7 +7,7 @@ import { compileSchedule } from '../../core/schedule-times.js';
 import type { ClientDeps } from '../client-deps.js';
 import { callTemporal } from '../temporal-errors.js';
 import { buildSchedule } from './build-schedule.js';
-import { listOwned, readDefinition } from './list-schedules.js';
+import { describeSchedule, listOwned, readDefinition } from './list-schedules.js';
 
 /** What applying schedules does, by pipeline. */
 export interface ScheduleChanges {
@@ -37,12 +37,14 @@ export async function applySchedules(
     const { name, schedule: wanted } = pipeline;
     if (wanted === undefined) continue;
     const options = buildSchedule(deps.project, pipeline);
-    if (!owned.delete(name)) {
+    owned.delete(name);
+    // The list lags behind the schedules themselves.
+    const found = await describeSchedule(deps, options.scheduleId);
+    if (found === undefined) {
       if (!dryRun) await create(deps, options);
       changes.created.push(name);
       continue;
     }
-    const found = await describe(deps, options.scheduleId);
     const differing = differences(found, options, wanted);
     if (differing.length === 0) changes.unchanged.push(name);
     else {
@@ -52,6 +54,7 @@ export async function applySchedules(
     }
   }
   for (const { scheduleId, pipeline } of owned.values()) {
+    if ((await describeSchedule(deps, scheduleId)) === undefined) continue;
     const remove = async () => await deps.temporal.schedule.getHandle(scheduleId).delete();
     if (!dryRun) await callTemporal(deps, `schedule "${scheduleId}"`, remove);
     changes.removed.push(pipeline);
@@ -62,11 +65,6 @@ export async function applySchedules(
 async function create(deps: ClientDeps, options: ScheduleOptions): Promise<void> {
   const make = async () => await deps.temporal.schedule.create(options);
   await callTemporal(deps, `schedule "${options.scheduleId}"`, make);
-}
-
-async function describe(deps: ClientDeps, scheduleId: string): Promise<ScheduleDescription> {
-  const handle = deps.temporal.schedule.getHandle(scheduleId);
-  return await callTemporal(deps, `schedule "${scheduleId}"`, async () => await handle.describe());
 }
 
 /** Whether it is paused stays as it is. */

@@ -4,6 +4,7 @@ import { scheduleIdOf } from '../../core/schedule-memos.js';
 import type { ClientDeps } from '../client-deps.js';
 import { callTemporal } from '../temporal-errors.js';
 import { applySchedules, type ScheduleChanges } from './apply-schedules.js';
+import { readHistory, type ScheduledTime } from './schedule-history.js';
 import { listSchedules, type ScheduleInfo } from './list-schedules.js';
 
 /** The schedules of a project's pipelines. A schedule's id is `<project>/<pipeline>`. */
@@ -19,6 +20,8 @@ export interface Schedules {
   /** Starts a run now, as the schedule would. */
   trigger(pipeline: string): Promise<void>;
   remove(pipeline: string): Promise<void>;
+  /** What became of the times of a schedule, the newest first: a run, or why there is none. */
+  history(pipeline: string, options?: { readonly limit?: number }): Promise<readonly ScheduledTime[]>;
 }
 
 /** Schedules over Temporal's own. */
@@ -46,6 +49,7 @@ export function createSchedules(deps: ClientDeps): Schedules {
     resume: async (pipeline, note = 'resumed by hand') =>
       await on(pipeline, (id) => schedule.getHandle(id).unpause(note)),
     trigger: async (pipeline) => await on(pipeline, (id) => schedule.getHandle(id).trigger()),
+    history: async (pipeline, options) => await readHistory(deps, pipeline, options?.limit ?? 20),
     remove: async (pipeline) => await on(pipeline, (id) => schedule.getHandle(id).delete()),
   };
 }

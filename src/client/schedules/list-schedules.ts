@@ -1,3 +1,5 @@
+import type { ScheduleDescription } from '@temporalio/client';
+import { AnnealError } from '../../core/failures.js';
 import type { ScheduleDefinition } from '../../core/schedule-definition.js';
 import { DEFINITION_MEMO, OWNER_MEMO, scheduleIdOf } from '../../core/schedule-memos.js';
 import type { ClientDeps } from '../client-deps.js';
@@ -18,16 +20,30 @@ export interface ScheduleInfo {
 
 /** The list of schedules has no memos of actions: each is asked for. */
 export async function listSchedules(deps: ClientDeps): Promise<ScheduleInfo[]> {
-  return await Promise.all(
+  const listed = await Promise.all(
     (await listOwned(deps)).map(async (info) => {
-      const about = `schedule "${info.scheduleId}"`;
-      const handle = deps.temporal.schedule.getHandle(info.scheduleId);
-      const found = await callTemporal(deps, about, async () => await handle.describe());
+      const found = await describeSchedule(deps, info.scheduleId);
+      if (found === undefined) return [];
       const definition = readDefinition(found.action.memo);
       const nextAtMs = found.info.nextActionTimes.map((time) => time.getTime());
-      return { ...info, nextAtMs, ...(definition === undefined ? {} : { definition }) };
+      return [{ ...info, nextAtMs, ...(definition === undefined ? {} : { definition }) }];
     }),
   );
+  return listed.flat();
+}
+
+/** A schedule as the server has it; `undefined` for one that was removed while the list still had it. */
+export async function describeSchedule(
+  deps: ClientDeps,
+  scheduleId: string,
+): Promise<ScheduleDescription | undefined> {
+  const handle = deps.temporal.schedule.getHandle(scheduleId);
+  try {
+    return await callTemporal(deps, `schedule "${scheduleId}"`, async () => await handle.describe());
+  } catch (error) {
+    if (error instanceof AnnealError && error.code === 'RunNotFound') return undefined;
+    throw error;
+  }
 }
 
 /** A schedule as the code had it when it was applied. */

@@ -54,10 +54,8 @@ export async function makeParts(config: ProjectConfig, own: OwnModules, workDir:
   const { tasks: taskDefinitions } = definitions;
   const { pipelines } = dated;
   const steps = definitions.steps.map((step) => builtStep(step, files.get(step.name)));
-  const unrecorded = await findUnrecorded(
-    workflows.files.filter((file) => isProjectFile(file, { root, own })),
-    root,
-  );
+  const ownFiles = workflows.files.filter((file) => isProjectFile(file, { root, own }));
+  const unrecorded = await findUnrecorded(ownFiles, root);
   return {
     digest: digestOf({
       version: BUILD_VERSION,
