@@ -49,6 +49,7 @@ import { systemTaskQueue } from '../core/run.js';
 import type { BuiltStep } from './build/build-manifest.js';
 import { composeTelling } from './compose-telling.js';
 import { createExecutions } from './executions.js';
+import { createClusterExecutor, type Cluster } from './open-cluster.js';
 import { createReadCode } from './read-code.js';
 import { openMlflowArtifacts } from './mlflow-artifacts.js';
 
@@ -66,6 +67,8 @@ export interface WorkerSetting {
   readonly client: Client;
   readonly env: NodeJS.ProcessEnv;
   readonly log: (message: string) => void;
+  /** Absent: no pool of this worker is on Kubernetes. */
+  readonly cluster?: Cluster;
 }
 
 const clock: Clock = {
@@ -194,7 +197,19 @@ function createExecutors(setting: WorkerSetting, store: ArtifactStore): (pool: s
     ...(config.secrets === undefined ? {} : { secretsFile: config.secrets }),
     ...(config.mlflow.stepCredentials === undefined ? {} : { mlflowSecret: config.mlflow.stepCredentials }),
   });
-  return (name) => (config.pools[name]?.executor === 'noop' ? noop : processes);
+  const jobs = setting.cluster && createClusterExecutor(setting, setting.cluster, store);
+  return (name) => {
+    const kind = config.pools[name]?.executor;
+    if (kind === 'kubernetes') return jobs ?? refuseCluster(name);
+    return kind === 'noop' ? noop : processes;
+  };
+}
+
+function refuseCluster(pool: string): never {
+  throw new AnnealError(
+    'WorkerUnavailable',
+    `Pool "${pool}" is on Kubernetes, and this worker does not serve it. Start one with "anneal worker --pools ${pool}" where the cluster is reached.`,
+  );
 }
 
 /** How activities reach Anneal's own workflows: signals that start them where they do not run. */

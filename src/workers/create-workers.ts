@@ -7,8 +7,13 @@ import { asActivities } from '../activities/as-activities.js';
 import { createPipelineActivities } from '../activities/pipelines.js';
 import { readActivityContext } from '../activities/tracking-context.js';
 import { loadConfig } from '../config/load-config.js';
-import { poolSlots } from '../config/host-pools.js';
-import { controlTaskQueue, pipelinesTaskQueue, processPoolTaskQueue, systemTaskQueue } from '../core/run.js';
+import { poolSlots, poolTaskQueue } from '../config/host-pools.js';
+import {
+  clusterControlTaskQueue,
+  controlTaskQueue,
+  pipelinesTaskQueue,
+  systemTaskQueue,
+} from '../core/run.js';
 import { BUILD_FILES, type Build } from './build/build-manifest.js';
 import { hostCores, type composeActivities, type WorkerSetting } from './compose-activities.js';
 import { createDataConverter } from './open-store.js';
@@ -54,17 +59,20 @@ export function createWorkerFactory(
         activities: asActivities(system),
       }),
     /** What must never wait for a slot. */
-    control: async () =>
+    control: async (where: 'host' | 'cluster') =>
       await Worker.create({
         ...common,
-        taskQueue: controlTaskQueue(config.project, options.host),
-        activities: asActivities({ endAttempt: pool.endAttempt }),
+        taskQueue:
+          where === 'cluster'
+            ? clusterControlTaskQueue(config.project)
+            : controlTaskQueue(config.project, options.host),
+        activities: asActivities({ endAttempt: pool.endAttempt, commandAttempt: pool.commandAttempt }),
       }),
     /** Attempts of one pool. */
     pool: async (name: string) =>
       await Worker.create({
         ...common,
-        taskQueue: processPoolTaskQueue(config.project, name, options.host),
+        taskQueue: poolTaskQueue(config, name, { name: options.host }),
         activities: asActivities({ executeAttempt: pool.executeAttempt }),
         maxConcurrentActivityTaskExecutions: poolSlots(config, name, { cores: hostCores() }),
       }),

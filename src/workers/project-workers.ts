@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { NativeConnection, type NativeConnectionOptions, type Worker } from '@temporalio/worker';
 import { sweepUploads } from '../adapters/open-store.js';
 import { sweepLeftovers } from '../adapters/process-executor/sweep-leftovers.js';
+import { clusterPools } from '../config/host-pools.js';
 import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
 import { isS3Uri } from '../core/store-location.js';
@@ -17,7 +18,9 @@ import { createBuildHost, type BuildHost } from './host-builds.js';
 import { loadHostName } from './host-name.js';
 import { keepSweeper } from './keep-sweeper.js';
 import { announceServedPools, readServedPools } from './served-pools.js';
+import { openCluster, type Cluster } from './open-cluster.js';
 import { requireStore } from './open-store.js';
+import { keepReaping } from './reap-jobs.js';
 import { WorkerGroup } from './worker-group.js';
 
 /** Stands among the names of pools for pipelines, tasks and Anneal's own workflows. */
@@ -41,7 +44,26 @@ export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host'
  */
 export async function runProjectWorkers(options: ProjectWorkersOptions): Promise<void> {
   // Before anything of Temporal's is made, which warns and takes time.
-  const { pools, pipelines } = chooseParts(options);
+  const chosen = chooseParts(options);
+  const { cluster, pools } = await reachCluster(options, chosen.pools);
+  try {
+    await serveParts(options, { pools, pipelines: chosen.pipelines, ...(cluster && { cluster }) });
+  } finally {
+    await cluster?.close();
+  }
+}
+
+/** What a worker serves. */
+interface ServedParts {
+  readonly pools: readonly string[];
+  readonly pipelines: boolean;
+  readonly cluster?: Cluster;
+}
+
+async function serveParts(
+  options: ProjectWorkersOptions,
+  { pools, pipelines, cluster }: ServedParts,
+): Promise<void> {
   const { attemptsDir, stateDir, store } = projectPaths(options.config);
   const place = { stateDir, host: await loadHostName(stateDir, options.env) };
   await announceServedPools(place, pools, options.signal);
@@ -50,7 +72,7 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
   try {
     await checkSearchAttributes(connection.operatorService, options);
     await requireStore(options.config.store, options.log);
-    const activities = composeActivities(options);
+    const activities = composeActivities({ ...options, ...(cluster && { cluster }) });
     void sweepLeftovers({ attemptsDir, ...(isS3Uri(store.root) ? {} : { storeDir: store.root }) }).catch(
       () => undefined,
     );
@@ -58,11 +80,15 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
     const servedPools = async () => await readServedPools(place, Date.now());
     const create = createWorkerFactory({ ...options, host: place.host, servedPools }, connection, activities);
     if (pipelines) group.add(await create.system());
-    group.add(await create.control());
+    group.add(await create.control('host'));
+    if (cluster) group.add(await create.control('cluster'));
     for (const pool of pools) group.add(await create.pool(pool));
     await Promise.race([
       group.failed,
       keepEndingOrphans({ client: options.client, paths: projectPaths(options.config) }, options),
+      ...(cluster
+        ? [keepReaping({ ...cluster, client: options.client, jobs: () => cluster.watcher.jobs() }, options)]
+        : []),
       ...(pipelines ? [keepSweeper(options.client, options.config.project, options)] : []),
       pipelines
         ? hostBuilds(options, group, create.pipelines)
@@ -73,6 +99,24 @@ export async function runProjectWorkers(options: ProjectWorkersOptions): Promise
   } finally {
     await group.stop();
     await connection.close();
+  }
+}
+
+/**
+ * The cluster of the pools that are on Kubernetes. A machine that reaches none serves the others, unless it was told which.
+ * @throws AnnealError InvalidConfig
+ */
+async function reachCluster(options: ProjectWorkersOptions, pools: readonly string[]) {
+  const onCluster = clusterPools(options.config).filter((name) => pools.includes(name));
+  if (onCluster.length === 0) return { pools };
+  try {
+    const cluster = await openCluster(options);
+    return { pools, ...(cluster && { cluster }) };
+  } catch (error) {
+    if (options.pools !== undefined) throw error;
+    const said = error instanceof Error ? error.message : String(error);
+    options.log(`does not serve ${onCluster.join(', ')}: ${said}`);
+    return { pools: pools.filter((name) => !onCluster.includes(name)) };
   }
 }
 
