@@ -27,7 +27,17 @@ describe('the failure table', () => {
 
   test('knows its own codes alone', () => {
     for (const code of Object.keys(FAILURES)) assert.ok(isFailureCode(code));
-    for (const text of ['', 'stepFailed', 'toString', '__proto__', 'constructor', null, undefined])
+    for (const text of [
+      '',
+      'stepFailed',
+      'toString',
+      '__proto__',
+      'constructor',
+      'null',
+      'undefined',
+      null,
+      undefined,
+    ])
       assert.equal(isFailureCode(text), false, String(text));
   });
 
@@ -35,11 +45,22 @@ describe('the failure table', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 255 }), (exitCode) => {
         const refused = exitCode >= 64 && exitCode <= 78 && exitCode !== 75;
-        assert.equal(failureCodeOfExit(exitCode), refused ? 'StepRefused' : 'StepFailed');
+        assert.equal(failureCodeOfExit(exitCode), refused ? 'StepRefused' : 'StepFailed', String(exitCode));
         assert.equal(failureRow(failureCodeOfExit(exitCode)).retry, refused ? 'never' : 'step');
       }),
     );
   });
+
+  for (const [exitCode, code] of [
+    [63, 'StepFailed'],
+    [64, 'StepRefused'],
+    [74, 'StepRefused'],
+    [75, 'StepFailed'],
+    [76, 'StepRefused'],
+    [78, 'StepRefused'],
+    [79, 'StepFailed'],
+  ] as const)
+    test(`calls exit code ${exitCode} ${code}`, () => assert.equal(failureCodeOfExit(exitCode), code));
 
   test('gives errors their code, and keeps the cause', () => {
     const cause = new Error('disk full');

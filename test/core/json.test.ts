@@ -47,6 +47,9 @@ describe('canonical JSON', () => {
     [{ a: undefined, b: 1 }, '{"b":1}'],
     [{ é: 1, z: 2, Z: 3 }, '{"Z":3,"z":2,"é":1}'],
     [-0, '0'],
+    [{ toJSON: 1 }, '{"toJSON":1}'],
+    [Object.create(null), '{}'],
+    [{ c: 1, a: 2, b: 3, d: 0 }, '{"a":2,"b":3,"c":1,"d":0}'],
     [1e21, '1e+21'],
     ['\u2028"\\', '"\u2028\\"\\\\"'],
   ] as const)
@@ -60,6 +63,8 @@ describe('canonical JSON', () => {
     ['a function', { f: () => 1 }, '$.f is a function, which JSON cannot carry'],
     ['a bigint', 1n, '$ is a bigint, which JSON cannot carry'],
     ['a date', { at: new Date(0) }, '$.at is a Date, which JSON cannot carry'],
+    ['a list inside a member', { a: { b: [1, () => 1] } }, '$.a.b[1] is a function, which JSON cannot carry'],
+    ['a symbol', Symbol('s'), '$ is a symbol, which JSON cannot carry'],
     ['a map', new Map([[1, 2]]), '$ is a Map, which JSON cannot carry'],
     ['what writes itself', { toJSON: () => 1 }, '$ is a object with toJSON(), which JSON cannot carry'],
   ] as const)

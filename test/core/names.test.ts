@@ -5,7 +5,36 @@ import { attemptName, slug, type AttemptIdentity } from '../../src/core/attempt.
 import { digestOfText } from '../../src/core/digest.js';
 import { laneWorkflowId, registrationKey, type RegistrationIdentity } from '../../src/core/registry.js';
 import {
+  ADMISSION_ADMITTED,
+  ADMISSION_ENTER,
+  ADMISSION_LEAVE,
+  ADMISSION_WORKFLOW,
+  admissionWorkflowId,
+} from '../../src/core/admission.js';
+import {
+  LANE_ANSWER,
+  LANE_OPERATE,
+  LANE_SUBMIT,
+  LANE_WITHDRAW,
+  LANE_WORKFLOW,
+  REGISTRATION_KEY_TAG,
+} from '../../src/core/registry.js';
+import { JOURNAL_QUERY, PAUSE_RUN, RESUME_RUN, RETRY_MEMO, SET_STEP } from '../../src/core/run-control.js';
+import { SWEEP_NOW, SWEEPER_WORKFLOW, sweeperWorkflowId } from '../../src/core/sweep.js';
+import {
+  CACHE_MEMO,
+  CACHE_PARAMETER,
+  CALL_MARKS,
+  clusterControlTaskQueue,
+  clusterPoolTaskQueue,
+  controlTaskQueue,
+  DECIDE_APPROVAL,
+  INLINE_PAYLOAD,
   pipelinesTaskQueue,
+  STARTED_BY_MEMO,
+  STATUS_ATTRIBUTE,
+  STATUS_QUERY,
+  TAGS_ATTRIBUTE,
   processPoolTaskQueue,
   systemTaskQueue,
   toPathSegment,
@@ -74,6 +103,7 @@ describe('names of attempts', () => {
     ['', 's'],
     ['数据', 's'],
     ['abcdefgh-ijk', 'abcdefgh'],
+    ['a - b', 'a-b'],
   ] as const)
     test(`"${text}" is "${name}" in eight characters or nine`, () =>
       assert.equal(slug(text, text === 'abcdefgh-ijk' ? 9 : 11), name));
@@ -86,6 +116,8 @@ describe('run ids as path segments', () => {
     ['team/churn 1', 'team%2Fchurn%201'],
     ['..', '%2E%2E'],
     ["it's (new)*~!", 'it%27s%20%28new%29%2A%7E%21'],
+    ['z'.repeat(200), 'z'.repeat(200)],
+    ['z'.repeat(201), `${'z'.repeat(150)}~${digestOfText('z'.repeat(201)).slice(0, 32)}`],
     [long, `${'x%2F'.repeat(38).slice(0, 150)}~${digestOfText(long).slice(0, 32)}`],
   ] as const)
     test(`${id.slice(0, 30)} (${id.length} characters) is ${segment.slice(0, 40)}`, () =>
@@ -130,10 +162,54 @@ describe('names in Temporal and MLflow', () => {
         pipelinesTaskQueue('churn'),
         systemTaskQueue('churn'),
         processPoolTaskQueue('churn', 'gpu', 'host-1'),
+        clusterPoolTaskQueue('churn', 'gpu'),
+        controlTaskQueue('churn', 'host-1'),
+        clusterControlTaskQueue('churn'),
         laneWorkflowId('m'),
+        admissionWorkflowId('churn', 'nightly'),
+        sweeperWorkflowId('churn'),
       ],
-      ['churn/pipelines', 'churn/anneal', 'churn/gpu@host-1', 'model/m'],
+      [
+        ...['churn/pipelines', 'churn/anneal', 'churn/gpu@host-1', 'churn/gpu'],
+        ...[
+          'churn/control@host-1',
+          'churn/control',
+          'model/m',
+          'admission/churn/nightly',
+          'anneal/churn/sweeper',
+        ],
+      ],
     );
+  });
+
+  test('of workflow types, signals, updates, queries, memos and tags stay what they are: open runs are called by them', () => {
+    assert.deepEqual(
+      [
+        ...[ADMISSION_WORKFLOW, ADMISSION_ENTER, ADMISSION_LEAVE, ADMISSION_ADMITTED],
+        ...[LANE_WORKFLOW, LANE_SUBMIT, LANE_WITHDRAW, LANE_OPERATE, LANE_ANSWER, REGISTRATION_KEY_TAG],
+        ...[SWEEPER_WORKFLOW, SWEEP_NOW, PAUSE_RUN, RESUME_RUN, SET_STEP, JOURNAL_QUERY, RETRY_MEMO],
+        ...[STATUS_ATTRIBUTE, TAGS_ATTRIBUTE, STATUS_QUERY, INLINE_PAYLOAD, DECIDE_APPROVAL],
+        ...[STARTED_BY_MEMO, CACHE_MEMO, CACHE_PARAMETER],
+      ],
+      [
+        ...['anneal.admission', 'enter', 'leave', 'admitted'],
+        ...[
+          'anneal.model-lane',
+          'submit',
+          'withdraw',
+          'operate',
+          'laneAnswer',
+          'mlflow.anneal.idempotencyKey',
+        ],
+        ...['anneal.sweeper', 'sweep', 'pause', 'resume', 'set', 'journal', 'anneal.retryOf'],
+        ...['AnnealStatus', 'AnnealTags', 'status', 'anneal-inline', 'decide'],
+        ...['anneal.startedBy', 'anneal.cache', '$cache'],
+      ],
+    );
+  });
+
+  test('of call states have a mark each', () => {
+    assert.deepEqual(Object.values(CALL_MARKS).join(''), '▶↻⏸✔⚡✘◼');
   });
 
   const registration: RegistrationIdentity = {

@@ -143,6 +143,46 @@ describe('the pool of a step', () => {
     );
   });
 
+  test('without GPUs is taken by a step that asks for none, and one with GPUs only where it must be', () => {
+    const gpus = pool('gpu', { gpu: 2 });
+    for (const from of [
+      [gpus, pool('cpu')],
+      [pool('cpu'), gpus],
+    ]) {
+      assert.equal((chosen({}, undefined, from) as { pool: Pool }).pool.name, 'cpu');
+      assert.equal((chosen({ gpu: 1 }, undefined, from) as { pool: Pool }).pool.name, 'gpu');
+    }
+    const laptop = [pool('cpu', { gpuOptional: true }), pool('gpu', { gpu: 1, gpuOptional: true })];
+    assert.equal((chosen({ gpu: 1 }, undefined, laptop) as { pool: Pool }).pool.name, 'gpu');
+  });
+
+  test('of what is not limited offers any amount, and what is not asked fits any', () => {
+    assert.ok(chosen({ cpu: 1_000, memory: '9Ti' }, undefined, [pool('any')]).ok);
+    assert.ok(chosen({}, undefined, [pool('small', { cpu: 0.1, memory: '1Mi' })]).ok);
+    assert.ok(chosen({ cpu: 4 }, undefined, [pool('memory', { memory: '1Mi' })]).ok);
+    assert.ok(chosen({ memory: '1Gi' }, undefined, [pool('cores', { cpu: 1 })]).ok);
+  });
+
+  test('without GPUs says so to a step that asks for a type', () => {
+    const choice = chosen({ gpu: { type: 'h100', count: 1 } }, undefined, [pool('cpu')]);
+    assert.match(
+      choice.ok ? '' : choice.message,
+      /1 GPUs asked, 0 offered; GPU type h100 asked, none offered/,
+    );
+  });
+
+  test('is the first of equals, wherever the others stand, and the same however often it is asked', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(3), { minLength: 1, maxLength: 5 }), fc.nat(3), (offered, asked) => {
+        const from = offered.map((cpu, i) => pool(`p${i}`, { cpu }));
+        const choice = chosen({ cpu: asked }, undefined, from);
+        assert.deepEqual(choice, chosen({ cpu: asked }, undefined, from));
+        const first = from.find(({ cpu = 0 }) => cpu >= asked);
+        assert.equal(choice.ok ? choice.pool.name : undefined, first?.name);
+      }),
+    );
+  });
+
   test('counts GPUs in both forms', () => {
     assert.deepEqual([{}, { gpu: 2 }, { gpu: { type: 'a100', count: 3 } }].map(gpuCount), [0, 2, 3]);
   });

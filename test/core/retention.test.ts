@@ -5,6 +5,7 @@ import {
   decideRuns,
   endingUnits,
   isOldPayload,
+  dayOf,
   readRetention,
   referencesIn,
   unitOf,
@@ -50,6 +51,27 @@ describe('runs', () => {
 
   test('one of which something was written a moment ago stays', () => {
     assert.equal(decide([run('a', 100), run('b', 200, { newestMs: NOW - 1 })])['b'], 'recent');
+  });
+
+  test('is as old as the policy says to the millisecond', () => {
+    const at = (endedAtMs: number, newestMs = endedAtMs) =>
+      decide([run('new', 1), run('x', 0, { endedAtMs, newestMs })])['x'];
+    assert.equal(at(NOW - 90 * DAY), 'expired');
+    assert.equal(at(NOW - 90 * DAY + 1), 'recent');
+    assert.equal(at(NOW - 91 * DAY, NOW - DAY), 'expired');
+    assert.equal(at(NOW - 91 * DAY, NOW - DAY + 1), 'recent');
+  });
+
+  test('children of a run that goes go, and those that stay by themselves keep their reason', () => {
+    const runs = [
+      run('new', 1),
+      run('gone', 200, { children: ['run-child', 'run-held', 'run-nobody'] }),
+      run('child', 200),
+      run('held', 200, { children: ['run-new'] }),
+    ];
+    assert.deepEqual(decide(runs, { ...nobody, held: new Set(['held']) }), {
+      ...{ new: 'recent', gone: 'expired', child: 'expired', held: 'held' },
+    });
   });
 
   test('one that no record and no server names goes by its age', () => {
@@ -115,6 +137,13 @@ describe('generations of a cache key', () => {
 
   test('what was written within the grace stays, whatever it is', () => {
     assert.deepEqual(ends({ ...old, closed: true, newestMs: NOW - DAY / 2 }), {});
+    assert.deepEqual(ends({ ...old, closed: true, newestMs: NOW - DAY + 1 }), {});
+    assert.deepEqual(ends({ ...old, closed: true, newestMs: NOW - DAY }), { 1: 'closed' });
+  });
+
+  test('a result is not replaced by one that counts no more', () => {
+    const young = { ...old, entry: true, newestMs: NOW - 2 * DAY };
+    assert.deepEqual(ends(young, { ...young, number: 2, closed: true }), { 2: 'closed' });
   });
 });
 
@@ -155,6 +184,14 @@ test('a payload is old when its whole day is beyond the grace', () => {
   assert.equal(isOldPayload(of('2026-11-21', '2026-11-21T01:00:00Z'), now), true);
   assert.equal(isOldPayload(of('2026-11-22', '2026-11-22T00:00:00Z'), now), false);
   assert.equal(isOldPayload(of('2026-11-21', '2026-11-23T01:00:00Z'), now), false);
+  // One from before days were part of keys goes by its own time.
+  assert.equal(isOldPayload({ key: `payloads/${'a'.repeat(64)}`, modifiedAtMs: 0 }, now), true);
+  assert.equal(
+    isOldPayload({ key: `payloads/${'a'.repeat(64)}`, modifiedAtMs: now.nowMs - DAY + 1 }, now),
+    false,
+  );
+  assert.equal(isOldPayload({ key: `payloads/${'a'.repeat(64)}`, modifiedAtMs: now.nowMs - DAY }, now), true);
+  assert.equal(dayOf(now.nowMs), '2026-11-23');
 });
 
 test('a policy that is not written has its defaults', () => {

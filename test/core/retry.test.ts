@@ -104,6 +104,28 @@ describe('after an infrastructure failure', () => {
     );
   });
 
+  for (const [what, ran, inARow] of [
+    ['one that ran for ten minutes begins the row anew', { startedAtMs: 50_000, endedAtMs: 650_000 }, 1],
+    ['one that ran a little shorter goes on with it', { startedAtMs: 50_001, endedAtMs: 650_000 }, 6],
+    ['one of which no time is known goes on with it', {}, 6],
+    ['one of which the end alone is known ran since 1970', { endedAtMs: 600_000 }, 1],
+    ['one of which the start alone is known goes on with it', { startedAtMs: 600_000 }, 6],
+  ] as const)
+    test(`${what}`, () => {
+      const state = { ...FIRST_ATTEMPT, infrastructureFailuresInARow: 5 };
+      const decision = decideRetry({}, {}, { outcome: { code: 'AttemptLost', ...ran }, state });
+      assert.deepEqual(
+        decision,
+        inARow > INFRASTRUCTURE_RETRIES
+          ? { action: 'fail', reason: '6 infrastructure failures in a row' }
+          : {
+              action: 'retry',
+              delayMs: 1_000,
+              state: { attempt: 2, userFailures: 0, infrastructureFailuresInARow: 1 },
+            },
+      );
+    });
+
   test("never the step's own budget is spent", () => {
     const decision = decide('UploadFailed', { attempts: 2 }, { state: { userFailures: 1 } });
     assert.equal(decision.action === 'retry' && decision.state.userFailures, 1);
@@ -158,6 +180,26 @@ describe('out of memory', () => {
     assert.equal(unlimited.action === 'retry' && unlimited.state.memory, '16Gi');
   });
 
+  test('says that the rule is the limit where the pool has none, more, or as much', () => {
+    const state = { attempt: 2, memory: '20Gi' };
+    for (const pool of [{ name: 'cpu' }, { name: 'cpu', memory: '64Gi' }, { name: 'cpu', memory: '20Gi' }]) {
+      const decision = decide('OutOfMemory', policy, { pool, state, resources: { memory: '8Gi' } });
+      assert.match(
+        decision.action === 'fail' ? decision.reason : '',
+        /limit of retry\.outOfMemory \(max 20Gi\)$/,
+      );
+    }
+  });
+
+  test('is the only failure after which there is more memory', () => {
+    const decision = decide('StepFailed', { ...policy, attempts: 2 }, { resources: { memory: '8Gi' } });
+    assert.deepEqual(decision.action === 'retry' && decision.state, {
+      attempt: 2,
+      userFailures: 1,
+      infrastructureFailuresInARow: 0,
+    });
+  });
+
   test('without an amount of memory or a rule is a failure like another', () => {
     assert.deepEqual(decide('OutOfMemory', policy), {
       action: 'fail',
@@ -188,6 +230,32 @@ describe('out of memory', () => {
         }
       }),
       { numRuns: 50 },
+    );
+  });
+});
+
+describe('the delay of a step', () => {
+  const amount = fc.integer({ min: 0, max: 7_200 });
+  test('grows by its factor up to its limit, which is an hour or the delay itself where none is given', () => {
+    fc.assert(
+      fc.property(
+        amount,
+        fc.option(amount, { nil: undefined }),
+        fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
+        fc.integer({ min: 0, max: 6 }),
+        (delay, maxDelay, backoff, userFailures) => {
+          const policy: RetryPolicy = {
+            attempts: 99,
+            delay: `${delay}s`,
+            ...(maxDelay === undefined ? {} : { maxDelay: `${maxDelay}s` }),
+            ...(backoff === undefined ? {} : { backoff }),
+          };
+          const decision = decide('StepFailed', policy, { state: { userFailures } });
+          const limit = maxDelay ?? Math.max(delay, 3_600);
+          const grown = delay * (backoff ?? 1) ** userFailures;
+          assert.equal(decision.action === 'retry' && decision.delayMs, Math.min(grown, limit) * 1_000);
+        },
+      ),
     );
   });
 });

@@ -31,6 +31,8 @@ describe('what a retry takes up', () => {
   test('ends where the first call of the step from which it begins had settled', () => {
     assert.deepEqual(keys({ from: 'train' }), ['step:ingest|aa|0', 'now:||0']);
     assert.deepEqual(keys({ from: 'evaluate', keepApprovals: true }).at(-1), 'step:train|bb|1');
+    assert.deepEqual(keys({ from: 'ingest' }), []);
+    assert.deepEqual(keys({ from: 'ing' }), keys({}));
   });
 
   test('names the steps that have answers, once each', () => {
@@ -44,6 +46,11 @@ describe('what a retry takes up', () => {
       attemptName: 'train-abc-a2',
     });
     assert.equal(makerOf({ model: { uri: 's3://elsewhere/data' } }), undefined);
+    assert.deepEqual(
+      makerOf({ a: { uri: 5 }, b: { uri: 's3://elsewhere/data' }, model: { uri } })?.executionId,
+      'exec-1',
+    );
+    assert.equal(makerOf({}), undefined);
     assert.equal(makerOf(null), undefined);
   });
 });
@@ -53,13 +60,27 @@ describe('what operators send', () => {
     assert.equal(problemOfControl({ by: 'ana' }), undefined);
     for (const wrong of [undefined, null, 'ana', {}, { by: '' }, { by: 5 }])
       assert.match(problemOfControl(wrong) ?? '', /It needs "by"/);
-    assert.match(problemOfControl({ by: 'ana', reason: 'x'.repeat(1_001) }) ?? '', /"reason" is a text/);
+    for (const reason of ['x'.repeat(1_001), 5, null])
+      assert.equal(problemOfControl({ by: 'ana', reason }), '"reason" is a text of at most 1000 characters.');
+    assert.equal(problemOfControl({ by: 'x'.repeat(1_000), reason: 'x'.repeat(1_000) }), undefined);
+    assert.equal(
+      problemOfControl({ by: 'x'.repeat(1_001) }),
+      'It needs "by", a text of 1 to 1000 characters: who asks.',
+    );
   });
 
   test('is checked against what can be', () => {
     const problem = (change: object) =>
       problemOfChange({ step: 'train', by: 'ana', ...change }, ['cpu', 'gpu']);
     assert.equal(problem({ timeout: '2h', memory: '16Gi', pool: 'gpu' }), undefined);
+    for (const one of [{ timeout: '2h' }, { memory: '16Gi' }, { pool: 'gpu' }])
+      assert.equal(problem(one), undefined);
+    assert.match(problem({ by: '' }) ?? '', /needs "by"/);
+    assert.match(problem({ step: 5, pool: 'cpu' }) ?? '', /needs "step"/);
+    for (const timeout of ['0s', 5])
+      assert.match(problem({ timeout }) ?? '', /"timeout" is .*; it must be a duration/);
+    for (const pool of [5, null, ''])
+      assert.match(problem({ pool }) ?? '', /"pool" is .*; the run has cpu, gpu\.$/);
     assert.match(problem({}) ?? '', /changes nothing/);
     assert.match(problem({ step: '', pool: 'cpu' }) ?? '', /needs "step"/);
     assert.match(problem({ timeout: 'soon' }) ?? '', /"timeout" is "soon"; it must be a duration/);

@@ -63,6 +63,44 @@ describe('parameters', () => {
     test(`refuse ${inspect(given)} in one sentence`, () =>
       assert.deepEqual(check(given), { ok: false, problems: [problem] }));
 
+  test('have a largest size in all', () => {
+    const text = { text: { type: 'string' } } as const;
+    const given = (length: number) => ({ text: 'x'.repeat(length - '{"text":""}'.length) });
+    assert.equal(checkParameters(owner, text, given(1_000_000)).ok, true);
+    const checked = checkParameters(owner, text, given(1_000_001));
+    assert.match(
+      checked.ok ? '' : checked.problems.join(),
+      /^The parameters of pipeline "churn" have 1000001 characters of JSON; at most 1000000 .*dataset/,
+    );
+  });
+
+  test('may lie on the ends of their range, and not outside', () => {
+    for (const threshold of [0, 1]) assert.equal(check({ threshold }).ok, true);
+    for (const threshold of [-0.001, 1.001, Infinity, -Infinity, true])
+      assert.equal(check({ threshold }).ok, false);
+    const atMost = { n: { type: 'number', max: 5 } } as const;
+    assert.deepEqual(
+      [-1e9, 5, 5.1].map((n) => checkParameters(owner, atMost, { n }).ok),
+      [true, true, false],
+    );
+    const atLeast = { n: { type: 'number', min: 5 } } as const;
+    assert.deepEqual(
+      [4.9, 5, 1e9].map((n) => checkParameters(owner, atLeast, { n }).ok),
+      [false, true, true],
+    );
+  });
+
+  test('of a pipeline that takes none are refused by what it takes', () => {
+    assert.deepEqual(checkParameters(owner, {}, { a: 1 }), {
+      ok: false,
+      problems: ['Pipeline "churn" has no parameter "a"; it takes none.'],
+    });
+  });
+
+  test('that are no text are refused where text is asked', () => {
+    for (const note of [5, true, {}, ['a']]) assert.equal(check({ note }).ok, false, inspect(note));
+  });
+
   test('say everything that is wrong at once', () => {
     const checked = check({ tabel: 1, threshold: -1, approve: 0 });
     assert.equal(checked.ok ? 0 : checked.problems.length, 3);
@@ -101,6 +139,16 @@ describe('schemas in words', () => {
     [{ type: 'json', default: null }, 'a JSON value (default null)'],
   ] as const)
     test(words, () => assert.equal(describeSchema(schema), words));
+
+  for (const [value, words] of [
+    [null, 'null'],
+    [[], 'a list'],
+    [{}, 'an object'],
+    ['x'.repeat(58), `"${'x'.repeat(58)}"`],
+    ['x'.repeat(59), `"${'x'.repeat(56)}...`],
+    [true, 'true'],
+  ] as const)
+    test(`a value is shown as ${words.slice(0, 20)}`, () => assert.equal(describeValue(value), words));
 
   test('values are short, however long they are', () => {
     fc.assert(fc.property(fc.anything(), (value) => assert.ok(describeValue(value).length <= 60)));

@@ -12,6 +12,14 @@ describe('trace context', () => {
     assert.equal(value, `00-${hex('exec-1').slice(0, 32)}-${hex('train-abc-a1').slice(0, 16)}-01`);
   });
 
+  test('has ids that are not zero', () => {
+    // Names whose digests begin or end with a zero keep them.
+    for (let n = 0; n < 200; n++) {
+      const hex = createHash('sha256').update(`e${n}`).digest('hex');
+      assert.equal(traceParent(`e${n}`, `e${n}`), `00-${hex.slice(0, 32)}-${hex.slice(0, 16)}-01`);
+    }
+  });
+
   test('has one trace for a run and one span for each attempt', () => {
     const [first, second] = [traceParent('exec-1', 'train-a1'), traceParent('exec-1', 'train-a2')];
     assert.equal(first.split('-')[1], second.split('-')[1]);

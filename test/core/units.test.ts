@@ -9,6 +9,7 @@ describe('durations', () => {
     ['0s', 0],
     ['500ms', 500],
     ['1.5s', 1_500],
+    ['1.25s', 1_250],
     ['30s', 30_000],
     ['5m', 300_000],
     ['12h', 43_200_000],
@@ -25,6 +26,12 @@ describe('durations', () => {
 
   for (const [ms, text] of [
     [0, '0ms'],
+    [999.4, '999ms'],
+    [999.5, '1.0s'],
+    [59_950, '1m 00s'],
+    [60_000, '1m 00s'],
+    [3_600_000, '1h 00m'],
+    [86_400_000, '1d 0h'],
     [340, '340ms'],
     [999.7, '1.0s'],
     [4_200, '4.2s'],
@@ -52,6 +59,7 @@ describe('amounts of memory', () => {
     ['1Ki', 1_024],
     ['512Mi', 536_870_912],
     ['1.5Gi', 1_610_612_736],
+    ['1.25Gi', 1_342_177_280],
     ['8Gi', 8_589_934_592],
     ['1T', 1e12],
   ] as const)
@@ -65,12 +73,21 @@ describe('amounts of memory', () => {
       }));
 
   test('are shown in binary units', () => {
-    assert.deepEqual([512, 2_048, 536_870_912, 1_610_612_736].map(formatBytes), [
+    assert.deepEqual([512, 1_023, 1_024, 2_048, 536_870_912, 1_610_612_736].map(formatBytes), [
       '512 bytes',
+      '1023 bytes',
+      '1Ki',
       '2Ki',
       '512Mi',
       '1.5Gi',
     ]);
+  });
+
+  test('are written in the largest unit that they are a whole number of', () => {
+    assert.deepEqual(
+      [2 ** 20, 2 ** 30, 3 * 2 ** 29, 2 ** 40, 2 ** 41 + 2 ** 30, 2 ** 20 * 1.5].map(toQuantity),
+      ['1Mi', '1Gi', '1536Mi', '1Ti', '2049Gi', '1Mi'],
+    );
   });
 
   test('are written as text that is read as no more, and less than a mebibyte less', () => {
