@@ -72,7 +72,7 @@ const WORKSPACES = {
 
 /** Loaded by path or by name rather than imported; see also `entry` in knip.json. */
 const ENTRY_POINTS =
-  '(^|/)index\\.ts$|\\.d\\.ts$|^src/(workflows/[^/]+|agent/supervisor|cli/main|workers/[^/]*main[^/]*)\\.ts$';
+  '(^|/)index\\.ts$|\\.d\\.ts$|^src/(workflows/[^/]+|agent/supervisor|agent/pod/pod-(agent|fetch)|cli/main|workers/[^/]*main[^/]*)\\.ts$';
 
 const TESTS = '^(test|packages/[^/]+/test)/';
 const PORTS = '^src/[^/]+/ports(/|\\.ts$)';

@@ -17,9 +17,12 @@ export interface EndedCommand {
   readonly memory?: MemoryUse;
 }
 
+/** Of an attempt, what its end is judged by. */
+export type EndedAttempt = Pick<AttemptSpec, 'request' | 'unclaimedMs'>;
+
 /** What the end of a command means; `undefined`: it succeeded, if its outputs are there. */
 export function classifyEnd(
-  spec: AttemptSpec,
+  spec: EndedAttempt,
   { end, logTail, memory }: EndedCommand,
 ): AttemptFailure | undefined {
   const { step, timeoutMs } = spec.request;
@@ -66,7 +69,7 @@ function outOfMemory(step: string, end: CommandEnd, { limitBytes, atLimit }: Mem
 const SIGNAL_CODES: { readonly [exitCode: number]: string } = { 137: 'SIGKILL', 143: 'SIGTERM' };
 
 /** An attempt that was ended on purpose, as a failure. */
-export function stoppedFailure(spec: AttemptSpec, by: Stop['by']): AttemptFailure {
+export function stoppedFailure(spec: EndedAttempt, by: Stop['by']): AttemptFailure {
   const { step } = spec.request;
   switch (by) {
     case 'request':

@@ -1,7 +1,8 @@
 import type { Stats } from 'node:fs';
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 
+import { openRegularFile } from '../adapters/file-store/copy-regular-file.js';
 import { hasErrorCode } from '../adapters/file-store/store-errors.js';
 import type { TreeEntry } from '../adapters/attempt-files/local-tree.js';
 import { readTree } from '../adapters/attempt-files/local-tree.js';
@@ -136,13 +137,18 @@ async function readMetrics(
 const VALUE_BYTES = 1_000_000;
 
 async function readText(output: Output): Promise<string> {
-  const { size } = await lstat(output.localPath);
-  if (size > VALUE_BYTES)
-    throw invalid(
-      output,
-      `has ${size} bytes, ${VALUE_BYTES} are allowed for metrics and parameters; declare it as a dataset() or an artifact()`,
-    );
-  return await readFile(output.localPath, 'utf8');
+  const handle = await openRegularFile(output.localPath);
+  try {
+    const { size } = await handle.stat();
+    if (size > VALUE_BYTES)
+      throw invalid(
+        output,
+        `has ${size} bytes, ${VALUE_BYTES} are allowed for metrics and parameters; declare it as a dataset() or an artifact()`,
+      );
+    return await handle.readFile('utf8');
+  } finally {
+    await handle.close();
+  }
 }
 
 function isMetric(value: unknown): value is number | string {

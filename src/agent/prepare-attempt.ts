@@ -9,6 +9,7 @@ import type { AttemptSpec } from '../adapters/process-executor/attempt-spec.js';
 import { readManifest } from '../adapters/attempt-files/stored-outcome.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import type { ArtifactRef } from '../core/artifacts.js';
+import type { AttemptRequest } from '../core/attempt.js';
 import type { DatasetPin, PinnedObject } from '../core/dataset-pin.js';
 import { AnnealError } from '../core/failures.js';
 
@@ -24,7 +25,16 @@ export async function prepareAttempt(
   spec: AttemptSpec,
   paths: AttemptPaths,
 ): Promise<void> {
-  const { inputs, parameters, code } = spec.request;
+  await prepareInputs(sources, spec.request, paths);
+  if (spec.request.code.length > 0) await copyCode(spec, paths.work);
+}
+
+/** Puts inputs and parameters where the command finds them. */
+export async function prepareInputs(
+  sources: InputSources,
+  { inputs, parameters }: Pick<AttemptRequest, 'inputs' | 'parameters'>,
+  paths: Pick<AttemptPaths, 'inputs' | 'parameters'>,
+): Promise<void> {
   for (const [name, ref] of Object.entries(inputs)) {
     const target = path.join(paths.inputs, checkName('input', name));
     if (ref.pin) await fetchPinned(sources, { name, ref, pin: ref.pin }, target);
@@ -35,7 +45,6 @@ export async function prepareAttempt(
       path.join(paths.parameters, `${checkName('parameter', name)}.json`),
       JSON.stringify(value),
     );
-  if (code.length > 0) await copyCode(spec, paths.work);
 }
 
 /** A name that becomes part of a path. @throws AnnealError InvalidInput when it would leave its directory. */
@@ -117,7 +126,8 @@ async function readFileList(store: ArtifactStore, { name, ref }: Input) {
   );
 }
 
-function checkSegments(file: string): string[] {
+/** The parts of a relative path. @throws AnnealError InputMissing when it would leave its directory. */
+export function checkSegments(file: string): string[] {
   const segments = file.split('/');
   if (segments.some((segment) => segment === '' || segment === '.' || segment === '..'))
     throw new AnnealError(

@@ -30,7 +30,7 @@ import { runCommand } from './run-command.js';
 import type { CommandEnd } from './run-command.js';
 import type { StopRequests } from './stop-requests.js';
 import { keepSyncing } from './sync-while-running.js';
-import { uploadAttempt } from './upload-attempt.js';
+import { uploadAttempt, uploadLog } from './upload-attempt.js';
 
 /** Everything that supervising one attempt needs. */
 export interface SuperviseDeps {
@@ -93,7 +93,8 @@ async function finishAttempt(
   const outputs = await collectOutputs(paths.outputs, spec.request.outputs);
   const { executionId } = spec.request;
   const { name } = spec;
-  const upload = { store, executionId, name, paths, outputs, memory, startedAtMs, nowMs: clock.nowMs };
+  const storeLog = async () => await uploadLog({ store, executionId, name, paths });
+  const upload = { store, executionId, name, storeLog, outputs, memory, startedAtMs, nowMs: clock.nowMs };
   return outcomeOfManifest(await uploadAttempt(upload));
 }
 

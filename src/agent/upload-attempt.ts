@@ -15,10 +15,15 @@ import { stampOf } from './collect-outputs.js';
 
 /** What is stored, and where it belongs. */
 export interface Upload {
+  /** Below it outputs go, as `outputs/<name>`, and the manifest that lists their files; default: the attempt's own place. */
+  readonly prefix?: string;
+  /** Stores the log, before the manifest. */
+  readonly storeLog: () => Promise<void>;
+  /** Until when a store that does not answer is asked again, by `nowMs`. Default: a few tries. */
+  readonly patientUntilMs?: number;
   readonly store: ArtifactStore;
   readonly executionId: string;
   readonly name: string;
-  readonly paths: AttemptPaths;
   readonly outputs: CollectedOutputs;
   readonly memory: AttemptMemory | undefined;
   readonly startedAtMs: number;
@@ -33,8 +38,8 @@ export async function uploadAttempt(upload: Upload): Promise<Manifest> {
   const { store, executionId, name, outputs } = upload;
   const stored: Record<string, ManifestOutput> = {};
   for (const artifact of outputs.artifacts)
-    stored[artifact.name] = await withRetries(() => uploadArtifact(upload, artifact));
-  await withRetries(() => uploadLog(upload));
+    stored[artifact.name] = await withRetries(upload, () => uploadArtifact(upload, artifact));
+  await withRetries(upload, upload.storeLog);
   const { parameters } = outputs;
   const manifest: Manifest = {
     version: 1,
@@ -45,10 +50,15 @@ export async function uploadAttempt(upload: Upload): Promise<Manifest> {
     startedAtMs: upload.startedAtMs,
     endedAtMs: upload.nowMs(),
   };
-  await withRetries(() =>
-    store.putBytes(storeKeys.manifest(executionId, name), toBytes(manifest), { ifAbsent: true }),
-  );
+  const key = storeKeys.manifest(executionId, name);
+  const own = `${prefixOf(upload)}manifest.json`;
+  if (own !== key) await withRetries(upload, () => store.putBytes(own, toBytes(manifest)));
+  await withRetries(upload, () => store.putBytes(key, toBytes(manifest), { ifAbsent: true }));
   return manifest;
+}
+
+function prefixOf({ prefix, executionId, name }: Upload): string {
+  return prefix ?? storeKeys.attempt(executionId, name);
 }
 
 /** Stores the log of an attempt. */
@@ -57,19 +67,18 @@ export async function uploadLog({
   executionId,
   name,
   paths,
-}: Pick<Upload, 'store' | 'executionId' | 'name' | 'paths'>): Promise<void> {
+}: Pick<Upload, 'store' | 'executionId' | 'name'> & { readonly paths: AttemptPaths }): Promise<void> {
   await store.putFile(storeKeys.log(executionId, name), paths.log);
 }
 
 const AT_ONCE = 4;
 const WAITS_MS = [250, 1_000, 4_000];
+const LONGEST_WAIT_MS = 10_000;
 
-async function uploadArtifact(
-  { store, executionId, name }: Upload,
-  artifact: CollectedArtifact,
-): Promise<ManifestOutput> {
+async function uploadArtifact(upload: Upload, artifact: CollectedArtifact): Promise<ManifestOutput> {
+  const { store } = upload;
   const { kind, form, localPath, values } = artifact;
-  const key = storeKeys.output(executionId, name, artifact.name);
+  const key = `${prefixOf(upload)}outputs/${artifact.name}`;
   const files: FileEntry[] = [];
   const waiting = [...artifact.files];
   const worker = async () => {
@@ -98,18 +107,21 @@ async function checkUnchanged(artifact: CollectedArtifact, file: string, local: 
   );
 }
 
-async function withRetries<T>(work: () => Promise<T>): Promise<T> {
-  for (const wait of WAITS_MS) {
+async function withRetries<T>(
+  { patientUntilMs, nowMs }: Pick<Upload, 'patientUntilMs' | 'nowMs'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    const wait = WAITS_MS[tries] ?? LONGEST_WAIT_MS;
+    const isOver = patientUntilMs === undefined ? tries >= WAITS_MS.length : nowMs() + wait > patientUntilMs;
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof AnnealError && error.code === 'StoreUnavailable')) throw asUploadFailure(error);
+      const passes = error instanceof AnnealError && error.code === 'StoreUnavailable';
+      if (!passes || isOver) throw asUploadFailure(error);
     }
     await delay(wait);
   }
-  return await work().catch((error: unknown) => {
-    throw asUploadFailure(error);
-  });
 }
 
 function asUploadFailure(error: unknown): AnnealError {

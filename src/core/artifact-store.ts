@@ -148,3 +148,8 @@ export const storeKeys = {
   /** Digests that data at a URI had; `sha256` is that of the URI. */
   lineageSource: (sha256: string) => `lineage/sources/${sha256}/`,
 } as const;
+
+/** The n-th piece, from 0, of a pod's log or of its stream of metrics. */
+export function chunkKey(place: PodPlace, stream: 'logs' | 'metrics', n: number): string {
+  return `${storeKeys.podChunks(place, stream)}${String(n).padStart(8, '0')}`;
+}

@@ -13,8 +13,11 @@ import { readTree } from './local-tree.js';
 
 export interface CheckpointSyncDeps {
   readonly store: ArtifactStore;
-  readonly spec: AttemptSpec;
-  readonly paths: AttemptPaths;
+  readonly spec: Pick<AttemptSpec, 'request' | 'name' | 'checkpointSettleMs'>;
+  readonly paths: Pick<AttemptPaths, 'checkpoints' | 'renamedCheckpoints'> & {
+    /** Where another process of the attempt finds what was restored; absent: there is none. */
+    readonly restoredCheckpoints?: string;
+  };
   readonly clock: { nowMs(): number };
 }
 
@@ -80,8 +83,14 @@ export function createCheckpointSync(deps: CheckpointSyncDeps): CheckpointSync {
     },
     markStored: async () => {
       for (const entry of await entries.scan()) stored.set(entry.name, entry.signature);
+      if (paths.restoredCheckpoints !== undefined) await writeJson(paths.restoredCheckpoints, [...stored]);
     },
     markRecorded: async () => {
+      const restored =
+        paths.restoredCheckpoints === undefined
+          ? undefined
+          : await readJson<[string, string][]>(paths.restoredCheckpoints);
+      for (const [name, signature] of restored ?? []) stored.set(name, signature);
       const records = (await listCheckpoints(store, place)).filter(({ attempt }) => attempt === spec.name);
       const found = await entries.scan();
       const newest = found.findLastIndex(({ name, touchedAtMs }) =>
