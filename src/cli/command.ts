@@ -61,6 +61,8 @@ export interface CommandOptions {
   readonly since?: string;
   readonly histories?: string;
   readonly save?: string;
+  readonly jobs?: boolean;
+  readonly kubernetes?: boolean;
 }
 
 /** A command: its arguments in order, its options; answers with the exit code. */

@@ -8,7 +8,9 @@ export function addRetentionCommands(add: Add, addHold: Add): void {
     async () => (await import('./commands/gc.js')).gc,
   )
     .option('--dry-run', 'only say what would be removed')
-    .option('--yes', 'do not ask');
+    .option('--yes', 'do not ask')
+    .option('--jobs', 'instead: Jobs on Kubernetes that no run waits for any more')
+    .addHelpText('after', examples('anneal gc --dry-run', 'anneal gc --jobs --dry-run'));
   const load = async () => await import('./commands/hold.js');
   addHold(
     'add <subject>',

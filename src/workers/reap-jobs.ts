@@ -1,7 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { asAnnealError } from '../adapters/kubernetes/api-refusal.js';
 import type { KubernetesApi } from '../adapters/kubernetes/api.js';
+import { projectSelector } from '../adapters/kubernetes/labels.js';
 import { readAttemptJobs, reapJob, type ApiJob, type AttemptJob } from '../adapters/kubernetes/reap-jobs.js';
+import type { ProjectConfig } from '../config/project-config.js';
+import { AnnealError } from '../core/failures.js';
 import { createEpochs, type Epoch, type RunDirectory } from './end-orphans.js';
+import { openKubernetes } from './open-kubernetes.js';
 import { settleAttempts } from './settle-attempts.js';
 
 /** Why nobody waits for a Job. `unknown`: the server does not know the run, so it is left alone. */
@@ -81,4 +86,47 @@ export async function keepReaping(
     const pauseMs = INTERVAL_MS * (0.75 + Math.random() / 2);
     await wait(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
   }
+}
+
+/** Orphans as a command looks for them. */
+export interface OrphanDesk {
+  /** @throws AnnealError ClusterUnavailable and others of the cluster. */
+  look(): Promise<readonly OrphanJob[]>;
+  /** Ends those that nobody waits for still. @returns their names; all are gone. */
+  end(orphans: readonly OrphanJob[]): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+/** Opens the cluster of a project to look for its orphans. @throws AnnealError InvalidConfig: no pool is on Kubernetes, or no cluster is known. */
+export async function openOrphanDesk(options: {
+  readonly config: Pick<ProjectConfig, 'project' | 'kubernetes' | 'file'>;
+  readonly client: RunDirectory;
+  readonly env: { readonly [name: string]: string | undefined };
+}): Promise<OrphanDesk> {
+  const { config, client, env } = options;
+  if (config.kubernetes === undefined)
+    throw new AnnealError(
+      'InvalidConfig',
+      `No pool in ${config.file} is on Kubernetes, so there are no Jobs to look for.`,
+    );
+  const { api } = await openKubernetes(config.kubernetes, env);
+  const asked = async <T>(work: () => Promise<T>) =>
+    await work().catch((error: unknown) => {
+      throw asAnnealError(error, api.namespace);
+    });
+  const look = async () => {
+    const jobs = await api.listJobs({ labelSelector: projectSelector(config.project) });
+    return await findOrphanJobs(client, jobs);
+  };
+  return {
+    look: async () => await asked(look),
+    end: async (orphans) =>
+      await asked(async () => {
+        const known = new Set(orphans.map(({ uid }) => uid));
+        const due = (await look()).filter(({ uid, why }) => why !== 'unknown' && known.has(uid));
+        const ended = due.map(async (job) => ((await reapJob(api, job)) ? [job.name] : []));
+        return (await settleAttempts(ended)).flat();
+      }),
+    close: async () => await api.close(),
+  };
 }

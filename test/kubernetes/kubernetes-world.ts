@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { V1Job } from '@kubernetes/client-node';
@@ -69,6 +72,24 @@ export async function withKubernetes(t: TestContext, options: Partial<ApiTranspo
       return watcher;
     },
   };
+}
+
+/** Writes a kubeconfig for the server; it goes with the test. @returns the environment that names it. */
+export async function writeKubeconfig(
+  t: TestContext,
+  { url, namespace }: { readonly url: string; readonly namespace: string },
+): Promise<{ readonly KUBECONFIG: string; readonly HOME: string }> {
+  const home = await mkdtemp(path.join(tmpdir(), 'anneal-kubeconfig-'));
+  t.after(async () => await rm(home, { recursive: true, force: true }));
+  const file = path.join(home, 'config');
+  const config = {
+    'current-context': 'test',
+    clusters: [{ name: 'test', cluster: { server: url } }],
+    users: [{ name: 'test', user: { token: 'token-of-the-test' } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user: 'test', namespace } }],
+  };
+  await writeFile(file, JSON.stringify(config));
+  return { KUBECONFIG: file, HOME: home };
 }
 
 /** Waits for a condition; fails after `ms`. */

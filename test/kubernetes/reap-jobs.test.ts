@@ -1,43 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { WorkflowNotFoundError } from '@temporalio/client';
 import { createReaper, findOrphanJobs, keepReaping } from '../../src/workers/reap-jobs.js';
+import { jobOf, runDirectory as directory } from './owned-jobs.js';
 import { aJob, SELECTOR, until, withKubernetes } from './kubernetes-world.js';
-
-interface Owner {
-  readonly runId: string;
-  readonly epoch: string;
-  readonly temporalNamespace?: string;
-}
-
-function jobOf(name: string, { runId, epoch, temporalNamespace = 'default' }: Owner) {
-  const job = aJob(name);
-  const annotations = {
-    'anneal.dev/run-id': runId,
-    'anneal.dev/epoch': epoch,
-    'anneal.dev/temporal-namespace': temporalNamespace,
-    'anneal.dev/stop-grace-ms': '1000',
-  };
-  return { ...job, metadata: { ...job.metadata, annotations } };
-}
-
-/** Runs by workflow id: the open execution, or `closed`. */
-function directory(runs: { [runId: string]: string }, down = { now: false }) {
-  return {
-    options: { namespace: 'default' },
-    workflow: {
-      getHandle: (runId: string) => ({
-        describe: async () => {
-          await Promise.resolve();
-          if (down.now) throw new Error('Temporal is away');
-          const epoch = runs[runId];
-          if (epoch === undefined) throw new WorkflowNotFoundError('no such run', runId, undefined);
-          return { runId: epoch, ...(epoch === 'closed' ? { closeTime: new Date(0) } : {}) };
-        },
-      }),
-    },
-  };
-}
 
 async function withJobs(t: Parameters<typeof withKubernetes>[0]) {
   const world = await withKubernetes(t);

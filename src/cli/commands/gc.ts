@@ -1,6 +1,6 @@
-import { createInterface } from 'node:readline/promises';
 import { AnnealError, type EndingRun, type GcProgress, type RetentionPlan } from '../../client/index.js';
 import type { Command, CommandContext } from '../command.js';
+import { confirm } from '../confirm.js';
 import type { Project } from '../context.js';
 import { openRetention } from '../open-retention.js';
 import { renderTable } from '../plain-table.js';
@@ -10,7 +10,8 @@ import { toSize } from '../size-text.js';
 import type { Terminal } from '../terminal.js';
 
 /** `anneal gc`: shows what the policy does not keep, asks, and removes it. */
-export const gc: Command = async (context, _args, options) => {
+export const gc: Command = async (context, args, options) => {
+  if (options.jobs === true) return await (await import('./gc-jobs.js')).gcJobs(context, args, options);
   const project = await context.openProject();
   const { terminal } = context;
   const progress = createProgressLine(terminal);
@@ -79,15 +80,6 @@ function notAsked(found: Found, terminal: Terminal): AnnealError {
     'InvalidCommand',
     'Nothing was removed, since nobody can be asked here. Give --yes to remove, or --dry-run to look only.',
   );
-}
-
-async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
-  const asked = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    return /^y(es)?$/i.test((await asked.question(question, { signal })).trim());
-  } finally {
-    asked.close();
-  }
 }
 
 function toDocument({ plan, builds }: Found) {
