@@ -32,7 +32,9 @@ const COMMANDS = {
   async down() {
     await stopCluster();
   },
-  async prepare() {
+  async prepare([option]) {
+    // A process group of its own, with compilers in it.
+    if (option === '--in-background') process.once('SIGTERM', () => process.kill(0, 'SIGKILL'));
     await prepareCluster();
   },
   async load(names) {
