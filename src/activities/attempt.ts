@@ -43,6 +43,14 @@ export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
       ]);
       return outcome;
     },
+    commandAttempt: async ({ attempt, command, answerWithinMs: withinMs }) => {
+      const context = deps.context();
+      const executor = deps.executorOf(attempt.pool);
+      if (!executor.command)
+        throw new AnnealError('InvalidInput', `Pool "${attempt.pool}" hands no commands to running steps.`);
+      const { signal } = context;
+      return await executor.command(nameOf(context, attempt), command, { withinMs, signal });
+    },
     endAttempt: async (request) => {
       const context = deps.context();
       const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);

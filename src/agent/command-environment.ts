@@ -50,6 +50,7 @@ export function buildCommandEnvironment(
     [CHECKPOINT_DIR]: paths.checkpoints,
     ANNEAL_METRICS_STREAM: paths.metricsStream,
     ANNEAL_PARAMETERS_DIR: paths.parameters,
+    ...(spec.request.takesCommands === true ? { ANNEAL_COMMANDS_DIR: paths.commands } : {}),
   };
 }
 

@@ -6,6 +6,7 @@ import { leaseGpus, releaseGpus } from '../adapters/gpu-leases.js';
 import type { AttemptPaths } from '../adapters/process-executor/attempt-directory.js';
 import { writeJson } from '../adapters/attempt-files/json-file.js';
 import type { AttemptSpec, AttemptStatus } from '../adapters/process-executor/attempt-spec.js';
+import { createCommandInbox } from '../adapters/process-executor/command-inbox.js';
 import type { CgroupFiles } from '../adapters/process-executor/cgroup-files.js';
 import { restoreCheckpoint } from '../adapters/attempt-files/checkpoint-store.js';
 import type { CheckpointSync } from '../adapters/attempt-files/checkpoint-sync.js';
@@ -23,9 +24,11 @@ import { classifyEnd, stoppedFailure } from './classify-end.js';
 import { collectOutputs } from './collect-outputs.js';
 import { buildCommandEnvironment } from './command-environment.js';
 import { buildCommandLine } from './command-line.js';
+import { keepDelivering } from './deliver-commands.js';
 import { limitMemory } from './limit-memory.js';
 import type { MemoryUse } from './limit-memory.js';
 import { prepareAttempt } from './prepare-attempt.js';
+import { signalCommand } from './signal-command.js';
 import { runCommand } from './run-command.js';
 import type { CommandEnd } from './run-command.js';
 import type { StopRequests } from './stop-requests.js';
@@ -157,6 +160,14 @@ async function runWithSync(
   await enter(deps, 'running');
   stops.needClaims();
   const syncing = keepSyncing(sync, paths.checkpoints);
+  const delivering =
+    spec.request.takesCommands === true
+      ? await keepDelivering({
+          inbox: createCommandInbox(paths),
+          directory: paths.commands,
+          tell: async (signal) => await signalCommand(paths.command, signal),
+        })
+      : undefined;
   let use: MemoryUse | undefined;
   try {
     const end = await runCommand({
@@ -174,6 +185,7 @@ async function runWithSync(
   } finally {
     if (use === undefined) await memory?.end();
     stops.endClaims();
+    await delivering?.end();
     await syncing.end();
   }
 }

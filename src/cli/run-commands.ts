@@ -4,6 +4,7 @@ import { examples, type Add } from './add-command.js';
 export function addRunCommands(add: Add): void {
   addOperations(add);
   addDecisions(add);
+  addCommand(add);
   add('run <pipeline>', 'Start a run of a pipeline', async () => (await import('./commands/run.js')).run)
     .option('--param <name=value>', 'a parameter; may be repeated', collect, [])
     .option('--params-file <file>', 'parameters from a JSON file; --param beats it')
@@ -99,6 +100,23 @@ function addOperations(add: Add): void {
     .option('--memory <amount>', 'such as 16Gi')
     .option('--pool <name>', 'a pool of the run')
     .addHelpText('after', examples('anneal set RUN train-model --timeout 6h --memory 32Gi'));
+}
+
+function addCommand(add: Add): void {
+  add(
+    'command <run> <step> <name>',
+    'Send a command to a running step, such as stop-early',
+    async () => (await import('./commands/command.js')).command,
+  )
+    .option('--param <name=value>', 'a parameter of the command; may be repeated', collect, [])
+    .option('--id <id>', 'send a command again that was not confirmed: it is carried out once')
+    .addHelpText(
+      'after',
+      examples(
+        'anneal command RUN train-model stop-early',
+        'anneal command RUN train-model set-learning-rate --param rate=0.001',
+      ),
+    );
 }
 
 function addDecisions(add: Add): void {

@@ -3,6 +3,8 @@ import { listApprovals, type ApprovalsOptions, type WaitingApproval } from './ap
 import { auditRun, type RunAudit } from './audit-run.js';
 import type { AnnealClientOptions, ClientDeps } from './client-deps.js';
 import type { ControlRequest, StepChange, StepSettings } from '../core/run-control.js';
+import { commandStep, type CommandStepOptions } from './command-step.js';
+import type { CommandAnswer } from '../core/step-command.js';
 import { pauseRun, resumeRun, setStep } from './control-run.js';
 import { retryRun, type RetriedRun, type RetryOptions } from './retry-run.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
@@ -49,6 +51,8 @@ export interface AnnealClient {
   resume(runId: string, request: ControlRequest): Promise<string>;
   /** Time limit, memory or pool of a step's next attempts. */
   setStep(runId: string, change: StepChange): Promise<StepSettings>;
+  /** Sends a command to a running step and waits for its answer. @throws AnnealError InvalidInput, WorkerUnavailable. */
+  command<P>(runId: string, command: CommandStepOptions<P>): Promise<CommandAnswer>;
   /** Gates that wait for people, over all runs of the project. */
   approvals(options?: ApprovalsOptions): Promise<WaitingApproval[]>;
   /** Who decided what; with approvers, their signatures are checked. */
@@ -85,6 +89,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     pause: async (runId, request) => await pauseRun(deps, runId, request),
     resume: async (runId, request) => await resumeRun(deps, runId, request),
     setStep: async (runId, change) => await setStep(deps, runId, change),
+    command: async (runId, command) => await commandStep(deps, runId, command),
     approvals: async (waiting) => await listApprovals(deps, waiting),
     audit: async (runId, approvers) => await auditRun(deps, runId, approvers),
     outputs: async (runId, step) => await readOutputs(deps, runId, step),

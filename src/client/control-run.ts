@@ -13,12 +13,12 @@ import { classifyTemporalError, translateTemporalError } from './temporal-errors
 
 /** Lets a run start nothing new; what runs goes on to its end. @throws AnnealError InvalidInput for a run that has ended, WorkerUnavailable. */
 export async function pauseRun(deps: ClientDeps, runId: string, request: ControlRequest): Promise<string> {
-  return await update<string>(deps, runId, { name: PAUSE_RUN, argument: request });
+  return await updateRun<string>(deps, runId, { name: PAUSE_RUN, argument: request });
 }
 
 /** Lets a paused run go on. @throws AnnealError InvalidInput for a run that has ended, WorkerUnavailable. */
 export async function resumeRun(deps: ClientDeps, runId: string, request: ControlRequest): Promise<string> {
-  return await update<string>(deps, runId, { name: RESUME_RUN, argument: request });
+  return await updateRun<string>(deps, runId, { name: RESUME_RUN, argument: request });
 }
 
 /**
@@ -27,18 +27,30 @@ export async function resumeRun(deps: ClientDeps, runId: string, request: Contro
  * @throws AnnealError InvalidInput for a value that cannot be, or a run that has ended; WorkerUnavailable.
  */
 export async function setStep(deps: ClientDeps, runId: string, change: StepChange): Promise<StepSettings> {
-  return await update<StepSettings>(deps, runId, { name: SET_STEP, argument: change });
+  return await updateRun<StepSettings>(deps, runId, { name: SET_STEP, argument: change });
 }
 
-async function update<T>(
+interface RunUpdate {
+  readonly name: string;
+  readonly argument: object;
+  /** The same update sent again has the same. */
+  readonly updateId?: string;
+  readonly timeoutMs?: number;
+}
+
+/** An update of a run, its failures in words. */
+export async function updateRun<T>(
   deps: ClientDeps,
   runId: string,
-  { name, argument }: { readonly name: string; readonly argument: object },
+  { name, argument, updateId, timeoutMs = CALL_TIMEOUT_MS }: RunUpdate,
 ): Promise<T> {
   await describeRun(deps, runId);
   try {
-    return await deps.temporal.withDeadline(deps.clock.nowMs() + CALL_TIMEOUT_MS, () =>
-      deps.temporal.workflow.getHandle(runId).executeUpdate<T, [object]>(name, { args: [argument] }),
+    return await deps.temporal.withDeadline(deps.clock.nowMs() + timeoutMs, () =>
+      deps.temporal.workflow.getHandle(runId).executeUpdate<T, [object]>(name, {
+        args: [argument],
+        ...(updateId === undefined ? {} : { updateId }),
+      }),
     );
   } catch (error) {
     if (error instanceof Error && error.name === 'WorkflowUpdateFailedError') {
@@ -49,7 +61,7 @@ async function update<T>(
     if (kind === 'no-answer' || kind === 'cancelled')
       throw new AnnealError(
         'WorkerUnavailable',
-        `No worker of project "${deps.project}" confirmed "${name}" for run "${runId}" within ${CALL_TIMEOUT_MS / 1_000} s. Start one with "anneal up" and repeat the command.`,
+        `No worker of project "${deps.project}" confirmed "${name}" for run "${runId}" within ${timeoutMs / 1_000} s. Start one with "anneal up" and repeat the command.`,
         { cause: error },
       );
     const ended = await describeRun(deps, runId);

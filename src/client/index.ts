@@ -32,6 +32,8 @@ export type { Schedules } from './schedules/create-schedules.js';
 export type { ScheduledTime } from './schedules/schedule-history.js';
 export type { ScheduleInfo } from './schedules/list-schedules.js';
 export type { RetriedRun, RetryOptions } from './retry-run.js';
+export type { CommandStepOptions } from './command-step.js';
+export type { CommandAnswer } from '../core/step-command.js';
 export type { ControlRequest, StepChange, StepSettings } from '../core/run-control.js';
 export type { StepOutput, StepOutputsReport } from './step-outputs.js';
 export type { StartedRun, StartRunOptions } from './start-run.js';

@@ -1,5 +1,6 @@
 import type { AdmissionRequest, AdmissionTicket } from './admission.js';
 import type { Approver } from './approval.js';
+import type { EndedPartition, PartitionPlan } from './backfill.js';
 import type { ArtifactRef } from './artifacts.js';
 import type { AttemptOutcome, AttemptRequest } from './attempt.js';
 import type { ResolvedImages } from './image-reference.js';
@@ -11,6 +12,7 @@ import type { Delivery, Notification } from './notifications.js';
 import type { Pool } from './pools.js';
 import type { LaneRequest, LaneResult, LaneWork } from './registry.js';
 import type { CacheOptions, PendingApproval, RunState, RunStatus } from './run.js';
+import type { AttemptCommand, CommandAnswer } from './step-command.js';
 import type { SweepState } from './sweep.js';
 
 /** Local activity at the start of a run: what the run will use, fixed for its whole life. */
@@ -73,6 +75,18 @@ export interface PoolActivities {
       'project' | 'step' | 'index' | 'attempt' | 'pool' | 'executionId' | 'callId' | 'stopGraceMs'
     >,
   ): Promise<void>;
+  /** Hands a command to an attempt and waits for its answer. The same command again is handed over once. */
+  commandAttempt(dispatch: CommandDispatch): Promise<CommandAnswer>;
+}
+
+/** A command for an attempt that runs. */
+export interface CommandDispatch {
+  readonly attempt: Pick<
+    AttemptRequest,
+    'project' | 'step' | 'index' | 'attempt' | 'pool' | 'executionId' | 'callId'
+  >;
+  readonly command: AttemptCommand;
+  readonly answerWithinMs: number;
 }
 
 /** Run by the system workers of a project. */
@@ -111,6 +125,14 @@ export interface SystemActivities {
   deliverNotification(input: Delivery): Promise<void>;
   /** Accounts for runs that ended without code of their own, stuck runs and skipped times of schedules. Called by the sweeper alone. */
   sweep(state: SweepState): Promise<SweepState>;
+  /** What is to be done about partitions: those that unchanged code has made are skipped, unless `again`. Called by a backfill alone. */
+  planPartitions(input: {
+    readonly pipeline: string;
+    readonly keys: readonly string[];
+    readonly again: boolean;
+  }): Promise<readonly PartitionPlan[]>;
+  /** Waits until one at least of the runs has ended. Called by a backfill alone. */
+  awaitRuns(input: { readonly runIds: readonly string[] }): Promise<readonly EndedPartition[]>;
   /** Tells the people who may decide that a gate waits, with its metrics beside the champion's and the command that decides. */
   announceApproval(input: ApprovalAnnouncement): Promise<void>;
   /** Signal-with-start of the model's lane. */

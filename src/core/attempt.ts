@@ -43,6 +43,8 @@ export interface AttemptRequest {
   readonly tracking?: { readonly experimentId: string; readonly parentRunId: string };
   /** Leave checkpoints of earlier attempts aside. */
   readonly fresh?: boolean;
+  /** People may send it commands while it runs: it gets `ANNEAL_COMMANDS_DIR`. */
+  readonly takesCommands?: true;
 }
 
 /** An attempt that made its outputs. */

@@ -4,10 +4,11 @@ import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
 import type { Paused, RetryOrigin, StepSettings } from './run-control.js';
 import type { ParameterSchema } from './schema.js';
+import type { TakenCommand } from './step-command.js';
 
 /** Search attribute (Keyword) with the state of a run. */
 export const STATUS_ATTRIBUTE = 'AnnealStatus';
-/** Search attribute (KeywordList): `pipeline:<name>`, `owner:<name>`, `tag:<tag>`, `model:<name>` once registered, `gate:<name>` once opened, `root:<run id>` of a sub-pipeline. */
+/** Search attribute (KeywordList): `pipeline:<name>`, `owner:<name>`, `tag:<tag>`, `partition:<key>`, `model:<name>` once registered, `gate:<name>` once opened, `root:<run id>` of a sub-pipeline. */
 export const TAGS_ATTRIBUTE = 'AnnealTags';
 /** Query that answers a run's {@link RunStatus}. */
 export const STATUS_QUERY = 'status';
@@ -106,6 +107,8 @@ export interface RunStatus {
   readonly build: string;
   readonly state: RunState;
   readonly parameters: { readonly [name: string]: Json };
+  /** Key of the partition that it makes. */
+  readonly partition?: string;
   readonly startedAtMs: number;
   readonly endedAtMs?: number;
   /** In the order in which they were called; at most {@link SHOWN_CALLS}, the newest. */
@@ -118,6 +121,8 @@ export interface RunStatus {
   readonly paused?: Paused;
   /** Settings of steps that operators changed. */
   readonly changes?: { readonly [step: string]: StepSettings };
+  /** The newest commands that were sent to running steps. */
+  readonly commands?: readonly TakenCommand[];
   readonly tracking?: { readonly experimentId: string; readonly runId: string };
   /** Gates that wait now. */
   readonly approvals: readonly PendingApproval[];

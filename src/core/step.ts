@@ -1,6 +1,7 @@
 import type { Json } from './json.js';
 import type { KubernetesOptions } from './kubernetes.js';
 import type { SlotSchema } from './schema.js';
+import type { CommandDefinition } from './step-command.js';
 
 /** A reference to a secret; the executor resolves it where the step runs, so its value is in no history, log or label. */
 export interface SecretRef {
@@ -86,6 +87,8 @@ export interface StepDefinition {
   readonly mlflow?: 'resume';
   /** Counts on Kubernetes alone. */
   readonly kubernetes?: KubernetesOptions;
+  /** Commands that people may send to it while it runs. */
+  readonly commands?: readonly CommandDefinition[];
 }
 
 /** Parameters of one call of a step, by name. */

@@ -15,6 +15,7 @@ import type {
   StepDefinition,
 } from '../core/step.js';
 import { CallRefused } from './call-refused.js';
+import type { StepCommand } from './define-command.js';
 import { handled } from './handled.js';
 import { registeredDefinitions } from './registry.js';
 import { currentRuntime, type StepOptions } from './runtime.js';
@@ -62,6 +63,8 @@ export interface StepOptionsOf<I, O> {
   readonly cache?: false | StepCacheOptions;
   /** `'resume'`: the command continues the step's own MLflow run instead of making one below it. */
   readonly mlflow?: 'resume';
+  /** Commands that people may send to it while it runs; they arrive in `ANNEAL_COMMANDS_DIR`. */
+  readonly commands?: readonly StepCommand<unknown>[];
   /** What it asks of Kubernetes beside resources, as far as the pool lets steps set it; ignored by process pools. */
   readonly kubernetes?: KubernetesOptions;
 }
@@ -220,7 +223,7 @@ function definitionOf<
   const { memory, ephemeralStorage, sharedMemory, scratch } = options.resources ?? {};
   for (const text of [memory, ephemeralStorage, sharedMemory, scratch?.size])
     if (text !== undefined) parseBytes(text);
-  const { command: _command, code, inputs, outputs, ...rest } = options;
+  const { command: _command, code, inputs, outputs, commands, ...rest } = options;
   return {
     ...rest,
     code: code === undefined ? [] : typeof code === 'string' ? [code] : code,
@@ -231,7 +234,20 @@ function definitionOf<
     retry: options.retry ?? {},
     stopGrace: options.stopGrace ?? '30s',
     cache: options.cache ?? false,
+    ...(commands === undefined ? {} : { commands: commandsOf(options.name, commands) }),
   };
+}
+
+function commandsOf(
+  step: string,
+  commands: readonly StepCommand<unknown>[],
+): StepDefinition['commands'] & object {
+  const definitions = commands.map(({ definition }) => definition);
+  const twice = definitions.find(({ name }, i) =>
+    definitions.some((other, j) => j < i && other.name === name),
+  );
+  if (twice) throw new TypeError(`Step "${step}" names command "${twice.name}" twice; name each once.`);
+  return definitions;
 }
 
 function schemasOf(slots: { readonly [name: string]: Slot }): StepDefinition['inputs'] {

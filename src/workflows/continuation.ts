@@ -4,6 +4,7 @@ import type { CarriedDecisions } from '../core/approval.js';
 import type { Journal } from '../core/journal.js';
 import type { CallStatus, RunStatus } from '../core/run.js';
 import type { CarriedControls, RetrySeed } from '../core/run-control.js';
+import type { TakenCommand } from '../core/step-command.js';
 
 /** Events of history from which no new attempt starts, so that the run can continue as new; Temporal ends a run at 51,200. */
 const HARD_LIMIT_EVENTS = 40_000;
@@ -22,6 +23,7 @@ export interface Continuation {
   readonly decisions: CarriedDecisions;
   readonly tags: readonly string[];
   readonly controls: CarriedControls;
+  readonly commands?: readonly TakenCommand[];
   readonly seed?: RetrySeed;
 }
 

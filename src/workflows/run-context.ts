@@ -9,6 +9,7 @@ import { createRest } from './at-rest.js';
 import { JournalPlayer } from './journal-player.js';
 import { adopt } from './adopt-answer.js';
 import type { RunControls } from './run-controls.js';
+import type { StepCommands } from './step-commands.js';
 import type { RunView } from './run-state.js';
 import { createStartLine } from './start-line.js';
 import { createTurns } from './turns.js';
@@ -55,6 +56,7 @@ const CLAIM_WAIT_LIMIT = 50;
 export interface RunBeginning {
   readonly continuation: Continuation | undefined;
   readonly controls: RunControls;
+  readonly commands: StepCommands;
   readonly seed: RetrySeed | undefined;
   /** Looks up anew what the run's build and its host have. */
   readonly retake: (before: RunSnapshot) => Promise<RunSnapshot>;
@@ -84,15 +86,21 @@ export class RunContext {
   private live = 0;
   private continued = false;
   readonly controls: RunControls;
+  readonly commands: StepCommands;
   readonly seed: RetrySeed | undefined;
   /** Finished work of another run, by key. */
   private readonly adopted: ReadonlyMap<CallKey, JournalEntry>;
 
-  constructor(view: RunView, snapshot: RunSnapshot, { continuation, controls, seed, retake }: RunBeginning) {
+  constructor(
+    view: RunView,
+    snapshot: RunSnapshot,
+    { continuation, controls, commands, seed, retake }: RunBeginning,
+  ) {
     this.view = view;
     this.snapshot = snapshot;
     this.retake = retake;
     this.controls = controls;
+    this.commands = commands;
     this.seed = seed;
     this.adopted = new Map(seed?.entries.map((entry) => [entry.k, entry]));
     this.player = new JournalPlayer(

@@ -43,6 +43,7 @@ import { LaneClient } from './lane-client.js';
 import { RunContext } from './run-context.js';
 import { RunControls } from './run-controls.js';
 import { RunView } from './run-state.js';
+import { StepCommands } from './step-commands.js';
 import { createRuntime, tell } from './runtime.js';
 import { statusAnswer } from './status-answer.js';
 import { untilEnd, type End } from './until-end.js';
@@ -76,8 +77,11 @@ export async function runPipeline(
   const approvals = new Approvals(view, continuation?.decisions);
   const lane = new LaneClient();
   const controls = new RunControls(continuation?.controls);
+  const commands = new StepCommands(continuation?.commands);
   const admission = new AdmissionClient(continuation !== undefined);
   handleMessages(view, approvals, lane);
+  commands.handle();
+  view.commands = commands;
   const live: { context?: RunContext } = {};
   controls.handle({
     resumed: () => live.context?.resume(),
@@ -92,7 +96,7 @@ export async function runPipeline(
   view.snapshot = snapshot;
 
   const context = new RunContext(view, snapshot, {
-    ...{ continuation, controls, seed },
+    ...{ continuation, controls, commands, seed },
     retake: async ({ cache: given }) => await takeSnapshot(definition.name, given),
   });
   live.context = context;
@@ -204,6 +208,7 @@ async function continueRun(
   const next: Continuation = {
     ...context.view.carried(),
     controls: context.controls.carried(),
+    ...(context.commands.shown.length === 0 ? {} : { commands: context.commands.shown }),
     ...(context.seed === undefined ? {} : { seed: context.seed }),
     journal: context.player.journal(),
     snapshot: context.snapshot,

@@ -1,3 +1,4 @@
+import type { TakenCommand } from '../core/step-command.js';
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { RunSnapshot } from '../core/activities.js';
@@ -49,6 +50,7 @@ export class RunView {
   tracking: RunStatus['tracking'];
   /** Kept by the run's approvals. */
   retryOf: RetryOrigin | undefined;
+  commands: { readonly shown: readonly TakenCommand[] } = { shown: [] };
   decisions: readonly RecordedDecision[] = [];
   refusedDecisions: readonly RefusedDecision[] = [];
   readonly startedAtMs: number;
@@ -77,11 +79,19 @@ export class RunView {
     return workflowInfo().firstExecutionRunId;
   }
 
+  /** The key of the partition that the run makes. */
+  private get partition(): string | undefined {
+    const { definition, parameters } = this.identity;
+    const key = definition.partition && parameters[definition.partition.parameter];
+    return typeof key === 'string' ? key : undefined;
+  }
+
   /** Search attributes at the start: the only upsert beside those of a change of state. */
   publishStart(): void {
     const { definition } = this.identity;
     const tags = [`pipeline:${definition.name}`, ...definition.tags.map((tag) => `tag:${tag}`)];
     if (definition.owner !== undefined) tags.push(`owner:${definition.owner}`);
+    if (this.partition !== undefined) tags.push(`partition:${this.partition}`);
     if (this.identity.parent !== undefined) tags.push(`root:${this.identity.parent}`);
     for (const tag of tags) this.tags.add(tag);
     this.publish();
@@ -162,6 +172,7 @@ export class RunView {
       build: this.snapshot?.build ?? '',
       state: this.shownState,
       parameters: this.identity.parameters,
+      ...(this.partition === undefined ? {} : { partition: this.partition }),
       startedAtMs: this.startedAtMs,
       ...(this.endedAtMs === undefined ? {} : { endedAtMs: this.endedAtMs }),
       calls: [...this.calls.values()],
@@ -170,6 +181,7 @@ export class RunView {
       ...(this.retryOf === undefined ? {} : { retryOf: this.retryOf }),
       ...(this.paused === undefined ? {} : { paused: this.paused }),
       ...(Object.keys(this.changes).length === 0 ? {} : { changes: this.changes }),
+      ...(this.commands.shown.length === 0 ? {} : { commands: this.commands.shown }),
       ...(this.tracking === undefined ? {} : { tracking: this.tracking }),
       approvals: [...this.approvals.values()],
       ...(this.decisions.length === 0 ? {} : { decisions: [...this.decisions] }),

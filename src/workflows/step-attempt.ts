@@ -52,12 +52,15 @@ export async function runAttempt(
     ...(slot && { activityId: claimActivityId({ ...call, attempt: state.attempt }, 'attempt') }),
     summary: state.attempt === 1 ? plan.name : `${plan.name}, attempt ${state.attempt}`,
   });
+  const ended = context.commands.began(call.callId, { plan, request });
   try {
     return await (slot ? pool.executeAttempt(request, slot) : pool.executeAttempt(request));
   } catch (error) {
     await CancellationScope.nonCancellable(async () => await endAttempt(request, plan));
     if (isCancellation(error)) throw error;
     return lostOutcome(error, plan);
+  } finally {
+    ended();
   }
 }
 
@@ -116,6 +119,7 @@ function attemptRequest(
     inputs: request.inputs,
     parameters: request.parameters,
     outputs: definition.outputs,
+    ...(definition.commands === undefined ? {} : { takesCommands: true as const }),
     resources: withMemory(plan.resources, state.memory),
     stopGraceMs: parseDuration(definition.stopGrace),
     ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout) }),

@@ -3,6 +3,8 @@ import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { awaitCache } from '../../src/activities/await-cache.js';
 import type { Clock } from '../../src/activities/ports/activity-context.js';
+import { createBackfillActivities } from '../../src/activities/backfill.js';
+import { createPartitionDirectory } from '../../src/workers/partition-directory.js';
 import { settleSlot } from '../../src/activities/settle-slot.js';
 import type { StepCache } from '../../src/activities/step-cache.js';
 import { readActivityContext } from '../../src/activities/tracking-context.js';
@@ -12,6 +14,7 @@ import {
   admissionWorkflowId,
   type AdmissionTicket,
 } from '../../src/core/admission.js';
+import type { CommandAnswer } from '../../src/core/step-command.js';
 import type { SweepState } from '../../src/core/sweep.js';
 import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
@@ -23,6 +26,7 @@ import { findApprovers, type ApproverDirectory } from '../../src/activities/appr
 import type {
   ApprovalAnnouncement,
   ChampionInfo,
+  CommandDispatch,
   PipelineActivities,
   PoolActivities,
   RunSnapshot,
@@ -55,11 +59,15 @@ export interface Harness {
   readonly client: Client;
   readonly attempts: AttemptRequest[];
   readonly ended: string[];
+  /** Commands that were handed to attempts. */
+  readonly commands: CommandDispatch[];
+  command: (dispatch: CommandDispatch) => CommandAnswer | Promise<CommandAnswer>;
   readonly notifications: string[];
   /** Channels that took a message, as `<channel> <- <subject>`. */
   readonly deliveries: string[];
   deliver: (delivery: Delivery) => void | Promise<void>;
   sweep: (state: SweepState) => SweepState | Promise<SweepState>;
+  backfill: Pick<SystemActivities, 'planPartitions' | 'awaitRuns'>;
   /** Ids of those. */
   readonly notified: string[];
   readonly announcements: ApprovalAnnouncement[];
@@ -243,10 +251,17 @@ function createState(client: Client) {
     client,
     attempts: [] as AttemptRequest[],
     ended: [] as string[],
+    commands: [] as CommandDispatch[],
+    command: (() => ({ state: 'delivered', number: 1 })) as Harness['command'],
     notifications: [] as string[],
     deliveries: [] as string[],
     deliver: (() => undefined) as Harness['deliver'],
     sweep: ((known) => known) as Harness['sweep'],
+    backfill: createBackfillActivities({
+      store: { readBytes: () => Promise.resolve(undefined), stat: () => Promise.resolve(undefined) },
+      context: readActivityContext,
+      partitions: createPartitionDirectory(client, () => Promise.resolve('b')),
+    }),
     notified: [] as string[],
     announcements: [] as ApprovalAnnouncement[],
     directory: { approvers: [], groups: {} } as ApproverDirectory,
@@ -335,6 +350,10 @@ function poolActivities(state: State): PoolActivities {
         clearInterval(timer);
       }
     },
+    commandAttempt: async (dispatch) => {
+      state.commands.push(dispatch);
+      return await state.command(dispatch);
+    },
     endAttempt: (request) => {
       state.ended.push(`${request.step}/${request.attempt}`);
       return Promise.resolve();
@@ -370,6 +389,8 @@ function systemActivities(state: State): SystemActivities {
       state.deliveries.push(`${delivery.channel.name} <- ${delivery.notification.subject}`);
     },
     sweep: async (known) => await state.sweep(known),
+    planPartitions: async (input) => await state.backfill.planPartitions(input),
+    awaitRuns: async (input) => await state.backfill.awaitRuns(input),
     submitToLane: async (request: LaneRequest) => {
       await state.submitting();
       await state.client.workflow.signalWithStart(LANE_WORKFLOW, {

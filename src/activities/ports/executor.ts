@@ -1,3 +1,4 @@
+import type { AttemptCommand, CommandAnswer } from '../../core/step-command.js';
 import type { AttemptOutcome, AttemptRequest } from '../../core/attempt.js';
 
 /** What an executor gets beside the request; worked out in the activity. */
@@ -71,4 +72,13 @@ export interface AttemptExecutor {
    * it; the call claims it. An outcome: how it ended. `undefined`: nothing was launched, or nothing of it is left.
    */
   find(attempt: AttemptIdentity): Promise<'running' | AttemptOutcome | undefined>;
+  /**
+   * Hands a command to what runs under the name, and waits for its answer for a while. The same id again is the same command. Absent: this
+   * executor hands over none.
+   */
+  command?(
+    name: string,
+    command: AttemptCommand,
+    wait: { readonly withinMs: number; readonly signal: AbortSignal },
+  ): Promise<CommandAnswer>;
 }

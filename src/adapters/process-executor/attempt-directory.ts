@@ -34,6 +34,10 @@ export interface AttemptPaths {
   readonly parameters: string;
   readonly outputs: string;
   readonly checkpoints: string;
+  /** Where the command finds what people send it. */
+  readonly commands: string;
+  /** What people have sent, and what became of it. */
+  readonly commandInbox: string;
   readonly home: string;
   readonly temporary: string;
 }
@@ -63,6 +67,8 @@ export function pathsIn(directory: string): AttemptPaths {
     parameters: at('parameters'),
     outputs: at('outputs'),
     checkpoints: at('checkpoints'),
+    commands: at('commands'),
+    commandInbox: at('command-inbox'),
     home: at('home'),
     temporary: at('tmp'),
   };

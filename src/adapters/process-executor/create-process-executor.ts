@@ -8,6 +8,7 @@ import type { AttemptSpec } from './attempt-spec.js';
 import type { AttemptState } from './attempt-state.js';
 import { readAttemptState } from './attempt-state.js';
 import { buildAttemptSpec } from './build-attempt-spec.js';
+import { sendCommand } from './command-inbox.js';
 import { closeAttempt, endAttempt, waitUntil } from './end-attempt.js';
 import type { ProcessExecutorDeps } from './executor-deps.js';
 import { findAttempt } from './find-attempt.js';
@@ -36,6 +37,8 @@ export function createProcessExecutor(deps: ProcessExecutorDeps): AttemptExecuto
     },
     end: async (name, options) => await endAttempt(deps, name, options),
     find: async (attempt) => await findAttempt(deps, attempt),
+    command: async (name, command, wait) =>
+      await sendCommand(attemptPaths(deps.attemptsDir, name), command, { ...wait, nowMs: deps.clock.nowMs }),
   };
 }
 

@@ -61,6 +61,10 @@ function renderReport(
     );
   for (const [step, settings] of Object.entries(report.changes ?? {}))
     lines.push(`  Changed for "${visible(step)}": ${visible(JSON.stringify(settings))}`);
+  for (const { command, step, by, atMs, answer } of report.commands ?? [])
+    lines.push(
+      `  Command ${visible(command)} to "${visible(step)}" by ${visible(by)} at ${new Date(atMs).toISOString()}: ${answer.state === 'answered' ? visible(JSON.stringify(answer.answer)) : answer.state}`,
+    );
   if (report.continuations > 0) lines.push(`  Continued as new ${report.continuations} times`);
   lines.push(...renderLinks(links));
   if (report.notice !== undefined) lines.push(`  ${colors.yellow(report.notice)}`);

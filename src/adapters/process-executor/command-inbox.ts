@@ -1,0 +1,93 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Json } from '../../core/json.js';
+import type { AttemptCommand, CommandAnswer } from '../../core/step-command.js';
+import { readJson, writeJson } from '../attempt-files/json-file.js';
+import { hasErrorCode } from '../file-store/store-errors.js';
+import type { AttemptPaths } from './attempt-directory.js';
+import { readAttemptState } from './attempt-state.js';
+
+interface Delivered {
+  readonly number: number;
+}
+interface Answered extends Delivered {
+  readonly answer: Json;
+}
+
+/** The commands in an attempt's directory, as its supervisor reads them. */
+export function createCommandInbox({ commandInbox }: Pick<AttemptPaths, 'commandInbox'>): {
+  read(): Promise<readonly AttemptCommand[]>;
+  delivered(id: string, number: number): Promise<void>;
+  answered(id: string, answer: Answered): Promise<void>;
+} {
+  return {
+    read: async () => {
+      const names = await readdir(commandInbox).catch(() => []);
+      const asked = names.filter((name) => name.endsWith(ASKED));
+      const read = await Promise.all(
+        asked.map(async (name) => await readJson<AttemptCommand>(path.join(commandInbox, name))),
+      );
+      return read
+        .filter((command) => command !== undefined)
+        .toSorted((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
+    },
+    delivered: async (id, number) => {
+      await writeJson(path.join(commandInbox, `${id}${DELIVERED}`), { number } satisfies Delivered);
+    },
+    answered: async (id, answer) => {
+      await writeJson(path.join(commandInbox, `${id}${ANSWERED}`), answer);
+    },
+  };
+}
+
+const ASKED = '.asked.json';
+const DELIVERED = '.delivered.json';
+const ANSWERED = '.answered.json';
+const POLL_MS = 100;
+
+/** Time, and how long an answer is waited for. */
+export interface CommandWait {
+  readonly withinMs: number;
+  readonly nowMs: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** Puts a command where the attempt's supervisor finds it, and waits for what becomes of it. The same id again is the same command. */
+export async function sendCommand(
+  paths: AttemptPaths,
+  command: AttemptCommand,
+  { withinMs, nowMs, signal }: CommandWait,
+): Promise<CommandAnswer> {
+  const { commandInbox } = paths;
+  const read = async <T>(ending: string) =>
+    await readJson<T>(path.join(commandInbox, `${command.id}${ending}`));
+  if (!(await isRunning(paths))) return { state: 'ended' };
+  try {
+    await mkdir(commandInbox, { recursive: false }).catch(exists);
+    await writeJson(path.join(commandInbox, `${command.id}${ASKED}`), command, { ifAbsent: true });
+  } catch (error) {
+    if (hasErrorCode(error, 'ENOENT')) return { state: 'ended' };
+    throw error;
+  }
+  const deadline = nowMs() + withinMs;
+  for (;;) {
+    signal.throwIfAborted();
+    const running = await isRunning(paths);
+    const answered = await read<Answered>(ANSWERED);
+    if (answered) return { state: 'answered', ...answered };
+    const delivered = await read<Delivered>(DELIVERED);
+    if (!running) return delivered ? { state: 'delivered', ...delivered } : { state: 'ended' };
+    if (nowMs() >= deadline) return delivered ? { state: 'delivered', ...delivered } : { state: 'waiting' };
+    await delay(POLL_MS, undefined, { signal });
+  }
+}
+
+async function isRunning(paths: AttemptPaths): Promise<boolean> {
+  const { kind } = await readAttemptState(paths);
+  return kind === 'running' || kind === 'unsupervised';
+}
+
+function exists(error: unknown): void {
+  if (!hasErrorCode(error, 'EEXIST')) throw error;
+}

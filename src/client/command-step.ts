@@ -1,0 +1,44 @@
+import { randomUUID } from 'node:crypto';
+import type { Json } from '../core/json.js';
+import { COMMAND_STEP, type CommandAnswer, type CommandRequest } from '../core/step-command.js';
+import type { ArgumentsOf } from '../pipeline/slots.js';
+import type { StepCommand } from '../pipeline/define-command.js';
+import type { ClientDeps } from './client-deps.js';
+import { updateRun } from './control-run.js';
+
+/** A command for a step that runs. */
+export interface CommandStepOptions<P = { readonly [name: string]: Json }> {
+  /** Name of the step, or of one call of it. */
+  readonly step: string | { readonly stepName: string };
+  /** The command that the step declares, or its name. */
+  readonly command: string | StepCommand<P>;
+  readonly parameters?: ArgumentsOf<P> | { readonly [name: string]: Json };
+  readonly by: string;
+  /** The same command sent again with the same id is carried out once. Default: a new one. */
+  readonly id?: string;
+}
+
+/** Time that delivering may take beside the step's own time to answer. */
+const ANSWER_MS = 90_000;
+
+/**
+ * Sends a command to a running step and waits for its answer, as long as the command's `answerWithin`.
+ * @throws AnnealError InvalidInput for a step that does not run or takes no such command, or wrong parameters; WorkerUnavailable.
+ */
+export async function commandStep<P>(
+  deps: ClientDeps,
+  runId: string,
+  { step, command, parameters, by, id = randomUUID() }: CommandStepOptions<P>,
+): Promise<CommandAnswer> {
+  const argument: CommandRequest = {
+    step: typeof step === 'string' ? step : step.stepName,
+    command: typeof command === 'string' ? command : command.commandName,
+    by,
+    id,
+    ...(parameters === undefined ? {} : { parameters: parameters }),
+  };
+  return await updateRun<CommandAnswer>(deps, runId, {
+    ...{ name: COMMAND_STEP, argument },
+    ...{ updateId: `command-${id}`, timeoutMs: ANSWER_MS },
+  });
+}
