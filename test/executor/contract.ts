@@ -107,6 +107,11 @@ export function failedWith(outcome: AttemptOutcome, code: AttemptFailed['code'])
   return outcome;
 }
 
+/** The signal that ended a command; a container says it by its exit code alone. */
+function signalOf({ signal, exitCode }: AttemptFailed): string | undefined {
+  return signal ?? { 137: 'SIGKILL', 143: 'SIGTERM' }[exitCode ?? 0];
+}
+
 /** What every executor does. Commands are `sh` alone, so that any small image will do. */
 export function describeAttemptExecutor(name: string, create: () => Promise<ExecutorUnderTest>): void {
   describe(`attempt executor: ${name}`, { concurrency: 3 }, () => {
@@ -154,7 +159,9 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
       assert.equal(await readLog(launch), 'out\nerr\n');
       assert.deepEqual(
         // A slow machine sees the preparation twice: before the supervisor's start and in its first status.
-        [...new Set(recorded.progress.map(({ phase }) => phase))].filter((phase) => phase !== 'queued'),
+        [...new Set(recorded.progress.map(({ phase }) => phase))].filter(
+          (phase) => phase !== 'queued' && phase !== 'pulling',
+        ),
         ['preparing', 'running', 'uploading'].filter((phase) =>
           recorded.progress.some((one) => one.phase === phase),
         ),
@@ -191,6 +198,17 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
       assert.equal(await readText(under.store.keyOf(all?.uri ?? '')), 'ab0.5');
     });
 
+    test('gives a command its arguments and environment as they are written', async () => {
+      const odd = '$(ANNEAL_RUN_ID) $$ $(HOME) ${HOME} `id` \\ "\'\n*';
+      const launch = buildLaunch({
+        command: [...sh('printf %s "$1$ODD" > ', output('text')), 'sh', odd],
+        env: { ODD: odd },
+        outputs: { text: dataset },
+      });
+      const { text } = succeeded(await run(launch)).outputs;
+      assert.equal(await readText(under.store.keyOf(text?.uri ?? '')), `${odd}${odd}`);
+    });
+
     test('answers the outcome of a name that has ended, without running it again', async () => {
       const good = buildLaunch({ command: sh('date +%N > ', output('a')), outputs: { a: dataset } });
       assert.deepEqual(await run(good), await run(good));
@@ -216,7 +234,7 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
 
     test('tells a signal that it did not send', async () => {
       const failed = failedWith(await run(buildLaunch({ command: sh('kill -9 $$') })), 'AttemptKilled');
-      assert.equal(failed.signal, 'SIGKILL');
+      assert.equal(signalOf(failed), 'SIGKILL');
       assert.match(failed.message, /killed \(SIGKILL\), perhaps out of memory/);
       for (const [code, said] of [
         [137, /killed \(SIGKILL\), perhaps out of memory/],
@@ -237,7 +255,7 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
         stopGraceMs: 400,
       });
       const failed = failedWith(await run(launch), 'StepTimedOut');
-      assert.equal(failed.signal, 'SIGKILL');
+      assert.equal(signalOf(failed), 'SIGKILL');
       assert.match(failed.message, /longer than its timeout of 300ms/);
       assert.match(await readLog(launch), /asked/);
     });

@@ -1,6 +1,6 @@
 import type { StreamedMetric } from '../../activities/ports/executor.js';
 import type { ArtifactStore } from '../../core/artifact-store.js';
-import { storeKeys } from '../../core/artifact-store.js';
+import { chunkKey } from '../../core/artifact-store.js';
 import { createMetricsParser } from '../attempt-files/metrics-tail.js';
 
 /** The points that the agent of a pod has stored since the last call, each once. */
@@ -12,13 +12,12 @@ export function createStoredMetrics(
   pod: { readonly executionId: string; readonly attemptName: string; readonly podUid: string },
   startedAtMs: number,
 ): StoredMetrics {
-  const prefix = storeKeys.podChunks(pod, 'metrics');
   const parse = createMetricsParser(startedAtMs);
   let next = 0;
   return async () => {
     const points: StreamedMetric[] = [];
     for (;;) {
-      const chunk = await store.readBytes(`${prefix}${String(next).padStart(8, '0')}`);
+      const chunk = await store.readBytes(chunkKey(pod, 'metrics', next));
       if (chunk === undefined) return points;
       next++;
       points.push(...parse(chunk));
