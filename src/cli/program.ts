@@ -29,6 +29,7 @@ export function createProgram(run: RunCommand, version: string): Commander {
   addScheduleCommands(
     createAdder(program.command('schedule').description('The schedules that pipelines declare in code'), run),
   );
+  addBackfill(add);
   addCacheCommands(
     createAdder(program.command('cache').description('Results of steps that later runs reuse'), run),
   );
@@ -147,6 +148,39 @@ function addScheduleCommands(add: Add): void {
   );
 }
 
+function addBackfill(add: Add): void {
+  add(
+    'backfill <pipeline>',
+    'Make many partitions of a pipeline, or see how far that is',
+    async () => (await import('./commands/backfill.js')).backfill,
+  )
+    .option('--from <key>', 'the first partition')
+    .option('--to <key>', 'the last one (default: the first)')
+    .option('--keys <keys>', 'these partitions, separated by commas')
+    .option('--all', 'all partitions of a list')
+    .option('--again', 'also those that this code has made already')
+    .option('--param <name=value>', 'a parameter of the runs; may be repeated', collect, [])
+    .option('--concurrency <count>', 'runs at once (default: 4)')
+    .option('--dry-run', 'only say which would be made')
+    .option('--wait', 'follow it to its end; Ctrl-C stops following only')
+    .option('--pause', 'start nothing new')
+    .option('--resume', 'go on')
+    .option('--cancel', 'start nothing more, and cancel what is under way')
+    .option('--retry-failed', 'make those that failed again')
+    .addHelpText(
+      'after',
+      examples(
+        'anneal backfill daily-features --from 2026-01-01 --to 2026-03-31 --concurrency 8',
+        'anneal backfill daily-features',
+        'anneal backfill daily-features --retry-failed --wait',
+      ),
+    );
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
 function addCacheCommands(add: Add): void {
   add(
     'why <run> <step>',
@@ -179,5 +213,5 @@ function addProjectCommands(add: Add): void {
     'doctor',
     'What is installed, reachable and misconfigured, with the mend',
     async () => (await import('./commands/doctor.js')).doctor,
-  );
+  ).option('--kubernetes', 'also what Jobs need of the cluster: rights, quota, GPUs, images');
 }

@@ -51,6 +51,10 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
   const watches = new Set<Watch>();
   const faults: { fault: Fault; left: number }[] = [];
   const logs = new Map<string, string>();
+  /** What is answered under a path as it is. */
+  const documents = new Map<string, unknown>([
+    ['/version', { major: '1', minor: '36', gitVersion: 'v1.36.3' }],
+  ]);
   const conduct = {
     delayMs: 0,
     mute: false,
@@ -143,6 +147,9 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
       const { spec } = seen.body as { spec: { resourceAttributes: Parameters<typeof allowed>[0] } };
       return { status: 201, body: { status: { allowed: allowed(spec.resourceAttributes) } } };
     }
+    if (documents.has(seen.path)) return { status: 200, body: documents.get(seen.path) };
+    if (resource === '' || seen.path.split('/').length < 4)
+      return { status: 404, body: 'the server could not find the requested resource' };
     if (name === undefined && seen.method === 'GET') return listed(seen, resource);
     if (seen.method === 'POST') return created(seen, resource);
     const known = name === undefined ? undefined : state.read(resource, name);
@@ -235,6 +242,7 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
     state,
     requests,
     logs,
+    documents,
     conduct,
     /** What a transport is made with. */
     connection: {

@@ -123,7 +123,10 @@ export interface AccessQuestion {
 }
 
 /** Asks whether this account may do something; groups that Anneal uses need not be named. */
-export async function reviewAccess(transport: ApiTransport, question: AccessQuestion): Promise<boolean> {
+export async function reviewAccess(
+  transport: Pick<ApiTransport, 'request'>,
+  question: AccessQuestion,
+): Promise<boolean> {
   const { resource, group = GROUPS[resource] ?? '' } = question;
   const answer = await transport.request({
     method: 'POST',
