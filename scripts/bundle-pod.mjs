@@ -6,15 +6,13 @@ import { build } from 'esbuild';
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const folder = at('../dist/pod/');
 
-// Names of chunks change with their content.
 await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
 await build({
   entryPoints: ['pod-fetch', 'pod-agent'].map((name) => at(`../dist/agent/pod/${name}.js`)),
   outdir: folder,
   bundle: true,
-  splitting: true,
-  chunkNames: 'chunks/[name]-[hash]',
+  // Not split into chunks: esbuild then runs the AWS SDK's modules in an order in which its classes are not there yet.
   platform: 'node',
   format: 'esm',
   target: 'node20',
