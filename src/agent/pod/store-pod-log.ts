@@ -1,13 +1,17 @@
 import type { ArtifactStore } from '../../core/artifact-store.js';
 import { storeKeys } from '../../core/artifact-store.js';
 import type { PodContext } from './pod-context.js';
+import { openVolumeFile } from './volume-files.js';
 
 /**
  * Stores the log of an attempt as one object, where readers of any attempt look for it. Of an attempt with an earlier pod the pieces of all
  * its pods stay what there is.
  */
 export async function storeWholeLog({ store, place, paths }: PodContext): Promise<void> {
-  if (await hasEarlierPod(store, place)) return;
+  const log = await openVolumeFile(paths.root, paths.log);
+  await log?.close();
+  // A command that put something else in the place of its log has none.
+  if (log === undefined || (await hasEarlierPod(store, place))) return;
   await store.putFile(storeKeys.log(place.executionId, place.attemptName), paths.log);
 }
 
