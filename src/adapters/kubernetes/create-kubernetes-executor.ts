@@ -12,7 +12,7 @@ import { failedOutcome, readVerdict, recordFailure } from './attempt-verdict.js'
 import { createThrottle } from './create-throttle.js';
 import { endJob } from './end-job.js';
 import type { KubernetesExecutorDeps } from './executor-deps.js';
-import { JOB_TTL } from './labels.js';
+import { FOREIGN_LABELS, JOB_TTL } from './labels.js';
 import { checkOwnership, launchJob } from './launch-job.js';
 import { readLastLines } from './read-last-lines.js';
 import { watchJob, type WatchedEnd } from './watch-job.js';
@@ -136,32 +136,30 @@ async function settle(
   return await recordFailure(store, place, failed);
 }
 
+/**
+ * That it was stopped is recorded before anything goes: who watches it meanwhile does not take it for somebody else's doing, and who is about to
+ * launch it finds the record.
+ */
 async function endAttempt(
-  deps: KubernetesExecutorDeps,
+  { api, store, clock }: KubernetesExecutorDeps,
   name: string,
   { graceMs, executionId }: EndOptions,
 ): Promise<void> {
-  const { api, store, clock } = deps;
   const place = { executionId, name };
-  const before = clock.nowMs();
-  const { job, pods } = await endJob(api, name, graceMs);
+  const pods = await api.listPods({ labelSelector: `${FOREIGN_LABELS.jobName}=${name}` });
   const uids = pods.flatMap(({ metadata }) => metadata?.uid ?? []);
   if ((await readVerdict(store, place, uids)) === undefined) {
     const nowMs = clock.nowMs();
-    const message = job
-      ? `Attempt ${name} was stopped on request.`
-      : `Attempt ${name} was stopped on request before it began.`;
-    const failure = { code: 'AttemptKilled', message } as const;
     await recordFailure(store, place, {
       kind: 'failed',
       attemptName: name,
-      ...failure,
+      code: 'AttemptKilled',
+      message: `Attempt ${name} was stopped on request${pods.length === 0 ? ' before it began' : ''}.`,
       logTail: [],
-      startedAtMs: before,
+      startedAtMs: nowMs,
       endedAtMs: nowMs,
     });
   }
-  // A Job that was made before that was recorded is seen now; who makes one later reads the record.
   await endJob(api, name, graceMs);
 }
 

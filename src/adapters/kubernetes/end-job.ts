@@ -1,16 +1,9 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import type { V1Job, V1Pod } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import { AnnealError } from '../../core/failures.js';
 import type { KubernetesApi } from './api.js';
 import { conditionOf, isTerminal, timeOf } from './diagnosis/pod-facts.js';
 import { FOREIGN_LABELS } from './labels.js';
-
-/** What is ended. */
-export interface EndedJob {
-  /** Pods that there were, as they were last seen. */
-  readonly pods: readonly V1Pod[];
-  readonly job?: V1Job;
-}
 
 /**
  * Ends the Job of a name and its pods and resolves when they are gone. The pod goes first, with its grace: a stop that has begun is not
@@ -22,21 +15,16 @@ export async function endJob(
   api: Pick<KubernetesApi, 'readJob' | 'deleteJob' | 'listPods' | 'deletePod' | 'readNode'>,
   name: string,
   graceMs: number,
-): Promise<EndedJob> {
+): Promise<void> {
   const graceSeconds = Math.ceil(graceMs / 1_000) + 5;
   const deadline = performance.now() + graceSeconds * 1_000 + PATIENCE_MS;
-  const seen = new Map<string, V1Pod>();
-  let first: V1Job | undefined;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
     const [job, pods] = await Promise.all([
       api.readJob(name),
       api.listPods({ labelSelector: `${FOREIGN_LABELS.jobName}=${name}` }),
     ]);
-    first ??= job;
-    for (const pod of pods) seen.set(pod.metadata?.uid ?? '', pod);
     const running = await keepRunning(api, pods);
-    if (job === undefined && running.length === 0)
-      return { pods: [...seen.values()], ...(first && { job: first }) };
+    if (job === undefined && running.length === 0) return;
     for (const { metadata } of running)
       if (metadata?.deletionTimestamp === undefined && metadata?.name !== undefined)
         await api.deletePod(metadata.name, { uid: metadata.uid ?? '', graceSeconds });
