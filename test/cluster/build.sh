@@ -81,6 +81,8 @@ if [ ! -x "$bin/runc" ]; then
   seccomp=$(mktemp -d)
   unpack_packages "$seccomp" libseccomp-dev
   rm -f "$seccomp"/usr/lib/*/libseccomp.so
+  # Go's build cache knows packages by these variables, and not by what pkg-config says.
+  export CGO_CFLAGS=-I$seccomp/usr/include CGO_LDFLAGS=-L$(dirname "$seccomp"/usr/lib/*/libseccomp.a)
   export PKG_CONFIG_PATH=$(dirname "$seccomp"/usr/lib/*/pkgconfig/libseccomp.pc) PKG_CONFIG_SYSROOT_DIR=$seccomp
   CGO_ENABLED=1 build_in runc github.com/opencontainers/runc "$runc_version" -tags seccomp \
     -ldflags "-s -w -X main.version=${runc_version#v}" .

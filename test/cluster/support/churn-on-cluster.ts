@@ -44,7 +44,7 @@ export async function runChurnOnCluster(say: (line: string) => void): Promise<Ch
     const [namespace, s3, mlflow] = await Promise.all([
       createNamespace('churn', WORKER_RIGHTS),
       startS3Server(hostAddress),
-      startRealMlflow(executable, undefined, hostAddress),
+      startRealMlflow(executable, { host: hostAddress }),
     ]);
     closing.push(
       () => namespace.remove(),
