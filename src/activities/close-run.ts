@@ -3,6 +3,7 @@ import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import type { RunState, RunStatus } from '../core/run.js';
+import { recordPartition } from './backfill.js';
 import { recordReuse } from './lineage.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { TrackedStatus, Tracking } from './ports/tracking.js';
@@ -41,6 +42,7 @@ async function closeRun(
     storeKeys.run(status.executionId),
     Buffer.from(`${JSON.stringify(record, null, 2)}\n`),
   );
+  await recordPartition(store, record);
   await recordReuse(store, record);
   if (tracking === undefined || status.tracking === undefined) return;
   try {

@@ -52,6 +52,14 @@ export interface CommandOptions {
   readonly direction?: string;
   readonly after?: string;
   readonly year?: string | boolean;
+  readonly keys?: string;
+  readonly all?: boolean;
+  readonly again?: boolean;
+  readonly concurrency?: string;
+  readonly pause?: boolean;
+  readonly resume?: boolean;
+  readonly cancel?: boolean;
+  readonly retryFailed?: boolean;
   readonly ramp?: string;
   readonly rollback?: boolean;
   readonly drain?: boolean;

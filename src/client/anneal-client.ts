@@ -5,6 +5,7 @@ import type { AnnealClientOptions, ClientDeps } from './client-deps.js';
 import type { ControlRequest, StepChange, StepSettings } from '../core/run-control.js';
 import { commandStep, type CommandStepOptions } from './command-step.js';
 import type { CommandAnswer } from '../core/step-command.js';
+import { createBackfills, type Backfills } from './backfills.js';
 import { pauseRun, resumeRun, setStep } from './control-run.js';
 import { retryRun, type RetriedRun, type RetryOptions } from './retry-run.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
@@ -66,6 +67,7 @@ export interface AnnealClient {
    */
   lineage(subject: string, options?: LineageOptions): Promise<Lineage>;
   readonly schedules: Schedules;
+  readonly backfills: Backfills;
   readonly cache: ClientCache;
   readonly models: ModelOperations;
   /** Which builds runs are on. */
@@ -97,6 +99,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     lineage: async (subject, lineage) => await traceLineage(deps, subject, lineage),
     cache: createClientCache(deps),
     schedules: createSchedules(deps),
+    backfills: createBackfills(deps),
     models: createModelOperations(deps),
     versions: createVersions(deps),
   };

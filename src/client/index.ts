@@ -4,6 +4,7 @@ export { connectProject, type ConnectProjectOptions, type ProjectConnection } fr
 export { connectTemporal, type TemporalConnection, type TemporalEndpoint } from './connect.js';
 export type { ApprovalsOptions, WaitingApproval } from './approvals-inbox.js';
 export type { AuditedDecision, RunAudit, SignatureCheck } from './audit-run.js';
+export type { BackfillOptions, BackfillPlan, Backfills } from './backfills.js';
 export type { DecideOptions } from './decide-approval.js';
 export type { Lineage, LineageOptions } from './lineage.js';
 export type { LineageEdge, LineageNode } from './lineage-graph.js';
@@ -44,4 +45,5 @@ export type { WatchOptions } from './watch-run.js';
 export { openSigner, type DecisionSigner } from './sign-decision.js';
 export type { ApprovalDecision, Approver, RecordedDecision } from '../core/approval.js';
 export { AnnealError, type FailureCode } from '../core/failures.js';
+export type { BackfillProgress } from '../core/backfill.js';
 export type { RunState, RunStatus } from '../core/run.js';

@@ -22,6 +22,7 @@ export interface StoredObject {
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
  * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`
  * - `uses/<execution id>/<attempt name>/<run id, escaped>.<epoch>.json`: that run took that attempt's result from the cache
+ * - `partitions/<pipeline>/<key, escaped>.json`: the run that made a partition last
  * - `schedules/<pipeline>/{account.json,definitions/<digest>.json,skipped/<time>.json}`: which times passed without a run, and why
  * - `holds/{run,model}/<name, escaped>.json` · `gc/...` (see `core/retention.ts`)
  * - `lineage/...` (see `core/lineage.ts`): what came from what. Small objects (a pointer holds less than 300 bytes, a step's record mostly 1 to
@@ -124,6 +125,8 @@ export const storeKeys = {
     readonly runSegment: string;
     readonly epoch: string;
   }) => `uses/${of.executionId}/${of.attemptName}/${of.runSegment}.${of.epoch}.json`,
+  /** What made a partition. `segment` is the escaped key. */
+  partition: (pipeline: string, segment: string) => `partitions/${pipeline}/${segment}.json`,
   /** How far the times of a pipeline's schedule are accounted for. */
   scheduleAccount: (pipeline: string) => `schedules/${pipeline}/account.json`,
   scheduleDefinition: (pipeline: string, digest: string) =>

@@ -1,4 +1,5 @@
 import type { NotifyOptions } from './notification-routes.js';
+import type { PartitionDefinition } from './partitions.js';
 import type { ScheduleDefinition } from './schedule-definition.js';
 import type { ParameterSchema } from './schema.js';
 
@@ -10,6 +11,8 @@ export interface PipelineDefinition {
   readonly owner?: string;
   readonly tags: readonly string[];
   readonly schedule?: ScheduleDefinition;
+  /** How its data is cut, where each run makes one part. */
+  readonly partition?: PartitionDefinition;
   /** Who is told of its runs. */
   readonly notify: NotifyOptions;
   /** Runs that may be open at once; others wait in the order in which they came. Default: no limit. */

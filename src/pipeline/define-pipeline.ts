@@ -1,4 +1,5 @@
 import type { NotifyOptions } from '../core/notification-routes.js';
+import type { PartitionDefinition } from '../core/partitions.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import type { ScheduleDefinition } from '../core/schedule-definition.js';
 import { checkName } from './define-step.js';
@@ -10,6 +11,9 @@ import type { AnyParameter, ArgumentsOf, ValuesOf } from './slots.js';
 /** A schedule whose parameters are the pipeline's own. */
 export type ScheduleOf<P> = Omit<ScheduleDefinition, 'params'> & { readonly params?: Partial<ValuesOf<P>> };
 
+/** A partition whose key is one of the pipeline's own parameters. */
+export type PartitionOf<P> = PartitionDefinition & { readonly parameter: keyof P & string };
+
 /** What {@link definePipeline} takes beside the function. */
 export interface PipelineOptions<P> {
   /** The workflow type: lower-case letters, digits and dashes, 63 at most. */
@@ -19,6 +23,8 @@ export interface PipelineOptions<P> {
   readonly owner?: string;
   readonly tags?: readonly string[];
   readonly schedule?: ScheduleOf<NoInfer<P>>;
+  /** Each run makes one part of the data, named by a parameter; `anneal backfill` makes many. */
+  readonly partition?: PartitionOf<NoInfer<P>>;
   /** Who is told of its runs: e-mail addresses, `slack:<name>` and `webhook:<name>` of anneal.yaml. */
   readonly notify?: NotifyOptions;
   readonly maxActiveRuns?: number;

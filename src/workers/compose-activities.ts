@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
 import { createAnnounceApproval } from '../activities/announce-approval.js';
+import { createBackfillActivities } from '../activities/backfill.js';
 import { createPoolActivities } from '../activities/attempt.js';
 import { createLineageWriter } from '../activities/lineage.js';
 import { createLaneActivities } from '../activities/lane.js';
@@ -48,8 +49,10 @@ import {
 import { systemTaskQueue } from '../core/run.js';
 import type { BuiltStep } from './build/build-manifest.js';
 import { composeTelling } from './compose-telling.js';
+import { readCurrent } from './current-build.js';
 import { createExecutions } from './executions.js';
 import { createClusterExecutor, type Cluster } from './open-cluster.js';
+import { createPartitionDirectory } from './partition-directory.js';
 import { createReadCode } from './read-code.js';
 import { openMlflowArtifacts } from './mlflow-artifacts.js';
 
@@ -149,6 +152,13 @@ function composeSystem(
     ...registry,
     ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
     ...telling,
+    ...createBackfillActivities({
+      ...common,
+      partitions: createPartitionDirectory(
+        client,
+        async () => await readCurrent(projectPaths(config).buildsDir),
+      ),
+    }),
     ...createPinDataset({ ...common, data: createExternalData(config.data) }),
     ...createAnnounceApproval({ notify: telling.notify, readChampion: registry.readChampion }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),

@@ -1,5 +1,7 @@
 import { workflowInfo } from '@temporalio/workflow';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { readCacheOptions } from '../core/cache-options.js';
+import { keyProblem, partitionBefore, type PartitionDefinition } from '../core/partitions.js';
 import { CACHE_PARAMETER, type CacheOptions } from '../core/run.js';
 import { checkParameters } from '../core/schema.js';
 import { isPipeline, type Pipeline } from '../pipeline/define-pipeline.js';
@@ -28,10 +30,15 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
         'UnknownPipeline',
         `This build has no pipeline "${workflowType}"; it has ${[...pipelines.keys()].sort().join(', ') || 'none'}.`,
       );
-    const { cache, given } = splitReserved(parameters);
+    const { cache, given: said } = splitReserved(parameters);
+    const { partition } = pipeline.definition;
+    const given = partition === undefined ? said : withPartition(partition, said);
     const checked = checkParameters(`pipeline "${workflowType}"`, pipeline.definition.params, given);
     const problems = [...(checked.ok ? [] : checked.problems), ...(typeof cache === 'string' ? [cache] : [])];
-    if (!checked.ok || typeof cache === 'string')
+    const wrongKey =
+      checked.ok && partition !== undefined && keyProblem(partition, checked.values[partition.parameter]);
+    if (typeof wrongKey === 'string') problems.push(wrongKey);
+    if (!checked.ok || typeof cache === 'string' || typeof wrongKey === 'string')
       return runPipeline(
         pipeline,
         {},
@@ -40,6 +47,16 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
     const start = before && 'journal' in before ? { continuation: before } : { seed: before?.seed };
     return runPipeline(pipeline, checked.values, { ...start, cache, setRuntime });
   };
+}
+
+const scheduledKey = defineSearchAttributeKey('TemporalScheduledStartTime', SearchAttributeType.DATETIME);
+
+/** A run of a schedule makes the last whole partition before its time, where its parameters do not say which. */
+function withPartition(partition: PartitionDefinition, given: unknown): unknown {
+  if (typeof given === 'object' && given !== null && partition.parameter in given) return given;
+  const scheduled = workflowInfo().typedSearchAttributes.get(scheduledKey);
+  const key = scheduled === undefined ? undefined : partitionBefore(partition, scheduled.getTime());
+  return key === undefined ? given : { ...(given ?? {}), [partition.parameter]: key };
 }
 
 /** The pipeline's own parameters, and what is said beside them where no memo can be given. */

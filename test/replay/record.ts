@@ -4,6 +4,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import {
+  BACKFILL_PAUSE,
+  BACKFILL_RESUME,
+  BACKFILL_WORKFLOW,
+  backfillWorkflowId,
+  type BackfillState,
+} from '../../src/core/backfill.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
 import { DELIVERY_WORKFLOW, deliveryWorkflowId, type Notification } from '../../src/core/notifications.js';
 import { systemTaskQueue, type RunStatus } from '../../src/core/run.js';
@@ -112,6 +119,10 @@ const recordings: readonly Recording[] = [
   { name: 'race', pipeline: 'race' },
 ];
 
+/** Histories that are recorded again; default: all, and the others go. */
+const names = process.argv.slice(2);
+const isWanted = (name: string) => names.length === 0 || names.includes(name);
+
 await record();
 
 async function record(): Promise<void> {
@@ -119,12 +130,14 @@ async function record(): Promise<void> {
   if (cli === undefined)
     throw new Error('ANNEAL_TEST_TEMPORAL is not set; run: node scripts/record-histories.mjs');
   await mkdir(histories, { recursive: true });
-  for (const file of await readdir(histories)) await rm(path.join(histories, file));
+  for (const file of await readdir(histories))
+    if (isWanted(file.replace(/(-\d+)?\.json$/, ''))) await rm(path.join(histories, file));
   const h = await startHarness(cli, { bundle: await bundlePipelines('./test/replay/pipelines.ts') });
   try {
-    for (const recording of recordings) await recordOne(h, recording);
-    await save(h, { name: 'model-lane', workflowId: 'model/churn-predictor' });
-    await recordSystem(h);
+    for (const recording of recordings) if (isWanted(recording.name)) await recordOne(h, recording);
+    if (isWanted('model-lane')) await save(h, { name: 'model-lane', workflowId: 'model/churn-predictor' });
+    if (isWanted('delivery') || isWanted('sweeper')) await recordSystem(h);
+    if (isWanted('backfill')) await recordBackfill(h);
   } finally {
     await h.close();
   }
@@ -166,6 +179,29 @@ async function recordSystem(h: Harness): Promise<void> {
   await until(() => (sweeps === 2 ? [true] : []));
   await sweeper.terminate('recorded');
   await save(h, { name: 'sweeper', workflowId: sweeper.workflowId });
+}
+
+/** Partitions of which one fails, with so little history that it continues as new while one is under way. */
+async function recordBackfill(h: Harness): Promise<void> {
+  h.script = async (request) => {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return scored(0.94)(request);
+  };
+  const keys = ['mlc_churn', 'no-such-table', 'wa_churn'];
+  const state: BackfillState = {
+    ...{ project: PROJECT, pipeline: 'churn-training', parameter: 'table', concurrency: 2 },
+    ...{ queue: [{ keys, again: false, params: {} }], running: [], failed: [], startedAtMs: 0 },
+    ...{ made: 0, skipped: 0, cancelled: 0, paused: false, cancelling: false, continueAfterEvents: 20 },
+  };
+  const handle = await h.client.workflow.start(BACKFILL_WORKFLOW, {
+    ...{ taskQueue: systemTaskQueue(PROJECT), workflowId: backfillWorkflowId('churn-training'), args: [state] },
+  });
+  await handle.executeUpdate(BACKFILL_PAUSE);
+  await handle.executeUpdate(BACKFILL_RESUME);
+  await handle.result();
+  let runId: string | undefined = handle.firstExecutionRunId;
+  for (let i = 0; runId !== undefined; i++)
+    runId = await save(h, { name: i === 0 ? 'backfill' : `backfill-${i}`, workflowId: handle.workflowId, runId });
 }
 
 /** Writes one execution and answers with the one that it continued as. */

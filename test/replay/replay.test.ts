@@ -7,7 +7,7 @@ import { bundlePipelines, bundleSystem } from './bundles.js';
 
 const histories = new URL('../histories/', import.meta.url);
 /** Of Anneal's own bundle; everything else is a pipeline. */
-const SYSTEM = ['model-lane.json', 'delivery.json', 'sweeper.json'];
+const SYSTEM = ['model-lane.json', 'delivery.json', 'sweeper.json', 'backfill.json', 'backfill-1.json'];
 
 describe('recorded histories', () => {
   let files: readonly string[];

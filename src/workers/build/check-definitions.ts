@@ -2,6 +2,7 @@ import { NAME_PATTERN, NAME_RULE } from '../../config/name-rule.js';
 import type { ProjectConfig } from '../../config/project-config.js';
 import { addressProblem, NOTIFY_KEYS } from '../../core/notification-routes.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
+import { partitionBefore, partitionProblem } from '../../core/partitions.js';
 import { scheduleProblem } from '../../core/schedule-times.js';
 import { checkParameters } from '../../core/schema.js';
 import { secretClashes } from '../../core/secret-variable.js';
@@ -49,12 +50,17 @@ export function definitionProblems(
   return [...problems, ...secretClashes(secrets)];
 }
 
-/** What keeps a schedule from starting runs. */
-function wrongSchedule({ name, params, schedule }: PipelineDefinition): string[] {
+/** What keeps a schedule from starting runs, or a partition from being named. */
+function wrongSchedule({ name, params, schedule, partition }: PipelineDefinition): string[] {
+  const wrong = partition && partitionProblem(partition, params);
+  if (wrong !== undefined) return [`The partition of pipeline "${name}" is wrong: ${wrong}.`];
   if (schedule === undefined) return [];
   const problem = scheduleProblem(schedule);
   if (problem !== undefined) return [`The schedule of pipeline "${name}" is wrong: ${problem}.`];
-  const checked = checkParameters(`pipeline "${name}"`, params, schedule.params ?? {});
+  // The time says the key.
+  const key = partition && partitionBefore(partition, 0);
+  const given = key === undefined ? {} : { [partition?.parameter ?? '']: key };
+  const checked = checkParameters(`pipeline "${name}"`, params, { ...given, ...schedule.params });
   return checked.ok ? [] : [`The schedule of pipeline "${name}" is wrong: ${checked.problems.join(' ')}`];
 }
 
