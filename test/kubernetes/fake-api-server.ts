@@ -121,7 +121,8 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
     if (seen.watch) return openWatch(seen, response);
     const answered = carryOut(seen, place);
     if (fault === 'lost') return void request.socket.destroy();
-    if (answered.status >= 400) return refuse(response, answered.status, String(answered.body));
+    if (answered.status >= 400)
+      return refuse(response, answered.status, String(answered.body), undefined, answered.field);
     const text = typeof answered.body === 'string' ? answered.body : JSON.stringify(answered.body);
     response.writeHead(answered.status, { 'content-type': 'application/json' }).end(text);
   };
@@ -223,7 +224,7 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
   const patched = ({ body }: SeenRequest, resource: string, known: ApiObject): Answer => {
     const { metadata, ...rest } = body as Partial<ApiObject>;
     if (metadata?.uid !== undefined && metadata.uid !== known.metadata.uid)
-      return { status: 409, body: `Precondition failed: UID in precondition: ${metadata.uid}` };
+      return { status: 422, body: 'field is immutable', field: 'metadata.uid' };
     return { status: 200, body: state.put(resource, merge(known, rest) as ApiObject) };
   };
 
@@ -314,6 +315,8 @@ export type FakeApiServer = Awaited<ReturnType<typeof startFakeApiServer>>;
 
 interface Answer {
   readonly status: number;
+  /** What was refused. */
+  readonly field?: string;
   readonly body: unknown;
 }
 
@@ -362,7 +365,13 @@ function merge(into: unknown, patch: unknown): unknown {
   return merged;
 }
 
-function refuse(response: ServerResponse, code: number, message: string, retryAfter?: number): void {
+function refuse(
+  response: ServerResponse,
+  code: number,
+  message: string,
+  retryAfter?: number,
+  field?: string,
+): void {
   const reasons: { [code: number]: string } = {
     403: 'Forbidden',
     404: 'NotFound',
@@ -376,7 +385,16 @@ function refuse(response: ServerResponse, code: number, message: string, retryAf
       'content-type': 'application/json',
       ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
     })
-    .end(JSON.stringify({ kind: 'Status', status: 'Failure', message, code, ...(reason && { reason }) }));
+    .end(
+      JSON.stringify({
+        kind: 'Status',
+        status: 'Failure',
+        message,
+        code,
+        ...(reason && { reason }),
+        ...(field && { details: { causes: [{ field, message }] } }),
+      }),
+    );
 }
 
 async function readBody(request: IncomingMessage): Promise<unknown> {

@@ -91,11 +91,8 @@ export function createKubernetesApi(transport: ApiTransport, namespace: string):
       }),
     setJobTtl: async (name, uid, seconds) => {
       const body = { metadata: { uid }, spec: { ttlSecondsAfterFinished: seconds } };
-      const contentType = 'application/merge-patch+json';
-      await orUndefined(
-        GONE,
-        async () => await transport.request({ method: 'PATCH', path: job(name), body, contentType }),
-      );
+      const asked = { method: 'PATCH', path: job(name), body, contentType: MERGE_PATCH } as const;
+      await orUndefined(isOfAnother, async () => await transport.request(asked));
     },
     reviewAccess: async (verb, resource, subresource) =>
       await reviewAccess(transport, { namespace, verb, resource, ...(subresource && { subresource }) }),
@@ -109,6 +106,8 @@ export function createKubernetesApi(transport: ApiTransport, namespace: string):
 }
 
 const DELETE = { apiVersion: 'v1', kind: 'DeleteOptions' };
+
+const MERGE_PATCH = 'application/merge-patch+json';
 
 /** Answers that mean: the object of that uid is not there. A conflict on a delete is one of the precondition. */
 const GONE = [404, 409];
@@ -204,11 +203,21 @@ function timeOf({ lastTimestamp, eventTime, metadata }: CoreV1Event): number {
   return time === undefined || time === null ? 0 : new Date(time).getTime();
 }
 
-async function orUndefined<T>(statuses: readonly number[], work: () => Promise<T>): Promise<T | undefined> {
+/** A patch with a uid is refused as one that changes it, where the object is gone or has another. */
+function isOfAnother({ status, causes }: KubernetesApiError): boolean {
+  return GONE.includes(status) || (status === 422 && causes.some(({ field }) => field === 'metadata.uid'));
+}
+
+/** `undefined` where the failure means that there is nothing. */
+async function orUndefined<T>(
+  means: readonly number[] | ((error: KubernetesApiError) => boolean),
+  work: () => Promise<T>,
+): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof KubernetesApiError && statuses.includes(error.status)) return undefined;
+    if (!(error instanceof KubernetesApiError)) throw error;
+    if (typeof means === 'function' ? means(error) : means.includes(error.status)) return undefined;
     throw error;
   }
 }
