@@ -1,6 +1,6 @@
-// The test runner that Stryker uses on src/core: no process and no loading of modules for each mutant, which would take days in all. The
-// bundled tests are compiled once and evaluated anew for each mutant, so that its constants, too, are those of the mutant.
-import { readFileSync } from 'node:fs';
+// The test runner that Stryker uses on src/core: no process and no loading of modules for each mutant, which would take hours. The bundled
+// test files are compiled once; those that hold a mutant are evaluated anew for it, so that its constants, too, are those of the mutant.
+import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import vm from 'node:vm';
 import fc from 'fast-check';
@@ -8,6 +8,8 @@ import fc from 'fast-check';
 // Every mutant meets the same made-up values, or the score would be another each time; the first counterexample is enough.
 fc.configureGlobal({ seed: 20_261_123, endOnFailure: true });
 
+/** What bundle-core-tests.mjs writes. */
+const FOLDER = 'core-tests';
 /** As @stryker-mutator/api/test-runner names them. */
 const PASSED = 0;
 const FAILED = 1;
@@ -18,25 +20,29 @@ class CoreTestRunner {
   }
 
   init() {
-    const source = readFileSync('core-tests.cjs', 'utf8');
-    const script = new vm.Script(`(function (require) {${source}\n})`, { filename: 'core-tests.cjs' });
     const require = createRequire(import.meta.url);
-    this.collect = () => {
-      globalThis.collectedTests = [];
-      script.runInThisContext()(require);
-      return globalThis.collectedTests;
-    };
+    this.bundles = readdirSync(FOLDER).map((file) => {
+      const source = readFileSync(`${FOLDER}/${file}`, 'utf8');
+      const script = new vm.Script(`(function (require) {${source}\n})`, { filename: file });
+      const collect = () => {
+        globalThis.collectedTests = [];
+        script.runInThisContext()(require);
+        return globalThis.collectedTests.map(({ id, run }) => ({ id: `${file}: ${id}`, run }));
+      };
+      // Bundling numbers the functions of each module that Stryker adds.
+      const held = new Set([...source.matchAll(/stryMutAct_\w+\("(\d+)"\)/g)].map(([, mutant]) => mutant));
+      return { collect, has: (mutant) => held.has(mutant) };
+    });
   }
 
   async dryRun() {
     globalThis.__stryker__ = {};
     const tests = [];
-    for (const { id, run } of this.collect()) {
+    for (const { id, run } of this.bundles.flatMap(({ collect }) => collect())) {
       globalThis.__stryker__.currentTestId = id;
       const startedAt = performance.now();
       const failure = await failureOf(run);
-      const timeSpentMs = performance.now() - startedAt;
-      const result = { id, name: id, timeSpentMs };
+      const result = { id, name: id, timeSpentMs: performance.now() - startedAt };
       tests.push(
         failure === undefined
           ? { ...result, status: PASSED }
@@ -52,18 +58,21 @@ class CoreTestRunner {
     const end = (failureMessage, killedBy) =>
       globalThis.__stryker__.hitCount > (hitLimit ?? Infinity)
         ? { status: 'timeout', reason: 'it runs on and on' }
-        : { status: 'killed', failureMessage, killedBy, nrOfTests };
-    let tests;
-    try {
-      tests = this.collect();
-    } catch (error) {
-      return end(String(error), ['loading']);
-    }
-    for (const { id, run } of tests) {
-      if (testFilter !== undefined && !testFilter.includes(id)) continue;
-      nrOfTests += 1;
-      const failure = await failureOf(run);
-      if (failure !== undefined) return end(failure, [id]);
+        : { status: 'killed', failureMessage, killedBy: [killedBy], nrOfTests };
+    for (const { collect, has } of this.bundles) {
+      if (!has(activeMutant.id)) continue;
+      let tests;
+      try {
+        tests = collect();
+      } catch (error) {
+        return end(String(error), 'loading');
+      }
+      for (const { id, run } of tests) {
+        if (testFilter !== undefined && !testFilter.includes(id)) continue;
+        nrOfTests += 1;
+        const failure = await failureOf(run);
+        if (failure !== undefined) return end(failure, id);
+      }
     }
     return { status: 'survived', nrOfTests };
   }

@@ -31,9 +31,10 @@ export async function ensureTestEnvironments() {
       : undefined;
   const motoEnvironment = async (requirements) =>
     await ensurePythonEnvironment({ requirements, python, label: 'moto, S3 server of the tests' }, deps);
-  const [churn, mlflow, temporal, timeSkipping, s3] = await Promise.all([
+  const [churn, mlflow, mlflowAuth, temporal, timeSkipping, s3] = await Promise.all([
     environment('examples/churn/requirements.txt', 'churn example'),
     environment('python/mlflow-server.txt', 'MLflow server'),
+    environment('test/system/mlflow-auth.txt', "logins of MLflow's server"),
     findTemporalCli(deps),
     installPinnedTool(
       {
@@ -49,6 +50,7 @@ export async function ensureTestEnvironments() {
     ...env,
     ...(churn === undefined ? {} : { ANNEAL_TEST_PYTHON: churn.python }),
     ...(mlflow === undefined ? {} : { ANNEAL_TEST_MLFLOW: path.join(mlflow.bin, 'mlflow') }),
+    ...(mlflowAuth === undefined ? {} : { ANNEAL_TEST_MLFLOW_AUTH: mlflowAuth.python }),
     ANNEAL_TEST_TEMPORAL: temporal.path,
     ANNEAL_TEST_TIME_SKIPPING: timeSkipping,
     ANNEAL_TEST_S3: s3,

@@ -189,38 +189,58 @@ describe('aliases, native versions and late closings on a real MLflow', () => {
 
 describe('an MLflow whose artifacts are in S3', () => {
   const away = s3Program === undefined ? 'ANNEAL_TEST_S3 is not set' : skip;
-  test('gets the files of a registered model there', { skip: away }, async () => {
-    const s3 = await startS3Server();
-    const options = s3.storeOptions();
-    const server = await startRealMlflow(executable ?? '', `${options.root}/mlflow`);
-    try {
-      const client = createMlflowClient({ trackingUri: server.url });
-      const openArtifacts = (root: string) => createS3Store({ ...options, root });
-      const registry = createMlflowRegistry({ client, clock, openArtifacts });
-      const store = createMemoryStore();
-      const model = await storeModel(store, FILES);
-      const { runLaneOperation } = createRegistryActivities({ registry, clock, store, context });
-      const operation: LaneOperation = {
-        kind: 'register',
-        key: 'f'.repeat(64),
-        model,
-        metrics: {},
-        tags: {},
-      };
-      const { version, modelId = '' } = await runLaneOperation({ modelName: MODEL, operation });
-      assert.equal(version, '1');
-      const { info } = await client.loggedModels.get(modelId);
-      assert.match(info.artifactUri, /^s3:\/\//);
-      const place = openArtifacts(info.artifactUri);
-      for (const [path, text] of Object.entries(FILES)) {
-        const local = join(server.directory, 'fetched');
-        await place.fetchFile(path, local);
-        assert.equal(await readFile(local, 'utf8'), text);
-        await writeFile(local, '').catch(() => undefined);
+  test(
+    'gets the files of a registered model there, which is promoted and rolled back like another',
+    { skip: away },
+    async () => {
+      const s3 = await startS3Server();
+      const options = s3.storeOptions();
+      const server = await startRealMlflow(executable ?? '', { artifactRoot: `${options.root}/mlflow` });
+      try {
+        const client = createMlflowClient({ trackingUri: server.url });
+        const openArtifacts = (root: string) => createS3Store({ ...options, root });
+        const registry = createMlflowRegistry({ client, clock, openArtifacts });
+        const store = createMemoryStore();
+        const model = await storeModel(store, FILES);
+        const { runLaneOperation } = createRegistryActivities({ registry, clock, store, context });
+        const operation: LaneOperation = {
+          kind: 'register',
+          key: 'f'.repeat(64),
+          model,
+          metrics: {},
+          tags: {},
+        };
+        const { version, modelId = '' } = await runLaneOperation({ modelName: MODEL, operation });
+        assert.equal(version, '1');
+        assert.deepEqual(await runLaneOperation({ modelName: MODEL, operation }), { version, modelId });
+        const second = await runLaneOperation({
+          modelName: MODEL,
+          operation: { ...operation, key: 'e'.repeat(64) },
+        });
+        const alias = { alias: 'champion', by: 'ana' } as const;
+        const move = async (order: number, work: AliasOperation) =>
+          await runLaneOperation({ modelName: MODEL, operation: work, requestId: `m${order}`, order });
+        await move(1, { kind: 'promote', version, ...alias });
+        assert.equal((await move(2, { kind: 'promote', version: second.version, ...alias })).replaced, '1');
+        assert.equal((await move(3, { kind: 'rollback', ...alias })).version, '1');
+        const champion = await registry.findByAlias(
+          { modelName: MODEL, alias: 'champion' },
+          context().signal,
+        );
+        assert.equal(champion?.version, '1');
+        const { info } = await client.loggedModels.get(modelId);
+        assert.match(info.artifactUri, /^s3:\/\//);
+        const place = openArtifacts(info.artifactUri);
+        for (const [path, text] of Object.entries(FILES)) {
+          const local = join(server.directory, 'fetched');
+          await place.fetchFile(path, local);
+          assert.equal(await readFile(local, 'utf8'), text);
+          await writeFile(local, '').catch(() => undefined);
+        }
+      } finally {
+        await server.stop();
+        await s3.stop();
       }
-    } finally {
-      await server.stop();
-      await s3.stop();
-    }
-  });
+    },
+  );
 });

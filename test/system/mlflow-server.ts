@@ -16,15 +16,21 @@ export interface RealMlflow {
   stop(): Promise<void>;
 }
 
-/**
- * Starts the given `mlflow` executable on SQLite and waits until it is healthy.
- * @param artifactRoot where artifacts are that do not pass through the server; default: its proxy.
- * @param host where it listens: pods of the test cluster cannot reach the loopback address.
- */
+/** How a server differs from the plain one. */
+export interface RealMlflowOptions {
+  /** Where artifacts are that do not pass through the server; default: its proxy. */
+  readonly artifactRoot?: string;
+  /** Where it listens: pods of the test cluster cannot reach the loopback address, which is the default. */
+  readonly host?: string;
+  /** More arguments of `mlflow server`. */
+  readonly args?: readonly string[];
+  readonly env?: { readonly [name: string]: string };
+}
+
+/** Starts the given `mlflow` executable on SQLite and waits until it is healthy. */
 export async function startRealMlflow(
   executable: string,
-  artifactRoot?: string,
-  host = '127.0.0.1',
+  { artifactRoot, host = '127.0.0.1', args: more = [], env: set = {} }: RealMlflowOptions = {},
 ): Promise<RealMlflow> {
   const directory = await realpath(await mkdtemp(join(tmpdir(), 'anneal-mlflow-')));
   const port = await findPort(host);
@@ -38,11 +44,11 @@ export async function startRealMlflow(
       : ['--no-serve-artifacts', '--default-artifact-root', artifactRoot]),
   ];
   const { PYTHONDONTWRITEBYTECODE: _, ...env } = process.env;
-  const child = spawn(executable, [...args, ...stores], {
+  const child = spawn(executable, [...args, ...stores, ...more], {
     cwd: directory,
     detached: true,
     stdio: ['ignore', openSync(log, 'a'), openSync(log, 'a')],
-    env: { ...env, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false', MLFLOW_DISABLE_TELEMETRY: 'true' },
+    env: { ...env, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false', MLFLOW_DISABLE_TELEMETRY: 'true', ...set },
   });
   const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const url = `http://${host}:${port}`;
