@@ -1,10 +1,12 @@
 import { open, type FileHandle } from 'node:fs/promises';
+import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import { didYouMean } from '../core/nearest-name.js';
 import type { CallStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
-import { attemptsUpTo, findLiveAttempt, liveLogFile } from './live-attempts.js';
+import { attemptsUpTo, findLaunchedAttempt, findLiveAttempt, liveLogFile } from './live-attempts.js';
+import { createPodLogReader, type PodLogReader } from './pod-log.js';
 import { rebuildStatus } from './rebuild-status.js';
 import { readStatus, type RunReport } from './read-status.js';
 import { isOpen } from './run-state.js';
@@ -30,8 +32,8 @@ const POLL_MS = 400;
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * What the steps of a run print. While an attempt runs its file on this machine is read, afterwards the copy in the store, from the
- * byte on where the file was left: nothing is missing or there twice.
+ * What the steps of a run print. While an attempt runs its file on this machine is read, or the pieces that its pods store, afterwards the
+ * whole log in the store, from the byte on where that was left: nothing is missing or there twice.
  * @throws AnnealError RunNotFound, InvalidInput for a step that the run does not have, ServerUnreachable.
  */
 export async function* readLogs(
@@ -40,13 +42,14 @@ export async function* readLogs(
   options: LogsOptions = {},
 ): AsyncGenerator<LogChunk> {
   const tails = new Map<string, AttemptTail>();
+  const names = new Map<string, string>();
   try {
     for (;;) {
       options.signal?.throwIfAborted();
       const report = await withAttemptNames(deps, await readStatus(deps, runId));
       const goesOn = options.follow === true && isOpen(report.state);
       for (const call of selectCalls(report, { ...options, follow: goesOn }))
-        yield* readCall(deps, call, { report, tails });
+        yield* readCall(deps, call, { report, tails, names });
       if (!goesOn) return;
       await deps.clock.sleep(POLL_MS, options.signal);
     }
@@ -85,10 +88,10 @@ function selectCalls(report: RunReport, { step, follow }: LogsOptions): readonly
 async function* readCall(
   deps: ClientDeps,
   call: CallStatus,
-  { report, tails }: { readonly report: RunReport; readonly tails: Map<string, AttemptTail> },
+  { report, tails, names }: Reading,
 ): AsyncGenerator<LogChunk> {
   if (call.state === 'cached') return;
-  const newest = await nameOfAttempt(deps, call);
+  const newest = await nameOfAttempt(deps, call, { report, names });
   if (newest === undefined) {
     // Between two attempts: what is left of the last one.
     for (const tail of tails.values()) if (tail.callId === call.id) yield* tail.read(true);
@@ -102,10 +105,36 @@ async function* readCall(
   }
 }
 
-async function nameOfAttempt({ attemptsDir }: ClientDeps, call: CallStatus): Promise<string | undefined> {
+interface Reading {
+  readonly report: RunReport;
+  readonly tails: Map<string, AttemptTail>;
+  /** Names of attempts that were found in the store, by call and number. */
+  readonly names: Map<string, string>;
+}
+
+async function nameOfAttempt(
+  { attemptsDir, store }: ClientDeps,
+  call: CallStatus,
+  { report, names }: Pick<Reading, 'report' | 'names'>,
+): Promise<string | undefined> {
   if (call.attemptName !== undefined && call.attemptName !== '') return call.attemptName;
-  if (attemptsDir === undefined || call.state !== 'running') return undefined;
-  return await findLiveAttempt(attemptsDir, { callId: call.id, attempt: call.attempt });
+  if (call.state !== 'running') return undefined;
+  const of = { callId: call.id, attempt: call.attempt };
+  const here = attemptsDir === undefined ? undefined : await findLiveAttempt(attemptsDir, of);
+  const listed = listedStore(store);
+  if (here !== undefined || listed === undefined) return here;
+  const known = `${call.id}/${call.attempt}`;
+  const name =
+    names.get(known) ??
+    (await findLaunchedAttempt(listed, { ...of, executionId: report.executionId, step: call.name }));
+  if (name !== undefined) names.set(known, name);
+  return name;
+}
+
+/** A store that can be asked what is there. */
+function listedStore(store: ClientDeps['store']): Pick<ArtifactStore, 'list' | 'readBytes'> | undefined {
+  const list = store?.list?.bind(store);
+  return store && list ? { list, readBytes: async (key) => await store.readBytes(key) } : undefined;
 }
 
 interface TailOf {
@@ -121,6 +150,7 @@ class AttemptTail {
   private readonly of: TailOf;
   private readonly decoder = new TextDecoder();
   private file: FileHandle | undefined;
+  private readonly chunks: PodLogReader | undefined;
   private offset = 0;
   private finished = false;
 
@@ -128,12 +158,16 @@ class AttemptTail {
     this.deps = deps;
     this.of = of;
     this.callId = of.call.id;
+    const listed = listedStore(deps.store);
+    this.chunks = listed && createPodLogReader(listed, of);
   }
 
   /** @param settled the attempt has ended, so that the store has the whole log. */
   async *read(settled: boolean): AsyncGenerator<LogChunk> {
     if (this.finished) return;
     yield* this.readFile();
+    if (!this.file && this.chunks)
+      for await (const bytes of this.chunks.read(settled)) yield* this.emit(bytes);
     if (!settled) return;
     const key = storeKeys.log(this.of.executionId, this.of.attemptName);
     const stored = await this.deps.store?.openRead(key, { start: this.offset });

@@ -92,8 +92,11 @@ export interface AttemptIdentity {
 /** `<slug, 18 at most>-<base32(sha256(namespace/workflow id/epoch/step/index)), 16>-a<attempt>`: at most 40 characters, a DNS label. */
 export function attemptName(id: AttemptIdentity): string {
   const hash = base32Digest(`${id.namespace}/${id.workflowId}/${id.epoch}/${id.step}/${id.index}`, 16);
-  return `${slug(id.step, 18)}-${hash}-a${id.attempt}`;
+  return `${slug(id.step, SLUG_LENGTH)}-${hash}-a${id.attempt}`;
 }
+
+/** How much of a step's name is in its attempts'. */
+export const SLUG_LENGTH = 18;
 
 /** Lower-case letters, digits and dashes, starting with a letter, at most `limit` characters. */
 export function slug(text: string, limit: number): string {

@@ -5,7 +5,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { readLogs } from '../../src/client/run-logs.js';
 import type { ClientDeps } from '../../src/client/client-deps.js';
-import { storeKeys } from '../../src/core/artifact-store.js';
+import type { StoredObject } from '../../src/core/artifact-store.js';
+import { chunkKey, storeKeys } from '../../src/core/artifact-store.js';
 import type { RunStatus } from '../../src/core/run.js';
 import { call, report } from './fake-cli.js';
 
@@ -46,6 +47,10 @@ function fakeDeps(
           return new TextEncoder().encode(JSON.stringify(setting.status()));
         return await Promise.resolve(setting.stored.get(key));
       },
+      async *list(prefix) {
+        const keys = [...setting.stored.keys()].filter((key) => key.startsWith(prefix)).sort();
+        for (const key of keys) yield await Promise.resolve(storedObject(key));
+      },
       openRead: async (key, { start = 0 } = {}) => {
         const stored = setting.stored.get(key);
         return await Promise.resolve(stored && inPieces(stored.subarray(start)));
@@ -53,6 +58,11 @@ function fakeDeps(
     },
     clock: { nowMs: () => 0, sleep: setting.onSleep },
   };
+}
+
+/** Later keys of the second pod are written after those of the first. */
+function storedObject(key: string): StoredObject {
+  return { key, uri: `file:///${key}`, sizeBytes: 1, modifiedAtMs: key.includes('/pod-a/') ? 2 : 1 };
 }
 
 /** Three bytes at a time, so that characters are cut. */
@@ -113,6 +123,64 @@ test('following a step reads the live file, then the store from where it was lef
       .join(''),
   );
   assert.deepEqual(joined, ['one\ntwo ä\nthree\n', 'four\nfive\n']);
+});
+
+test('following a step on Kubernetes reads the pieces of its pods, then the whole log from where they ended', async () => {
+  const stored = new Map<string, Uint8Array>();
+  const put = (key: string, text: string) => stored.set(key, new TextEncoder().encode(text));
+  const launch = (attempt: number, callId = 'c1') => {
+    const name = `train-x-a${attempt}`;
+    put(storeKeys.launch('exec-1', name), JSON.stringify({ name, request: { callId } }));
+  };
+  const piece = (attempt: number, podUid: string, n: number, text: string) =>
+    put(chunkKey({ executionId: 'exec-1', attemptName: `train-x-a${attempt}`, podUid }, 'logs', n), text);
+  const open = (given: Parameters<typeof call>[0]) => {
+    const { endedAtMs: _, ...rest } = report({ state: 'running', calls: [call({ id: 'c1', ...given })] });
+    return rest;
+  };
+  put(
+    storeKeys.launch('exec-1', 'train-w-a1'),
+    JSON.stringify({ name: 'train-w-a1', request: { callId: 'c0' } }),
+  );
+  let status: RunStatus = open({ name: 'train', state: 'running' });
+  const acts: (() => void)[] = [
+    () => {
+      launch(1);
+      piece(1, 'pod-b', 0, 'one\n');
+    },
+    () => void piece(1, 'pod-b', 1, 'two '),
+    () => void piece(1, 'pod-b', 2, 'three\n'),
+    () => {
+      // Suspended and resumed: a second pod, whose uid sorts before that of the first.
+      piece(1, 'pod-a', 0, 'four\n');
+      status = open({ name: 'train', state: 'retrying', attempt: 2 });
+    },
+    () => {
+      launch(2);
+      piece(2, 'pod-c', 0, 'five\n');
+      status = open({ name: 'train', state: 'running', attempt: 2 });
+    },
+    () => {
+      // Stored whole, and its pieces are removed.
+      put(storeKeys.log('exec-1', 'train-x-a2'), 'five\nsix\n');
+      stored.delete(
+        chunkKey({ executionId: 'exec-1', attemptName: 'train-x-a2', podUid: 'pod-c' }, 'logs', 0),
+      );
+      status = report({
+        calls: [call({ id: 'c1', name: 'train', state: 'succeeded', attempt: 2, attemptName: 'train-x-a2' })],
+      });
+    },
+  ];
+  const read = new Map<number, string>();
+  const onSleep = async () => await Promise.resolve(acts.shift()?.());
+  for await (const { attempt, text } of readLogs(
+    fakeDeps('/nowhere', { status: () => status, onSleep, stored }),
+    'churn-1',
+    { step: 'train', follow: true },
+  ))
+    read.set(attempt, (read.get(attempt) ?? '') + text);
+  assert.equal(acts.length, 0);
+  assert.deepEqual(Object.fromEntries(read), { 1: 'one\ntwo three\nfour\n', 2: 'five\nsix\n' });
 });
 
 test('the log of an ended run has every attempt, and an unknown step is named', async (t) => {
