@@ -38,6 +38,8 @@ export function createCacheObjects(store: ArtifactStore) {
     },
     readClaim: async (of: KeyedStep, generation: number) => await read<Claim>(of, generation, 'claim'),
     readClosed: async (of: KeyedStep, generation: number) => await read<Closed>(of, generation, 'closed'),
+    isClosed: async (of: KeyedStep, generation: number) =>
+      (await store.stat(keyOf(of, generation, 'closed'))) !== undefined,
     readEntry: async (of: KeyedStep, generation: number) => await read<CacheEntry>(of, generation, 'entry'),
     /** Writes an object that is written once; false: it is there already. */
     write: async (of: KeyedStep & { readonly generation: number }, object: CacheObject, content: object) => {

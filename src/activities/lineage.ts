@@ -33,12 +33,13 @@ const PATIENCE_MS = 10_000;
 
 /** Makes {@link LineageWriter}. */
 export function createLineageWriter(deps: LineageDeps): LineageWriter {
+  const known = createMemory(RUNS_REMEMBERED);
   return {
     recordStep: async (attempt) => {
       const { inputs } = attempt.request;
       const { attemptName, outputs } = attempt.outcome;
       if (Object.keys(inputs).length + Object.keys(outputs).length === 0) return;
-      const failure = await quietlyWithin(PATIENCE_MS, () => recordStep(deps, attempt));
+      const failure = await quietlyWithin(PATIENCE_MS, () => recordStep(deps, attempt, known));
       if (failure !== undefined)
         deps.log?.(
           `Where the outputs of attempt ${attemptName} come from was not recorded: ${String(failure)}`,
@@ -47,8 +48,18 @@ export function createLineageWriter(deps: LineageDeps): LineageWriter {
   };
 }
 
-/** The record goes first, and to the disk: a pointer that is there leads somewhere, and a model's origin needs the record alone. */
-async function recordStep({ store, readCode }: LineageDeps, attempt: LineageAttempt): Promise<void> {
+/** Runs whose pointer this worker has written. */
+const RUNS_REMEMBERED = 1_000;
+
+/**
+ * The record of a step that made a model goes to the disk, others may be lost by a power failure within seconds: a flush takes longer than
+ * all the rest, and the step waits for it. A pointer may be there a moment before its record.
+ */
+async function recordStep(
+  { store, readCode }: LineageDeps,
+  attempt: LineageAttempt,
+  known: Memory,
+): Promise<void> {
   const { build, step } = attempt.request;
   const { origin, pythonDigest } = await readCode({ build, step });
   const record = buildLineageStep({
@@ -56,11 +67,36 @@ async function recordStep({ store, readCode }: LineageDeps, attempt: LineageAtte
     ...(origin && { code: origin }),
     ...(pythonDigest === undefined ? {} : { pythonDigest }),
   });
-  const { executionId, attemptName } = record;
-  await write(store, { key: storeKeys.lineageStep(executionId, attemptName), value: record });
-  await Promise.all(
-    buildPointers(record).map(async ([key, value]) => await write(store, { key, value, remakeable: true })),
-  );
+  const { executionId, attemptName, runId } = record;
+  const run = { key: runKey(runId, executionId), value: { runId, executionId, pipeline: record.pipeline } };
+  await Promise.all([
+    write(store, {
+      key: storeKeys.lineageStep(executionId, attemptName),
+      value: record,
+      remakeable: !Object.values(record.outputs).some(({ kind }) => kind === 'Model'),
+    }),
+    known.has(run.key) ? undefined : write(store, { ...run, remakeable: true }),
+    ...buildPointers(record).map(([key, value]) => write(store, { key, value, remakeable: true })),
+  ]);
+  known.add(run.key);
+}
+
+interface Memory {
+  has(key: string): boolean;
+  add(key: string): void;
+}
+
+/** Remembers the newest keys. */
+function createMemory(limit: number): Memory {
+  const keys = new Set<string>();
+  return {
+    has: (key) => keys.has(key),
+    add: (key) => {
+      keys.add(key);
+      const [oldest] = keys;
+      if (keys.size > limit && oldest !== undefined) keys.delete(oldest);
+    },
+  };
 }
 
 /** Written at a time. */
@@ -106,8 +142,7 @@ function buildPointers(record: LineageStep): [string, object][] {
           { uri: of, digest },
         ]),
   );
-  const run: [string, object] = [runKey(runId, executionId), { runId, executionId, pipeline }];
-  return [...new Map([run, ...artifacts(outputs, 'made'), ...artifacts(inputs, 'used'), ...sources])];
+  return [...new Map([...artifacts(outputs, 'made'), ...artifacts(inputs, 'used'), ...sources])];
 }
 
 function runKey(runId: string, executionId: string): string {
@@ -117,10 +152,11 @@ function runKey(runId: string, executionId: string): string {
 /** The first writer wins. */
 async function write(
   store: Pick<ArtifactStore, 'putBytes'>,
-  { key, value, remakeable }: { readonly key: string; readonly value: object; readonly remakeable?: true },
+  {
+    key,
+    value,
+    remakeable = false,
+  }: { readonly key: string; readonly value: object; readonly remakeable?: boolean },
 ): Promise<void> {
-  await store.putBytes(key, Buffer.from(JSON.stringify(value)), {
-    ifAbsent: true,
-    ...(remakeable && { remakeable }),
-  });
+  await store.putBytes(key, Buffer.from(JSON.stringify(value)), { ifAbsent: true, remakeable });
 }

@@ -193,14 +193,11 @@ async function takeIntoUse(
     ifAbsent: true,
     remakeable: true,
   });
-  const [generations, entry] = await Promise.all([
-    objects.generations(of),
+  const [entry, closed] = await Promise.all([
     objects.readEntry(of, generation),
+    objects.isClosed(of, generation),
   ]);
-  const counts = generations.some(
-    ({ number, entry: has, closed }) => number === generation && has && !closed,
-  );
-  return counts && entry?.executionId === executionId && entry.attemptName === attemptName;
+  return !closed && entry?.executionId === executionId && entry.attemptName === attemptName;
 }
 
 /** The next one to ask makes it again, under a generation of its own. */

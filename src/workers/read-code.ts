@@ -1,10 +1,25 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
 import type { ReadCode } from '../activities/ports/code.js';
+import { BUILD_FILES, type Build } from './build/build-manifest.js';
 import { loadBuild } from './build/load-build.js';
 
-/** Looks into the builds of this machine, each time: a build's origin is known better when the same sources are built again. */
+/**
+ * Looks into the builds of this machine. One that has not been written since is not read again: every step asks. A build's origin is known
+ * better when the same sources are built again.
+ */
 export function createReadCode(buildsDir: string): ReadCode {
+  const read = new Map<string, { readonly version: string; readonly build: Build }>();
+  const find = async (digest: string): Promise<Build | undefined> => {
+    const version = await versionOf(path.join(buildsDir, digest, BUILD_FILES.manifest));
+    const known = read.get(digest);
+    if (known && known.version === version) return known.build;
+    const build = await loadBuild(buildsDir, digest).catch(() => undefined);
+    if (build && version !== undefined) read.set(digest, { version, build });
+    return build;
+  };
   return async ({ build, step }) => {
-    const found = await loadBuild(buildsDir, build).catch(() => undefined);
+    const found = await find(build);
     if (found === undefined) return {};
     const { origin, steps } = found.manifest;
     const pythonDigest = steps.find(({ name }) => name === step)?.pythonDigest;
@@ -13,4 +28,12 @@ export function createReadCode(buildsDir: string): ReadCode {
       ...(pythonDigest === undefined ? {} : { pythonDigest }),
     };
   };
+}
+
+/** What tells one writing of a file from the next. */
+async function versionOf(file: string): Promise<string | undefined> {
+  return await stat(file).then(
+    ({ mtimeMs, ino, size }) => `${mtimeMs}/${ino}/${size}`,
+    () => undefined,
+  );
 }

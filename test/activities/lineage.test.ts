@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createLineageWriter, recordReuse } from '../../src/activities/lineage.js';
+import type { ArtifactStore } from '../../src/core/artifact-store.js';
 import type { ArtifactRef } from '../../src/core/artifacts.js';
 import { digestOfText } from '../../src/core/digest.js';
 import { AnnealError } from '../../src/core/failures.js';
@@ -75,6 +76,24 @@ describe('the lineage of a step', () => {
     const long = { ...request, parameters: { text: 'x'.repeat(5_000) } };
     await writer.recordStep({ request: long, runId, outcome });
     assert.equal(read(store, 'lineage/steps/exec-1/train-a1.json').parameters, undefined);
+  });
+
+  test('is flushed where a model was made; the run is pointed at once', async () => {
+    const flushed: string[] = [];
+    const written: string[] = [];
+    const putBytes: ArtifactStore['putBytes'] = (key, _bytes, options) => {
+      written.push(key);
+      if (options?.remakeable !== true) flushed.push(key);
+      return Promise.resolve('stored');
+    };
+    const writer = createLineageWriter({ store: { putBytes }, readCode });
+    const { request, outcome, runId } = attempt();
+    const features = { ...outcome, attemptName: 'features-a1', outputs: { data: ref('Dataset', 'd2') } };
+    await writer.recordStep({ request, runId, outcome: features });
+    assert.deepEqual(flushed, []);
+    await writer.recordStep({ request, runId, outcome });
+    assert.deepEqual(flushed, ['lineage/steps/exec-1/train-a1.json']);
+    assert.equal(written.filter((key) => key.startsWith('lineage/runs/')).length, 1);
   });
 
   test('is logged, and holds up nothing, where the store refuses it', async () => {

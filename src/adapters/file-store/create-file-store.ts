@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, copyFile, link, open, readdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
+import { chmod, copyFile, link, open, readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -51,7 +51,7 @@ export function createFileStore(options: FileStoreOptions): ArtifactStore {
       const durable = putOptions?.remakeable !== true;
       return await attempt('store', key, () =>
         withTemporaryFile(place.incoming, async (temporary) => {
-          await writeWhole(temporary, bytes, { durable });
+          await writeFile(temporary, bytes, { flag: 'wx', mode: 0o444, flush: durable });
           return await placeFile(temporary, target, {
             durable,
             ifAbsent: putOptions?.ifAbsent === true,
@@ -126,20 +126,6 @@ async function attempt<T>(action: string, key: string, work: () => Promise<T>): 
 async function seal(file: string): Promise<void> {
   await chmod(file, 0o444);
   await syncPath(file);
-}
-
-async function writeWhole(
-  file: string,
-  bytes: Uint8Array,
-  { durable }: { readonly durable: boolean },
-): Promise<void> {
-  const handle = await open(file, 'wx', 0o444);
-  try {
-    await handle.writeFile(bytes);
-    if (durable) await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** Folders are no objects: one that holds nothing more goes, and those above it. Who is about to write there makes it again. */

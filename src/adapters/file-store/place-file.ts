@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { link, mkdir, open, rename, unlink } from 'node:fs/promises';
 import path from 'node:path';
 
 import { hasErrorCode } from './store-errors.js';
@@ -14,18 +14,17 @@ export interface PlaceOptions {
   readonly existing?: boolean;
 }
 
-/** Runs `fill` with the path of a temporary file in `directory` and removes what is left of it. */
+/** Runs `fill` with the path of a temporary file in `directory` and removes what is left of it; a second time, where something was missing. */
 export async function withTemporaryFile<T>(
   directory: string,
   fill: (file: string) => Promise<T>,
   options: Pick<PlaceOptions, 'existing'> = {},
 ): Promise<T> {
   const file = path.join(directory, `${process.pid}-${randomUUID()}`);
-  if (options.existing !== true) await mkdir(directory, { recursive: true });
   try {
-    return await fill(file);
+    return await withDirectory(directory, options, () => fill(file));
   } finally {
-    await rm(file, { force: true });
+    await unlink(file).catch(throwUnlessMissing);
   }
 }
 
@@ -44,8 +43,7 @@ export async function placeFile(
     else await rename(temporary, target);
   };
   try {
-    if (options.existing === true) await move();
-    else await withParent(parent, move);
+    await withDirectory(parent, options, move);
   } catch (error) {
     if (options.ifAbsent === true && hasErrorCode(error, 'EEXIST')) return 'exists';
     throw error;
@@ -64,12 +62,21 @@ export async function syncPath(file: string): Promise<void> {
   }
 }
 
-async function withParent(parent: string, move: () => Promise<void>): Promise<void> {
+/** Does a piece of work in a directory, which is made when it turns out to be missing: most often it is there. */
+async function withDirectory<T>(
+  directory: string,
+  { existing }: Pick<PlaceOptions, 'existing'>,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
-    await move();
+    return await work();
   } catch (error) {
-    if (!hasErrorCode(error, 'ENOENT')) throw error;
-    await mkdir(parent, { recursive: true });
-    await move();
+    if (existing === true || !hasErrorCode(error, 'ENOENT')) throw error;
+    await mkdir(directory, { recursive: true });
+    return await work();
   }
+}
+
+function throwUnlessMissing(error: unknown): void {
+  if (!hasErrorCode(error, 'ENOENT', 'ENOTDIR')) throw error;
 }
