@@ -179,6 +179,8 @@ export async function startHarness(
       workflowBundle: pipelines,
       activities: asActivities(pipelineActivities(state)),
       maxCachedWorkflows: 50,
+      // As the product's workers: Temporal's own 5 s end the process when 1,000 calls at once meet a busy machine.
+      isolateExecutionTimeout: '2m',
     }),
     await Worker.create({
       ...common,
