@@ -91,9 +91,6 @@ export function createApiState() {
   };
 }
 
-/** The objects of a fake cluster. */
-export type ApiState = ReturnType<typeof createApiState>;
-
 /** Whether an object has what `a=b,c=d` asks for. */
 export function selects(selector: string | null, object: ApiObject): boolean {
   return (selector ?? '')

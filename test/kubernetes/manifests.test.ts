@@ -24,7 +24,7 @@ interface PodSpec {
   readonly automountServiceAccountToken: boolean;
   readonly terminationGracePeriodSeconds: number;
   readonly securityContext: object;
-  readonly containers: readonly { readonly args: readonly string[]; readonly securityContext: object }[];
+  readonly containers: readonly { readonly command: readonly string[]; readonly securityContext: object }[];
 }
 
 const root = fileURLToPath(new URL('../../k8s', import.meta.url));
@@ -50,6 +50,15 @@ describe('rights', () => {
       [NODE_RIGHTS],
     );
     assert.deepEqual(find('base', 'ClusterRole'), []);
+  });
+
+  test('the documentation has the same list', () => {
+    const page = readFileSync(path.join(root, '..', 'docs', 'kubernetes.md'), 'utf8');
+    const rows = [...page.matchAll(/^\| `([a-z/]+)`(?: \(batch\))? \| ([a-z, ]+) \|$/gm)];
+    assert.deepEqual(
+      rows.map(([, resource, verbs]) => [resource, verbs?.split(', ')]),
+      WORKER_RIGHTS.map(({ resources, verbs }) => [resources[0], verbs]),
+    );
   });
 
   test('nothing in them lets an account read secrets, make pods, enter containers or raise itself', () => {
@@ -144,7 +153,7 @@ describe('manifests', () => {
     const tokens = deployments.map(({ spec }) => {
       const { serviceAccountName, automountServiceAccountToken, containers } =
         spec?.template.spec ?? ({} as PodSpec);
-      return [containers[0]?.args.at(-1), serviceAccountName, automountServiceAccountToken];
+      return [containers[0]?.command.at(-1), serviceAccountName, automountServiceAccountToken];
     });
     assert.deepEqual(tokens, [
       ['pipelines', 'anneal-pipelines', false],
