@@ -144,6 +144,13 @@ describe('no ending is missed', () => {
       server.conduct.mute = false;
       server.cutWatches();
     },
+    'when it says so within the watch': ({ server, pod }) => {
+      server.conduct.mute = server.conduct.goneInStream = true;
+      server.setStatus('pods', pod, { message: 'nobody is told' });
+      server.state.compact();
+      server.conduct.mute = false;
+      server.cutWatches();
+    },
     'when new watches are refused with 429 for a while': ({ server }) => {
       server.fail({ watch: true, times: 3, answer: { status: 429, retryAfter: 0.2 } });
       server.cutWatches();

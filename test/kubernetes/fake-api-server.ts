@@ -62,6 +62,7 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
     garbageNext: false,
     bookmarks: true,
     token: '',
+    goneInStream: false,
   };
   let connections = 0;
   let allowed: (asked: { verb: string; resource: string; subresource?: string }) => boolean = () => true;
@@ -129,7 +130,11 @@ export async function startFakeApiServer(options: { readonly namespace?: string 
 
   const openWatch = ({ resource, query }: SeenRequest, response: ServerResponse) => {
     const past = state.since(resource, Number(query.get('resourceVersion')));
-    if (past === undefined) return refuse(response, 410, 'too old resource version');
+    if (past === undefined) {
+      if (!conduct.goneInStream) return refuse(response, 410, 'too old resource version');
+      const object = { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' };
+      return void response.writeHead(200).end(`${JSON.stringify({ type: 'ERROR', object })}\n`);
+    }
     response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
     const watch = { resource, selector: query.get('labelSelector'), response };
     watches.add(watch);
