@@ -41,7 +41,7 @@ export function buildLaunch(
     attempt: 1,
     build: 'build',
     pool: 'local',
-    image: 'busybox',
+    image: 'kube.local/busybox:1',
     code: [],
     codeDigest: '',
     env: {},
