@@ -2,6 +2,7 @@
 // test files are compiled once; those that hold a mutant are evaluated anew for it, so that its constants, too, are those of the mutant.
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import path from 'node:path';
 import vm from 'node:vm';
 import fc from 'fast-check';
 
@@ -31,8 +32,20 @@ class CoreTestRunner {
       };
       // Bundling numbers the functions of each module that Stryker adds.
       const held = new Set([...source.matchAll(/stryMutAct_\w+\("(\d+)"\)/g)].map(([, mutant]) => mutant));
-      return { collect, has: (mutant) => held.has(mutant) };
+      const test = readFileSync(`test/core/${file.replace(/cjs$|js$/, 'ts')}`, 'utf8');
+      return {
+        collect,
+        has: (mutant) => held.has(mutant),
+        isAbout: (name) => test.includes(`/core/${name}.js'`),
+      };
     });
+  }
+
+  /** The bundles that hold a mutant, those first whose tests import its file themselves. */
+  bundlesOf({ id, fileName }) {
+    const name = path.basename(fileName, '.ts');
+    const rank = (bundle) => (bundle.isAbout(name) ? 0 : 1);
+    return this.bundles.filter(({ has }) => has(id)).sort((a, b) => rank(a) - rank(b));
   }
 
   async dryRun() {
@@ -59,8 +72,7 @@ class CoreTestRunner {
       globalThis.__stryker__.hitCount > (hitLimit ?? Infinity)
         ? { status: 'timeout', reason: 'it runs on and on' }
         : { status: 'killed', failureMessage, killedBy: [killedBy], nrOfTests };
-    for (const { collect, has } of this.bundles) {
-      if (!has(activeMutant.id)) continue;
+    for (const { collect } of this.bundlesOf(activeMutant)) {
       let tests;
       try {
         tests = collect();

@@ -251,14 +251,9 @@ describe(
       await store.putFile('cut', file);
       proxy.seen.length = 0;
       proxy.decide = times(5, isGet, { kind: 'cut', afterBytes: 2 * MIB });
-      const target = path.join(local, 'cut');
-      await store.fetchFile('cut', target);
-      assert.equal(
-        createHash('sha256')
-          .update(await readFile(target))
-          .digest('hex'),
-        sha256,
-      );
+      const hash = createHash('sha256');
+      for await (const chunk of (await store.openRead('cut')) ?? assert.fail()) hash.update(chunk);
+      assert.equal(hash.digest('hex'), sha256);
       const starts = proxy.seen
         .filter(isGet)
         .map(({ headers }) => Number(/\d+/.exec(headers.range ?? '0')?.[0]));
@@ -267,6 +262,57 @@ describe(
         starts.every((start, index) => index === 0 || start > (starts[index - 1] ?? Infinity)),
         starts.join(),
       );
+    });
+
+    test('fetches a large file in parts, several at once, each from where it was cut off', async () => {
+      const store = open();
+      await store.putFile('parted', file);
+      proxy.seen.length = 0;
+      proxy.decide = times(3, isGet, { kind: 'cut', afterBytes: 2 * MIB });
+      const target = path.join(local, 'parted');
+      await store.fetchFile('parted', target);
+      assert.equal(
+        createHash('sha256')
+          .update(await readFile(target))
+          .digest('hex'),
+        sha256,
+      );
+      const ranges = proxy.seen.filter(isGet).map(({ headers }) => headers.range);
+      // The second and third are asked for before the first has arrived.
+      assert.deepEqual(ranges.slice(0, 3).toSorted(), [
+        `bytes=0-${5 * MIB - 1}`,
+        `bytes=${10 * MIB}-${13 * MIB - 1}`,
+        `bytes=${5 * MIB}-${10 * MIB - 1}`,
+      ]);
+      assert.equal(ranges.length, 6);
+      const again = ranges.slice(3).map((range) => Number(/\d+/.exec(range ?? '')?.[0]));
+      assert.deepEqual(again.map((at) => Math.floor(at / (5 * MIB))).toSorted(), [0, 1, 2]);
+      assert.ok(
+        again.every((at) => at % (5 * MIB) > 0),
+        again.join(),
+      );
+    });
+
+    test('does not put together parts of an object that is replaced while it is fetched', async () => {
+      const store = open();
+      await store.putFile('mixed', file);
+      let parts = 0;
+      proxy.decide = (seen) => {
+        if (!isGet(seen)) return undefined;
+        parts += 1;
+        return parts === 2
+          ? { kind: 'answer', status: 412, body: '<Error><Code>PreconditionFailed</Code></Error>' }
+          : undefined;
+      };
+      const target = path.join(local, 'mixed');
+      await assert.rejects(
+        store.fetchFile('mixed', target),
+        failsWith('StoreUnavailable', /was replaced or removed in the artifact store while it was read/),
+      );
+      assert.ok(!(await readdir(local)).some((name) => name.includes('mixed')));
+      proxy.decide = () => undefined;
+      await store.fetchFile('mixed', target);
+      assert.equal(Buffer.compare(await readFile(target), content), 0);
     });
 
     test('says how far it came when every answer is cut off at once', async () => {

@@ -33,13 +33,14 @@ export function accessS3({ root, ...options }: S3StoreOptions): S3Access {
 }
 
 /**
- * An artifact store in a bucket of Amazon S3 or of a service like it. In memory are at most four parts of files on their way, whatever
- * their size; an object is visible when the service has all of it and has verified its checksum.
+ * An artifact store in a bucket of Amazon S3 or of a service like it. In memory are at most four parts of files on their way there and four
+ * on their way back, whatever their size; an object is visible when the service has all of it and has verified its checksum.
  */
 export function createS3Store(options: S3StoreOptions): ArtifactStore {
   const { connection, keys } = accessS3(options);
   const partBytes = options.partBytes ?? PART_BYTES;
   const upload = { connection, partBytes, buffers: createPartBuffers(PARTS_AT_ONCE, partBytes) };
+  const read = { partBytes, buffers: createPartBuffers(PARTS_AT_ONCE, partBytes) };
   return {
     rootUri: keys.rootUri,
     uriOf: keys.uriOf,
@@ -62,7 +63,12 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore {
     },
     stat: async (key) => await stat({ connection, keys }, key),
     fetchFile: async (key, localPath) =>
-      await fetchObject(connection, { objectKey: keys.objectKey(key), uri: keys.uriOf(key), localPath }),
+      await fetchObject(connection, {
+        ...read,
+        objectKey: keys.objectKey(key),
+        uri: keys.uriOf(key),
+        localPath,
+      }),
     list: (prefix) => listObjects({ connection, keys }, keys.objectPrefix(prefix)),
     removeAll: async (prefix) => {
       if (!prefix.endsWith('/'))

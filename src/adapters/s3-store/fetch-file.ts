@@ -7,12 +7,11 @@ import { withTemporaryFile } from '../file-store/place-file.js';
 import { PART_BYTES_KEY, SHA256_KEY, createCompositeHash, readComposite } from './checksums.js';
 import type { S3Connection } from './connect-s3.js';
 import type { OpenObject } from './read-object.js';
-import { openObject } from './read-object.js';
+import { openInParts, type PartedRead } from './read-in-parts.js';
 import { toS3StoreError } from './s3-problems.js';
 
 /** An object and where it goes. */
-export interface FileFetch {
-  readonly objectKey: string;
+export interface FileFetch extends PartedRead {
   readonly uri: string;
   readonly localPath: string;
   /** Hex, of what was recorded elsewhere; default: what the store has recorded itself. */
@@ -45,10 +44,11 @@ export async function fetchObject(connection: S3Connection, fetch: FileFetch): P
 
 async function download(
   connection: S3Connection,
-  { objectKey, uri, sha256 }: FileFetch,
+  fetch: FileFetch,
   target: string,
 ): Promise<string | undefined> {
-  const object = await openObject(connection, objectKey);
+  const { objectKey, uri, sha256 } = fetch;
+  const object = await openInParts(connection, fetch);
   if (object === undefined)
     throw new AnnealError(
       'InputMissing',

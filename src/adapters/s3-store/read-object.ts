@@ -8,16 +8,19 @@ import { classifyS3Error, toS3StoreError } from './s3-problems.js';
 export interface OpenObject {
   /** Of the whole object. */
   readonly sizeBytes: number;
+  /** Where `chunks` end. */
+  readonly untilByte: number;
   readonly etag?: string | undefined;
   readonly metadata: { readonly [name: string]: string };
-  /** From where it was opened to the end; what is cut off is asked for again from there. To be read once, or left by `close`. */
+  /** From where it was opened to where it was asked for; what is cut off is asked for again from there. To be read once, or left by `close`. */
   readonly chunks: AsyncIterable<Uint8Array>;
   close(): void;
 }
 
-/** From which byte on, and of which object of that key: by ETag, by version. */
+/** From which byte on, to which one, which is left out, and of which object of that key: by ETag, by version. */
 export interface OpenOptions {
   readonly start?: number | undefined;
+  readonly end?: number | undefined;
   readonly ifMatch?: string | undefined;
   readonly versionId?: string | undefined;
 }
@@ -28,17 +31,18 @@ export async function openObject(
   objectKey: string,
   options: OpenOptions = {},
 ): Promise<OpenObject | undefined> {
-  const { start = 0, ifMatch, versionId } = options;
-  const first = await request(connection, { objectKey, at: start, ifMatch, versionId });
+  const { start = 0, end, ifMatch, versionId } = options;
+  const first = await request(connection, { objectKey, at: start, end, ifMatch, versionId });
   if (first === undefined || first === 'replaced') return undefined;
   if (first === 'beyond-end')
-    return { sizeBytes: start, metadata: {}, chunks: none(), close: () => undefined };
-  const sizeBytes = start + (first.ContentLength ?? 0);
+    return { sizeBytes: start, untilByte: start, metadata: {}, chunks: none(), close: () => undefined };
+  const untilByte = start + (first.ContentLength ?? 0);
   return {
-    sizeBytes,
+    sizeBytes: Number(/\/(\d+)$/.exec(first.ContentRange ?? '')?.[1] ?? untilByte),
+    untilByte,
     etag: first.ETag,
     metadata: first.Metadata ?? {},
-    chunks: readOn(connection, { objectKey, start, sizeBytes, first, versionId }),
+    chunks: readOn(connection, { objectKey, start, end, untilByte, first, versionId }),
     close: () => void bodyOf(first).destroy(),
   };
 }
@@ -46,13 +50,14 @@ export async function openObject(
 interface Reading {
   readonly objectKey: string;
   readonly start: number;
-  readonly sizeBytes: number;
+  readonly end: number | undefined;
+  readonly untilByte: number;
   readonly first: GetObjectCommandOutput;
   readonly versionId: string | undefined;
 }
 
 async function* readOn(connection: S3Connection, reading: Reading): AsyncGenerator<Uint8Array> {
-  const { objectKey, start, sizeBytes, first, versionId } = reading;
+  const { objectKey, start, end, untilByte, first, versionId } = reading;
   const action = { verb: 'read', key: objectKey };
   let at = start;
   let failures = 0;
@@ -67,7 +72,7 @@ async function* readOn(connection: S3Connection, reading: Reading): AsyncGenerat
         failures = 0;
         yield chunk;
       }
-      if (at >= sizeBytes) return;
+      if (at >= untilByte) return;
       failures += 1;
     } catch (error) {
       failures += 1;
@@ -79,12 +84,13 @@ async function* readOn(connection: S3Connection, reading: Reading): AsyncGenerat
     if (failures >= connection.timing.tries)
       throw new AnnealError(
         'StoreUnavailable',
-        `The artifact store cannot read "${objectKey}": the connection ends after ${at} of ${sizeBytes} bytes, again and again. Check the network.`,
+        `The artifact store cannot read "${objectKey}": the connection ends after ${at} of ${untilByte} bytes, again and again. Check the network.`,
       );
     await connection.pause(failures);
     answer = await request(connection, {
       objectKey,
       at,
+      end,
       ifMatch: first.ETag,
       versionId,
     });
@@ -97,14 +103,16 @@ async function request(
   { bucket, call }: S3Connection,
   from: Omit<OpenOptions, 'start'> & { readonly objectKey: string; readonly at: number },
 ): Promise<Answer> {
-  const { objectKey, at, ifMatch, versionId } = from;
+  const { objectKey, at, end, ifMatch, versionId } = from;
   return await call<GetObjectCommandOutput, Answer>(
     { verb: 'read', key: objectKey },
     (s3) =>
       s3.getObject({
         Bucket: bucket,
         Key: objectKey,
-        ...(at === 0 ? {} : { Range: `bytes=${at}-` }),
+        ...(at === 0 && end === undefined
+          ? {}
+          : { Range: `bytes=${at}-${end === undefined ? '' : end - 1}` }),
         ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
         ...(versionId === undefined ? {} : { VersionId: versionId }),
       }),
@@ -118,7 +126,8 @@ function bodyOf({ Body }: GetObjectCommandOutput): AsyncIterable<unknown> & { de
   throw new AnnealError('StoreUnavailable', 'The S3 client gave an object without a body.');
 }
 
-function replaced(objectKey: string): AnnealError {
+/** An object that is not any more what it was when its reading began. */
+export function replaced(objectKey: string): AnnealError {
   return new AnnealError(
     'StoreUnavailable',
     `"${objectKey}" was replaced or removed in the artifact store while it was read. It is read again later.`,
