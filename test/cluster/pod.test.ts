@@ -148,7 +148,7 @@ describe('a pod on a real cluster', { concurrency: 2, skip }, () => {
 
   test('a command that takes more memory than its container has is out of memory', async () => {
     const launch = buildLaunch({
-      command: sh('echo begun; head -c 300M /dev/zero | tail | wc -c'),
+      command: sh('echo begun; head -c 300000000 /dev/zero | tail | wc -c'),
       resources: { memory: '48Mi' },
     });
     const outcome = await under.executor.run(launch, recordWatch().watch);
