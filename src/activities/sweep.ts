@@ -10,8 +10,10 @@ import type { SweepState } from '../core/sweep.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { EndedRun, RunDirectory, StuckRun } from './ports/run-directory.js';
 import type { ScheduleDirectory } from './ports/schedule-directory.js';
+import type { TriggerDirectory } from './ports/trigger-directory.js';
 import type { Tracking } from './ports/tracking.js';
 import { sweepSchedules, type ScheduleSweepDeps } from './sweep-schedules.js';
+import { sweepTriggers } from './sweep-triggers.js';
 import { withHeartbeat } from './tracking-context.js';
 
 /** What {@link createSweep} is made of. */
@@ -19,6 +21,7 @@ export interface SweepDeps extends Pick<SystemActivities, 'notify' | 'closeRun'>
   readonly project: string;
   readonly directory: RunDirectory;
   readonly schedules: ScheduleDirectory;
+  readonly triggers: TriggerDirectory;
   readonly store: Pick<ArtifactStore, 'readBytes' | 'putBytes' | 'remove'>;
   readonly tracking?: Tracking;
   /** Who is told of a pipeline's runs. */
@@ -46,9 +49,19 @@ export function createSweep(deps: SweepDeps): Pick<SystemActivities, 'sweep'> {
 }
 
 async function sweep(deps: SweepDeps, state: SweepState, signal: AbortSignal): Promise<SweepState> {
-  const { schedules, store, clock, log } = deps;
+  const { schedules, triggers, store, clock, log } = deps;
   const tell: ScheduleSweepDeps['tell'] = async (view, skipped) => await tellSkipped(deps, view, skipped);
-  await sweepSchedules({ schedules, store, clock, log, tell });
+  const alone = async (what: string, work: Promise<void>) => {
+    try {
+      await work;
+    } catch (error) {
+      // One that fails keeps no other from being done.
+      signal.throwIfAborted();
+      log(`${what} were not looked at: ${String(error)}`);
+    }
+  };
+  await alone('schedules', sweepSchedules({ schedules, store, clock, log, tell }));
+  await alone('triggers', sweepTriggers({ triggers, store, clock, log }, signal));
   return {
     ...(await sweepEnded(deps, state, signal)),
     stuck: await sweepStuck(deps, state.stuck),

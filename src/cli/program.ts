@@ -137,6 +137,11 @@ function addScheduleCommands(add: Add): void {
     .option('--year [year]', 'a calendar year (default: the next twelve months)')
     .addHelpText('after', examples('anneal schedule preview', 'anneal schedule preview nightly --year 2027'));
   add(
+    'triggers',
+    'List what starts runs beside the schedules',
+    async () => (await import('./commands/schedule.js')).triggers,
+  );
+  add(
     'history <pipeline>',
     'What became of the times of a schedule: a run, or why there was none',
     async () => (await import('./commands/schedule.js')).history,

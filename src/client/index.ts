@@ -30,6 +30,7 @@ export type { GcProgress } from './retention/retention-deps.js';
 export type { SweepResult } from './retention/sweep.js';
 export type { ScheduleChanges } from './schedules/apply-schedules.js';
 export type { Schedules } from './schedules/create-schedules.js';
+export type { TriggerInfo } from './schedules/list-triggers.js';
 export type { ScheduledTime } from './schedules/schedule-history.js';
 export type { ScheduleInfo } from './schedules/list-schedules.js';
 export type { RetriedRun, RetryOptions } from './retry-run.js';

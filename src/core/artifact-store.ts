@@ -22,6 +22,7 @@ export interface StoredObject {
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
  * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`
  * - `uses/<execution id>/<attempt name>/<run id, escaped>.<epoch>.json`: that run took that attempt's result from the cache
+ * - `triggers/active.json`, `triggers/<pipeline>/<trigger>/{mark,fired/<event>}.json`: from when on triggers count, and which events started runs
  * - `partitions/<pipeline>/<key, escaped>.json`: the run that made a partition last
  * - `schedules/<pipeline>/{account.json,definitions/<digest>.json,skipped/<time>.json}`: which times passed without a run, and why
  * - `holds/{run,model}/<name, escaped>.json` · `gc/...` (see `core/retention.ts`)
@@ -125,6 +126,13 @@ export const storeKeys = {
     readonly runSegment: string;
     readonly epoch: string;
   }) => `uses/${of.executionId}/${of.attemptName}/${of.runSegment}.${of.epoch}.json`,
+  /** Triggers that the last look knew. */
+  activeTriggers: () => 'triggers/active.json',
+  triggerMark: (pipeline: string, key: string) => `triggers/${pipeline}/${key}/mark.json`,
+  triggersFired: (pipeline: string, key: string) => `triggers/${pipeline}/${key}/fired/`,
+  /** `event` is a digest of its id. */
+  triggerFired: (of: { readonly pipeline: string; readonly key: string; readonly event: string }) =>
+    `triggers/${of.pipeline}/${of.key}/fired/${of.event}.json`,
   /** What made a partition. `segment` is the escaped key. */
   partition: (pipeline: string, segment: string) => `partitions/${pipeline}/${segment}.json`,
   /** How far the times of a pipeline's schedule are accounted for. */

@@ -1,6 +1,7 @@
 import type { NotifyOptions } from './notification-routes.js';
 import type { PartitionDefinition } from './partitions.js';
 import type { ScheduleDefinition } from './schedule-definition.js';
+import type { TriggerDefinition } from './triggers.js';
 import type { ParameterSchema } from './schema.js';
 
 /** Everything about a pipeline that is data; it is in the build's manifest. */
@@ -11,6 +12,8 @@ export interface PipelineDefinition {
   readonly owner?: string;
   readonly tags: readonly string[];
   readonly schedule?: ScheduleDefinition;
+  /** What starts runs beside the schedule. */
+  readonly triggers?: readonly TriggerDefinition[];
   /** How its data is cut, where each run makes one part. */
   readonly partition?: PartitionDefinition;
   /** Who is told of its runs. */

@@ -1,4 +1,5 @@
 import type { NotifyOptions } from '../core/notification-routes.js';
+import type { TriggerDefinition, TriggerParameter } from '../core/triggers.js';
 import type { PartitionDefinition } from '../core/partitions.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import type { ScheduleDefinition } from '../core/schedule-definition.js';
@@ -10,6 +11,11 @@ import type { AnyParameter, ArgumentsOf, ValuesOf } from './slots.js';
 
 /** A schedule whose parameters are the pipeline's own. */
 export type ScheduleOf<P> = Omit<ScheduleDefinition, 'params'> & { readonly params?: Partial<ValuesOf<P>> };
+
+/** A trigger whose parameters are the pipeline's own: values, or members of the event such as `{ from: 'result.version' }`. */
+export type TriggerOf<P> = TriggerDefinition & {
+  readonly params?: { readonly [name in keyof P & string]?: TriggerParameter };
+};
 
 /** A partition whose key is one of the pipeline's own parameters. */
 export type PartitionOf<P> = PartitionDefinition & { readonly parameter: keyof P & string };
@@ -23,6 +29,8 @@ export interface PipelineOptions<P> {
   readonly owner?: string;
   readonly tags?: readonly string[];
   readonly schedule?: ScheduleOf<NoInfer<P>>;
+  /** What starts runs beside the schedule: ends of other pipelines' runs, moves of aliases. Each event once. */
+  readonly triggers?: readonly TriggerOf<NoInfer<P>>[];
   /** Each run makes one part of the data, named by a parameter; `anneal backfill` makes many. */
   readonly partition?: PartitionOf<NoInfer<P>>;
   /** Who is told of its runs: e-mail addresses, `slack:<name>` and `webhook:<name>` of anneal.yaml. */

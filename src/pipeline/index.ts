@@ -34,6 +34,7 @@ export {
 export { parallelMap, type ItemResult, type ParallelOptions } from './parallel-map.js';
 export type { StepOptions, ApprovalOptions } from './runtime.js';
 export type { ArtifactRef } from '../core/artifacts.js';
+export type { TriggerDefinition } from '../core/triggers.js';
 export type { PartitionDefinition } from '../core/partitions.js';
 export type { PipelineDefinition } from '../core/pipeline-definition.js';
 export type { CalendarTimes, IntervalTimes, ScheduleDefinition } from '../core/schedule-definition.js';

@@ -147,7 +147,10 @@ function composeSystem(
     ...(mlflow &&
       createRegistryActivities({ ...common, registry: mlflow.registry, scratchDir, log, ...links })),
   };
-  const telling = composeTelling(setting, { ...common, ...(mlflow && { tracking: mlflow.tracking }) });
+  const telling = composeTelling(setting, {
+    ...common,
+    ...(mlflow && { tracking: mlflow.tracking, registry: mlflow.registry }),
+  });
   return {
     ...registry,
     ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),

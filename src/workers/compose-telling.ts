@@ -2,6 +2,7 @@ import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/c
 import type { SystemActivities } from '../core/activities.js';
 import { createCloseRun } from '../activities/close-run.js';
 import { createNotifyActivities, type NotifyDeps } from '../activities/notify.js';
+import type { ModelRegistry } from '../activities/ports/model-registry.js';
 import type { RunDirectory } from '../activities/ports/run-directory.js';
 import type { Notifier } from '../activities/ports/notifier.js';
 import type { Tracking } from '../activities/ports/tracking.js';
@@ -20,6 +21,7 @@ import { loadBuild } from './build/load-build.js';
 import { readCurrent } from './current-build.js';
 import { createRunDirectory } from './run-directory.js';
 import { createScheduleDirectory } from './schedule-directory.js';
+import { createTriggerDirectory } from './trigger-directory.js';
 
 /** What telling people is made from. */
 interface TellingSetting {
@@ -30,7 +32,10 @@ interface TellingSetting {
   readonly log: (message: string) => void;
 }
 
-type Deps = Pick<NotifyDeps, 'store' | 'clock' | 'context'> & { readonly tracking?: Tracking };
+type Deps = Pick<NotifyDeps, 'store' | 'clock' | 'context'> & {
+  readonly tracking?: Tracking;
+  readonly registry?: Pick<ModelRegistry, 'readModel'>;
+};
 
 /** Puts together what ends runs and tells of it: channels as anneal.yaml names them, secrets as this machine has them. */
 export function composeTelling(
@@ -45,6 +50,10 @@ export function composeTelling(
     ...deps,
     ...{ ...notifying, ...closing, directory, log },
     schedules: createScheduleDirectory(client, config.project),
+    triggers: createTriggerDirectory({
+      ...{ client, directory, project: config.project, buildsDir: projectPaths(config).buildsDir },
+      ...(deps.registry && { registry: deps.registry }),
+    }),
     project: config.project,
     routesOf: createRoutes(config),
   });

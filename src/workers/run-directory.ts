@@ -24,6 +24,14 @@ export function createRunDirectory(client: Client, project: string): RunDirector
         if (run !== undefined) yield run;
       }
     },
+    listEnds: async function* (pipeline, sinceMs) {
+      const since = new Date(sinceMs).toISOString();
+      const query = `${ofProject} AND WorkflowType = '${pipeline}' AND ExecutionStatus NOT IN ('Running', 'ContinuedAsNew') AND CloseTime >= '${since}'`;
+      for await (const found of workflow.list({ query })) {
+        const run = await readEnd(client, found);
+        if (run !== undefined) yield run;
+      }
+    },
     ask: async ({ runId, epoch }) => await ask(client, { runId, epoch }),
     readReason: async ({ runId, epoch }) => await readReason(client, { runId, epoch }),
     listStuck: async () => {

@@ -63,6 +63,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     trigger: refuse,
     remove: refuse,
     history: refuse,
+    triggers: refuse,
   };
   const models = { promote: refuse, rollback: refuse, demote: refuse, repair: refuse };
   return {

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { createCloseRun } from '../../src/activities/close-run.js';
 import type { EndedRun, RunDirectory } from '../../src/activities/ports/run-directory.js';
 import type { ScheduleDirectory } from '../../src/activities/ports/schedule-directory.js';
+import type { TriggerDirectory } from '../../src/activities/ports/trigger-directory.js';
 import { createSweep } from '../../src/activities/sweep.js';
 import { createTrackingActivities } from '../../src/activities/tracking.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
@@ -23,6 +24,15 @@ const NO_SCHEDULES: ScheduleDirectory = {
   listSchedules: async () => Promise.resolve([]),
   listRuns: async () => Promise.resolve([]),
   readRetentionMs: async () => Promise.resolve(0),
+};
+
+const NO_TRIGGERS: TriggerDirectory = {
+  listPipelines: async () => Promise.resolve([]),
+  listEnds: async function* () {
+    yield* await Promise.resolve([]);
+  },
+  readModel: async () => Promise.resolve(undefined),
+  start: async () => Promise.resolve(),
 };
 
 const ended = (changes: Partial<EndedRun> = {}): EndedRun => ({
@@ -58,6 +68,7 @@ function createWorld(directory: Partial<RunDirectory> & { readonly ends?: readon
         for (const run of directory.ends ?? [])
           if (run.endedAtMs >= sinceMs) yield await Promise.resolve(run);
       },
+      listEnds: NO_TRIGGERS.listEnds,
       ask: async (run) => Promise.resolve({ status: statusOf(run), journal: JOURNAL }),
       readReason: async () => Promise.resolve('by ana'),
       listStuck: async () => Promise.resolve([]),
@@ -66,6 +77,7 @@ function createWorld(directory: Partial<RunDirectory> & { readonly ends?: readon
     },
     store,
     schedules: NO_SCHEDULES,
+    triggers: NO_TRIGGERS,
     routesOf: async () => Promise.resolve({ pipeline: { onFailure: ['a@b.c'] }, project: {} }),
     clock,
     context: createContext(),
@@ -165,12 +177,14 @@ describe('a sweep', () => {
           listEnded: async function* () {
             yield await Promise.resolve(run);
           },
+          listEnds: NO_TRIGGERS.listEnds,
           ask: async () => Promise.resolve(undefined),
           readReason: async () => Promise.resolve(undefined),
           listStuck: async () => Promise.resolve([]),
           lastFailed: async () => Promise.resolve(false),
         },
         schedules: NO_SCHEDULES,
+        triggers: NO_TRIGGERS,
         routesOf: async () => Promise.resolve({ pipeline: {}, project: {} }),
         context: createContext(),
         log: () => undefined,

@@ -32,6 +32,8 @@ export interface RunDirectory {
    * (continue-as-new, reset) are no ends.
    */
   listEnded(sinceMs: number): AsyncIterable<EndedRun>;
+  /** The same of one pipeline, and those that completed. */
+  listEnds(pipeline: string, sinceMs: number): AsyncIterable<EndedRun>;
   /** What the code of an ended run says of it, and what a retry can take over; `undefined` where no worker can tell. */
   ask(run: EndedRun): Promise<RunAnswer | undefined>;
   /** Why somebody terminated it, in their words. */

@@ -107,6 +107,29 @@ function readLimit(limit: string | undefined): number {
   throw new AnnealError('InvalidCommand', `--limit "${limit}" is no whole number from 1 to 99999.`);
 }
 
+/** `anneal schedule triggers`: what starts runs beside the schedules, by the build that new runs use. */
+export const triggers: Command = async (context) => {
+  const project = await context.openProject();
+  const { manifest } = await project.currentBuild();
+  const { schedules } = await project.client();
+  const found = await schedules.triggers(manifest.pipelines);
+  context.terminal.show(found, () =>
+    found.length === 0
+      ? 'No pipeline declares a trigger.'
+      : found
+          .map(({ pipeline, text, activatedAtMs, lastFired }) => {
+            const since =
+              activatedAtMs === undefined
+                ? 'no worker has looked yet'
+                : `since ${timeInWords(activatedAtMs, 'UTC')}`;
+            const last = lastFired && `    last ${timeInWords(lastFired.atMs, 'UTC')}: ${lastFired.runId}`;
+            return [`${pipeline}  ${text}, ${since}`, ...(last === undefined ? [] : [last])].join('\n');
+          })
+          .join('\n'),
+  );
+  return EXIT.ok;
+};
+
 export const pause = createVerb(
   'paused',
   async (schedules, pipeline, note) => await schedules.pause(pipeline, note),

@@ -5,6 +5,7 @@ import type { ClientDeps } from '../client-deps.js';
 import { callTemporal } from '../temporal-errors.js';
 import { applySchedules, type ScheduleChanges } from './apply-schedules.js';
 import { readHistory, type ScheduledTime } from './schedule-history.js';
+import { listTriggers, type TriggerInfo } from './list-triggers.js';
 import { listSchedules, type ScheduleInfo } from './list-schedules.js';
 
 /** The schedules of a project's pipelines. A schedule's id is `<project>/<pipeline>`. */
@@ -20,6 +21,8 @@ export interface Schedules {
   /** Starts a run now, as the schedule would. */
   trigger(pipeline: string): Promise<void>;
   remove(pipeline: string): Promise<void>;
+  /** Triggers of pipelines, and what each started last. */
+  triggers(pipelines: readonly PipelineDefinition[]): Promise<readonly TriggerInfo[]>;
   /** What became of the times of a schedule, the newest first: a run, or why there is none. */
   history(pipeline: string, options?: { readonly limit?: number }): Promise<readonly ScheduledTime[]>;
 }
@@ -50,6 +53,7 @@ export function createSchedules(deps: ClientDeps): Schedules {
       await on(pipeline, (id) => schedule.getHandle(id).unpause(note)),
     trigger: async (pipeline) => await on(pipeline, (id) => schedule.getHandle(id).trigger()),
     history: async (pipeline, options) => await readHistory(deps, pipeline, options?.limit ?? 20),
+    triggers: async (pipelines) => await listTriggers(deps, pipelines),
     remove: async (pipeline) => await on(pipeline, (id) => schedule.getHandle(id).delete()),
   };
 }

@@ -5,6 +5,7 @@ import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import { partitionBefore, partitionProblem } from '../../core/partitions.js';
 import { scheduleProblem } from '../../core/schedule-times.js';
 import { checkParameters } from '../../core/schema.js';
+import { triggerProblems } from '../../core/triggers.js';
 import { secretClashes } from '../../core/secret-variable.js';
 import type { EvaluatedDefinitions } from './evaluate-definitions.js';
 
@@ -41,7 +42,7 @@ export function definitionProblems(
       problems.push(
         `Pipeline "${name}" is defined but not exported by ${shown(source.pipelines)}, so it could not be started. Export it.`,
       );
-  problems.push(...lostAddresses(pipelines, source.notifiers), ...pipelines.flatMap(wrongSchedule));
+  problems.push(...lostAddresses(pipelines, source.notifiers), ...pipelines.flatMap(wrongSchedule), ...triggerProblems(pipelines));
   for (const { name } of tasks)
     if (!source.taskExports.includes(name)) problems.push(missingTask(name, source));
   const secrets = steps

@@ -1,0 +1,200 @@
+import { readMoves } from '../core/alias-moves.js';
+import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
+import { digestOfText } from '../core/digest.js';
+import type { PipelineDefinition } from '../core/pipeline-definition.js';
+import type { RunStatus } from '../core/run.js';
+import {
+  outcomesOf,
+  readAliasSource,
+  triggeredParams,
+  triggeredRunId,
+  triggerKey,
+  triggerText,
+  type FiredTrigger,
+  type TriggerDefinition,
+  type TriggerEvent,
+  type TriggerMark,
+} from '../core/triggers.js';
+import type { EndedRun } from './ports/run-directory.js';
+import type { TriggerDirectory } from './ports/trigger-directory.js';
+
+/** What {@link sweepTriggers} is made of. */
+export interface TriggerSweepDeps {
+  readonly triggers: TriggerDirectory;
+  readonly store: Pick<ArtifactStore, 'readBytes' | 'putBytes'>;
+  readonly clock: { readonly nowMs: () => number };
+  readonly log: (message: string) => void;
+}
+
+/** The server's list of ended runs may lag behind. */
+const LAG_MS = 120_000;
+/** A mark is written again when it is older than that. */
+const MARK_MS = 600_000;
+
+/** One trigger that is looked at. */
+interface Look {
+  readonly pipeline: string;
+  readonly trigger: TriggerDefinition;
+  readonly key: string;
+  readonly nowMs: number;
+}
+
+/**
+ * Starts the runs of all triggers for what happened since they were last looked at. A trigger that the last look did not know begins
+ * now: nothing that happened before starts anything. Repeating it is safe: an event has a run id of its own, and a record in the store.
+ */
+export async function sweepTriggers(deps: TriggerSweepDeps, signal: AbortSignal): Promise<void> {
+  const pipelines = await deps.triggers.listPipelines();
+  const looks = pipelines.flatMap((pipeline) => looksOf(pipeline, deps.clock.nowMs()));
+  const active = (await readJson<readonly string[]>(deps, storeKeys.activeTriggers())) ?? [];
+  const wanted = looks.map(({ pipeline, key }) => `${pipeline}/${key}`);
+  const done: string[] = [];
+  for (const look of looks) {
+    const name = `${look.pipeline}/${look.key}`;
+    try {
+      const mark = active.includes(name)
+        ? await readJson<TriggerMark>(deps, storeKeys.triggerMark(look.pipeline, look.key))
+        : undefined;
+      if (await sweepTrigger(deps, { look, mark }, signal)) done.push(name);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (active.includes(name)) done.push(name);
+      deps.log(`could not look ${triggerText(look.trigger)} for ${look.pipeline}: ${String(error)}`);
+    }
+  }
+  if (active.join() === done.join() || (wanted.length === 0 && active.length === 0)) return;
+  await deps.store.putBytes(storeKeys.activeTriggers(), toBytes(done));
+}
+
+function looksOf({ name, triggers = [] }: PipelineDefinition, nowMs: number): readonly Look[] {
+  return triggers.map((trigger) => ({ pipeline: name, trigger, key: triggerKey(trigger), nowMs }));
+}
+
+/** @returns whether it could be looked at. */
+async function sweepTrigger(
+  deps: TriggerSweepDeps,
+  { look, mark }: { readonly look: Look; readonly mark: TriggerMark | undefined },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { trigger } = look;
+  const found =
+    'alias' in trigger
+      ? await aliasEvents(deps, { look, mark, source: trigger.alias }, signal)
+      : await runEvents(deps, { look, mark, trigger });
+  if (found === undefined) return false;
+  for (const event of found.events) await fire(deps, look, event);
+  if (mark === undefined || isOlder(mark, found.mark))
+    await deps.store.putBytes(storeKeys.triggerMark(look.pipeline, look.key), toBytes(found.mark));
+  return true;
+}
+
+function isOlder(before: TriggerMark, after: TriggerMark): boolean {
+  return (
+    before.order !== after.order ||
+    before.version !== after.version ||
+    after.sinceMs - before.sinceMs > MARK_MS
+  );
+}
+
+interface Found {
+  readonly events: readonly TriggerEvent[];
+  readonly mark: TriggerMark;
+}
+
+async function runEvents(
+  deps: TriggerSweepDeps,
+  {
+    look: { nowMs },
+    mark,
+    trigger,
+  }: {
+    readonly look: Look;
+    readonly mark: TriggerMark | undefined;
+    readonly trigger: Extract<TriggerDefinition, { readonly after: string }>;
+  },
+): Promise<Found> {
+  if (mark === undefined) return { events: [], mark: { activatedAtMs: nowMs, sinceMs: nowMs } };
+  const events: TriggerEvent[] = [];
+  const wanted: readonly string[] = outcomesOf(trigger);
+  for await (const run of deps.triggers.listEnds(trigger.after, mark.sinceMs - LAG_MS)) {
+    if (run.endedAtMs <= mark.activatedAtMs) continue;
+    const event = await runEvent(deps, run);
+    if (wanted.includes(event.state)) events.push(event);
+  }
+  return { events, mark: { ...mark, sinceMs: nowMs } };
+}
+
+/** What the run wrote down of itself says more than the server: whether it was promoted, its result. */
+async function runEvent(
+  deps: TriggerSweepDeps,
+  { runId, executionId, pipeline, state, endedAtMs }: EndedRun,
+): Promise<Extract<TriggerEvent, { readonly kind: 'run' }>> {
+  const record = await readJson<RunStatus>(deps, storeKeys.run(executionId));
+  return {
+    ...{ kind: 'run' as const, id: executionId, runId, executionId, pipeline, atMs: endedAtMs },
+    state: state === 'completed' && record !== undefined ? record.state : state,
+    parameters: record?.parameters ?? {},
+    ...(record?.partition === undefined ? {} : { partition: record.partition }),
+    ...(record?.result === undefined ? {} : { result: record.result }),
+  };
+}
+
+/** Every move that the model's journal has, and one that somebody made outside of it. */
+async function aliasEvents(
+  deps: TriggerSweepDeps,
+  {
+    look: { nowMs },
+    mark,
+    source,
+  }: { readonly look: Look; readonly mark: TriggerMark | undefined; readonly source: string },
+  signal: AbortSignal,
+): Promise<Found | undefined> {
+  const { model = '', alias = '' } = readAliasSource(source) ?? {};
+  const found = await deps.triggers.readModel(model, signal);
+  if (found === undefined) return undefined;
+  const moves = (readMoves(found?.tags ?? {}).get(alias) ?? []).filter((move) => move.done && !move.void);
+  const version = found?.aliases[alias] ?? null;
+  const newest = moves.at(-1);
+  const next = { sinceMs: nowMs, order: newest?.order ?? 0, version };
+  if (mark === undefined) return { events: [], mark: { activatedAtMs: nowMs, ...next } };
+  const common = { kind: 'alias' as const, model, alias };
+  const events = moves.flatMap((move): TriggerEvent[] => {
+    const { order, kind, replaced, by, atMs, base = 0 } = move;
+    // What was put back had moved without anybody's will.
+    if (order <= (mark.order ?? 0) || move.version === null || kind === 'repair') return [];
+    const id = kind === 'outside' ? outsideId({ base, version: move.version }) : String(order);
+    return [{ ...common, id, version: move.version, replaced, by, atMs }];
+  });
+  if (version !== null && version !== mark.version && version !== (newest?.version ?? null))
+    events.push({
+      ...{ ...common, id: outsideId({ base: newest?.order ?? 0, version }), version, atMs: nowMs },
+      ...{ replaced: mark.version ?? null, by: 'outside Anneal' },
+    });
+  return { events, mark: { ...mark, ...next } };
+}
+
+/** The same before and after the lane has written the move into the journal. */
+function outsideId({ base, version }: { readonly base: number; readonly version: string }): string {
+  return `outside-${base}-${version}`;
+}
+
+/** The record comes last: what was started without one is started again, which changes nothing. */
+async function fire(deps: TriggerSweepDeps, { pipeline, trigger, key, nowMs }: Look, event: TriggerEvent) {
+  const { store, triggers, log } = deps;
+  const record = storeKeys.triggerFired({ pipeline, key, event: digestOfText(event.id).slice(0, 32) });
+  if ((await store.readBytes(record)) !== undefined) return;
+  const runId = triggeredRunId(pipeline, key, event);
+  await triggers.start({ pipeline, runId, params: triggeredParams(trigger, event), event });
+  const fired: FiredTrigger = { event, runId, atMs: nowMs };
+  await store.putBytes(record, toBytes(fired));
+  log(`started ${runId} ${triggerText(trigger)}`);
+}
+
+async function readJson<T>({ store }: TriggerSweepDeps, key: string): Promise<T | undefined> {
+  const bytes = await store.readBytes(key);
+  return bytes === undefined ? undefined : (JSON.parse(Buffer.from(bytes).toString('utf8')) as T);
+}
+
+function toBytes(value: object): Uint8Array {
+  return Buffer.from(`${JSON.stringify(value)}\n`);
+}
