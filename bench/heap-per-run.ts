@@ -48,6 +48,8 @@ interface Measured {
 async function measure(stack: BenchStack, { runs, code, activities, start }: Measured): Promise<number> {
   const { client, connection, config } = stack;
   setFlagsFromString('--expose-gc');
+  // All runs share the code: whether some of it is thrown away between two looks at the heap says nothing of a run.
+  setFlagsFromString('--no-flush-bytecode');
   const collect = runInNewContext('gc') as () => void;
   const taskQueue = `bench/heap/${start[0]}`;
   const worker = await Worker.create({
