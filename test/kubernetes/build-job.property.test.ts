@@ -76,7 +76,7 @@ const request: fc.Arbitrary<Partial<AttemptRequest>> = fc.record({
     },
     { requiredKeys: [] },
   ),
-}) as fc.Arbitrary<Partial<AttemptRequest>>;
+});
 
 const placement = {
   allow: ['nodeSelector', 'tolerations', 'priorityClass', 'files'],

@@ -6,7 +6,7 @@ import { diagnose } from '../../src/adapters/kubernetes/diagnosis/diagnose.js';
 import type { FailureCode } from '../../src/core/failures.js';
 
 const T0 = Date.parse('2026-11-23T12:00:00Z');
-const at = (seconds: number) => new Date(T0 + seconds * 1_000).toISOString() as unknown as Date;
+const at = (seconds: number) => new Date(T0 + seconds * 1_000);
 
 interface Container {
   readonly waiting?: { reason: string; message?: string };

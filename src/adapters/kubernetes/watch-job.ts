@@ -1,15 +1,17 @@
 import type { CoreV1Event, V1Job } from '@kubernetes/client-node';
 import type { AttemptLaunch, AttemptProgress, AttemptWatch } from '../../activities/ports/executor.js';
 import type { AttemptOutcome } from '../../core/attempt.js';
-import type { AttemptPlace } from '../attempt-files/stored-outcome.js';
 import { readVerdict } from './attempt-verdict.js';
+import type { AttemptView } from './attempt-watcher.js';
 import { createWaker } from './create-waker.js';
 import { diagnose } from './diagnosis/diagnose.js';
 import type { Diagnosis, DiagnosedFailure, SeenAttempt } from './diagnosis/diagnosis.js';
 import { hasMainEnded, isTerminal } from './diagnosis/pod-facts.js';
 import type { KubernetesExecutorDeps } from './executor-deps.js';
+import { FOREIGN_LABELS } from './labels.js';
 import { createPodsSeen, type PodsSeen } from './pods-seen.js';
-import { createStoredMetrics, type StoredMetrics } from './stored-metrics.js';
+import { createEvents } from './watch-events.js';
+import { createMetrics } from './watch-metrics.js';
 
 /** An attempt whose Job there is. */
 export interface WatchedJob {
@@ -38,73 +40,92 @@ export type WatchedEnd =
  * @throws the reason of whichever of the two signals is aborted first.
  */
 export async function watchJob(deps: KubernetesExecutorDeps, watched: WatchedJob): Promise<WatchedEnd> {
-  const { watcher, store, clock } = deps;
+  const { clock } = deps;
   const { launch, watch, job } = watched;
-  const { name, request } = launch;
-  const place: AttemptPlace = { executionId: request.executionId, name };
   const pods = createPodsSeen();
-  const waker = createWaker(watcher, name, watch);
+  const waker = createWaker(deps.watcher, launch.name, watch);
   const events = createEvents(deps, job);
   const report = createReport(watched);
   const metrics = createMetrics(deps, watched);
-  let confirmedGone = false;
+  let confirmed: AttemptView | undefined;
   try {
     for (;;) {
       watch.cancelled.throwIfAborted();
       watch.detached.throwIfAborted();
-      const view = watcher.view(name);
+      const view = confirmed ?? deps.watcher.view(launch.name);
       pods.update(view);
-      if (
-        pods.gone.size > 0 ||
-        pods.pods.some((pod) => hasMainEnded(pod) || isTerminal(pod)) ||
-        view.job === undefined
-      ) {
-        const outcome = await readVerdict(store, place, pods.uids);
-        if (outcome) {
-          await metrics(pods, true);
-          return { kind: 'stored', outcome, pods };
-        }
+      const outcome = mayHaveEnded(view, pods) && (await readStored(deps, launch, pods));
+      if (outcome) {
+        await metrics.read(pods, { atEnd: true });
+        return { kind: 'stored', outcome, pods };
       }
       const found = diagnose(seenOf(deps, watched, { job: view.job, pods, events: events.known }));
       if (found.state === 'ended') {
-        // The watch may lag behind: what it no longer shows is asked for once.
-        if (view.job !== undefined || confirmedGone) return await diagnosed(found, false);
-        confirmedGone = true;
-        const there = await deps.api.readJob(name);
-        if (there?.metadata?.uid === job.metadata?.uid && there) watcher.seen(there);
+        if (confirmed || hasEndedPod(pods)) return await diagnosed(found, { pods, events, alive: false });
+        confirmed = await lookAgain(deps, launch.name);
         continue;
       }
+      confirmed = undefined;
       report(found);
-      const nowMs = clock.nowMs();
-      if (found.limit && found.limit.atMs <= nowMs)
-        return await diagnosed({ state: 'ended', failure: found.limit.failure }, true);
+      const leftMs = found.limit ? found.limit.atMs - clock.nowMs() : Infinity;
+      if (found.limit && leftMs <= 0) {
+        const { failure } = found.limit;
+        return await diagnosed({ state: 'ended', failure }, { pods, events, alive: true });
+      }
       if (await events.refresh(found, pods)) continue;
-      await metrics(pods, false);
-      await waker.next(
-        Math.min(
-          found.limit ? found.limit.atMs - nowMs : Infinity,
-          events.dueInMs(found),
-          metrics.everyMs(pods),
-        ),
-      );
+      await metrics.read(pods, { atEnd: false });
+      await waker.next(Math.min(leftMs, events.dueInMs(found), metrics.dueInMs(pods)));
     }
   } finally {
     waker.close();
   }
+}
 
-  async function diagnosed(
-    found: Extract<Diagnosis, { state: 'ended' }>,
-    alive: boolean,
-  ): Promise<WatchedEnd> {
-    await events.ask(pods).catch(() => undefined);
-    const { failure, startedAtMs, endedAtMs } = found;
-    const times = {
-      ...(startedAtMs === undefined ? {} : { startedAtMs }),
-      ...(endedAtMs === undefined ? {} : { endedAtMs }),
-    };
-    const left = alive || pods.pods.some((pod) => !isTerminal(pod)) || pods.pods.length === 0;
-    return { kind: 'diagnosed', failure, ...times, alive: left, pods, events: events.known };
-  }
+function mayHaveEnded({ job }: AttemptView, { pods, gone }: PodsSeen): boolean {
+  return job === undefined || gone.size > 0 || pods.some((pod) => hasMainEnded(pod) || isTerminal(pod));
+}
+
+async function readStored(
+  { store }: KubernetesExecutorDeps,
+  { request, name }: AttemptLaunch,
+  pods: PodsSeen,
+): Promise<AttemptOutcome | undefined> {
+  return await readVerdict(store, { executionId: request.executionId, name }, pods.uids);
+}
+
+function hasEndedPod({ pods, gone }: PodsSeen): boolean {
+  const pod = pods.at(-1);
+  return pod !== undefined && isTerminal(pod) && !gone.has(pod.metadata?.uid ?? '');
+}
+
+/** A watch may lag behind, and that of pods behind that of Jobs: what seems gone is asked for once. */
+async function lookAgain({ api, watcher }: KubernetesExecutorDeps, name: string): Promise<AttemptView> {
+  const [job, pods] = await Promise.all([
+    api.readJob(name),
+    api.listPods({ labelSelector: `${FOREIGN_LABELS.jobName}=${name}` }),
+  ]);
+  if (job) watcher.seen(job);
+  return { pods, ...(job && { job }) };
+}
+
+async function diagnosed(
+  { failure, startedAtMs, endedAtMs }: Extract<Diagnosis, { state: 'ended' }>,
+  {
+    pods,
+    events,
+    alive,
+  }: { readonly pods: PodsSeen; readonly events: ReturnType<typeof createEvents>; readonly alive: boolean },
+): Promise<WatchedEnd> {
+  await events.ask(pods).catch(() => undefined);
+  return {
+    kind: 'diagnosed',
+    failure,
+    ...(startedAtMs === undefined ? {} : { startedAtMs }),
+    ...(endedAtMs === undefined ? {} : { endedAtMs }),
+    alive: alive || pods.pods.length === 0 || pods.pods.some((pod) => !isTerminal(pod)),
+    pods,
+    events: events.known,
+  };
 }
 
 function seenOf(
@@ -146,81 +167,3 @@ function createReport({ watch, adopted }: WatchedJob) {
     watch.onProgress(progress);
   };
 }
-
-/** An attempt that does not start is asked after more and more seldom; one that does is never asked after. */
-const EVENTS_AFTER_MS = [10_000, 30_000, 90_000];
-const EVENTS_EVERY_MS = 300_000;
-
-/** Events of a Job without a pod, and of a pod whose containers do not start. */
-function createEvents({ api, clock }: KubernetesExecutorDeps, job: V1Job) {
-  let known: readonly CoreV1Event[] = [];
-  let since = '';
-  let sinceMs = clock.nowMs();
-  let asked = 0;
-  const isStuck = ({ phase }: { readonly phase: string }) => phase === 'queued' || phase === 'pulling';
-  const dueAtMs = () => {
-    const after = EVENTS_AFTER_MS[asked];
-    return (
-      sinceMs +
-      (after ??
-        EVENTS_AFTER_MS.reduce((sum, ms) => Math.max(sum, ms), 0) +
-          EVENTS_EVERY_MS * (asked - EVENTS_AFTER_MS.length + 1))
-    );
-  };
-  const ask = async (pods: PodsSeen) => {
-    const uids = [job.metadata?.uid ?? '', ...pods.uids].filter((uid) => uid !== '');
-    const lists = await Promise.all(uids.map(async (involvedUid) => await api.listEvents({ involvedUid })));
-    known = lists.flat();
-  };
-  return {
-    get known() {
-      return known;
-    },
-    ask,
-    dueInMs: (found: { readonly phase: string }) =>
-      isStuck(found) ? Math.max(0, dueAtMs() - clock.nowMs()) : Infinity,
-    /** @returns whether there is anything new to judge by. */
-    refresh: async (found: { readonly phase: string }, pods: PodsSeen): Promise<boolean> => {
-      const stage = `${found.phase} ${pods.uids.length}`;
-      if (stage !== since) {
-        since = stage;
-        sinceMs = clock.nowMs();
-        asked = 0;
-      }
-      if (!isStuck(found) || clock.nowMs() < dueAtMs()) return false;
-      asked++;
-      const before = known.length;
-      await ask(pods).catch(() => undefined);
-      return known.length !== before;
-    },
-  };
-}
-
-/** Points of the streams of all pods that have run, now and then, and once more at the end. */
-function createMetrics(deps: KubernetesExecutorDeps, { launch, watch }: WatchedJob) {
-  const everyMs = deps.metricsEveryMs ?? METRICS_EVERY_MS;
-  const streams = new Map<string, StoredMetrics>();
-  let lookedAt = 0;
-  const hasRun = (pods: PodsSeen) => pods.pods.some(({ status }) => status?.phase === 'Running');
-  const read = async (pods: PodsSeen, atEnd: boolean) => {
-    if (!atEnd && (!hasRun(pods) || performance.now() - lookedAt < everyMs)) return;
-    lookedAt = performance.now();
-    const { executionId } = launch.request;
-    for (const podUid of pods.uids) {
-      const place = { executionId, attemptName: launch.name, podUid };
-      const startedAtMs = Date.parse(
-        String(pods.pods.find(({ metadata }) => metadata?.uid === podUid)?.metadata?.creationTimestamp),
-      );
-      const stream =
-        streams.get(podUid) ??
-        createStoredMetrics(deps.store, place, Number.isNaN(startedAtMs) ? 0 : startedAtMs);
-      streams.set(podUid, stream);
-      // A curve is worth no failure: what could not be read is read with the next look.
-      const points = await stream().catch(() => []);
-      if (points.length > 0) watch.onMetrics(points);
-    }
-  };
-  return Object.assign(read, { everyMs: (pods: PodsSeen) => (hasRun(pods) ? everyMs : Infinity) });
-}
-
-const METRICS_EVERY_MS = 5_000;

@@ -51,7 +51,7 @@ function takenAway(pod: V1Pod): DiagnosedFailure | undefined {
   const target = conditionOf(pod, 'DisruptionTarget');
   if (target?.status !== 'True') return undefined;
   const why = said(target.message);
-  switch (target.reason) {
+  switch (target.reason ?? '') {
     case 'PreemptionByScheduler':
       return { code: 'Preempted', message: `A pod of higher priority took its place on ${node}: ${why}.` };
     case 'DeletionByTaintManager':
@@ -107,47 +107,56 @@ function diagnoseMain(pod: V1Pod, pool: string): DiagnosedFailure {
       code: 'AttemptLost',
       message: `Its pod ended before the step began${containerStatuses(pod).length === 0 ? ', and no container of it was ever started' : ''}.`,
     };
-  const { exitCode, reason } = main;
-  if (reason === 'OOMKilled' || status?.lastState?.terminated?.reason === 'OOMKilled') {
-    const limit = pod.spec?.containers.find(({ name }) => name === CONTAINERS.main)?.resources?.limits?.[
-      'memory'
-    ];
-    return {
-      code: 'OutOfMemory',
-      message: `It ran out of memory (${limit === undefined ? 'no limit of its own: that of the node' : `limit ${limit}`}, exit code ${exitCode}). Raise resources.memory or set retry.outOfMemory.`,
-      exitCode,
-    };
-  }
-  const refused = startError(main, CONTAINERS.main);
-  if (refused) return refused;
-  if (reason === 'ContainerStatusUnknown')
+  if ([main.reason, status?.lastState?.terminated?.reason].includes('OOMKilled'))
+    return outOfMemory(pod, main);
+  if (main.reason === 'ContainerStatusUnknown')
     return {
       code: 'NodeLost',
       message: `Node ${pod.spec?.nodeName ?? ''} lost the container, and does not know how it ended.`,
     };
-  if (exitCode === UPLOAD_FAILED_EXIT)
-    return { code: 'UploadFailed', message: `Its outputs could not be stored${lastWords(main)}`, exitCode };
-  if (exitCode === 0)
-    return {
-      code: 'AttemptLost',
-      message:
-        'Its pod ended well, and the store has no manifest of its outputs: the agent was ended before it could write one.',
-    };
-  if (exitCode === 137 || exitCode === 143) {
-    if (pod.metadata?.deletionTimestamp !== undefined) return diagnoseGone(undefined);
-    const signal = exitCode === 137 ? 'SIGKILL' : 'SIGTERM';
-    return {
-      code: 'AttemptKilled',
-      message: `It was ended by ${signal}, which Anneal did not send; pool "${pool}" shows no lack of memory.`,
-      exitCode,
-      signal,
-    };
-  }
+  return startError(main, CONTAINERS.main) ?? diagnoseExit(pod, main, pool);
+}
+
+function outOfMemory(pod: V1Pod, { exitCode }: V1ContainerStateTerminated): DiagnosedFailure {
+  const container = pod.spec?.containers.find(({ name }) => name === CONTAINERS.main);
+  const limit = container?.resources?.limits?.['memory'];
+  const held = limit === undefined ? 'no limit of its own: that of the node' : `limit ${limit}`;
   return {
-    code: failureCodeOfExit(exitCode),
-    message: `It ended with exit code ${exitCode}${lastWords(main)}`,
+    code: 'OutOfMemory',
+    message: `It ran out of memory (${held}, exit code ${exitCode}). Raise resources.memory or set retry.outOfMemory.`,
     exitCode,
   };
+}
+
+function diagnoseExit(pod: V1Pod, main: V1ContainerStateTerminated, pool: string): DiagnosedFailure {
+  const { exitCode } = main;
+  switch (exitCode) {
+    case UPLOAD_FAILED_EXIT:
+      return { code: 'UploadFailed', message: `Its outputs could not be stored${lastWords(main)}`, exitCode };
+    case 0:
+      return {
+        code: 'AttemptLost',
+        message:
+          'Its pod ended well, and the store has no manifest of its outputs: the agent was ended before it could write one.',
+      };
+    case 137:
+    case 143: {
+      if (pod.metadata?.deletionTimestamp !== undefined) return diagnoseGone(undefined);
+      const signal = exitCode === 137 ? 'SIGKILL' : 'SIGTERM';
+      return {
+        code: 'AttemptKilled',
+        message: `It was ended by ${signal}, which Anneal did not send; pool "${pool}" shows no lack of memory.`,
+        exitCode,
+        signal,
+      };
+    }
+    default:
+      return {
+        code: failureCodeOfExit(exitCode),
+        message: `It ended with exit code ${exitCode}${lastWords(main)}`,
+        exitCode,
+      };
+  }
 }
 
 function startError(ended: V1ContainerStateTerminated, container: string): DiagnosedFailure | undefined {

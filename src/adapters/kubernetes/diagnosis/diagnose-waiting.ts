@@ -7,21 +7,32 @@ import { conditionOf, containerStatuses, said, timeOf } from './pod-facts.js';
 /** A pod whose step has not begun: it waits for a node, for images, for its volumes, or fetches. */
 export function diagnoseWaiting(seen: SeenAttempt, pod: V1Pod): Diagnosis {
   const createdMs = timeOf(pod.metadata?.creationTimestamp) ?? seen.nowMs;
-  const scheduled = conditionOf(pod, 'PodScheduled');
-  if (scheduled?.status !== 'True' && pod.spec?.nodeName === undefined) {
-    const detail = scheduled?.message === undefined ? undefined : said(scheduled.message);
-    return active('queued', createdMs, {
-      ...(detail === undefined ? {} : { detail }),
-      limit: { atMs: createdMs + seen.maxPendingMs, failure: pendingTooLong(seen, detail) },
-    });
-  }
+  if (conditionOf(pod, 'PodScheduled')?.status !== 'True' && pod.spec?.nodeName === undefined)
+    return diagnoseUnscheduled(seen, pod, createdMs);
   const statuses = containerStatuses(pod);
   const sinceMs = sinceOf(pod, statuses) ?? createdMs;
-  const fetch = statuses.find(({ name }) => name === CONTAINERS.fetch)?.state;
   for (const status of statuses) {
     const found = diagnoseContainer(seen, status, sinceMs);
     if (found) return found;
   }
+  return diagnoseStarting(seen, statuses, sinceMs);
+}
+
+function diagnoseUnscheduled(seen: SeenAttempt, pod: V1Pod, sinceMs: number): Diagnosis {
+  const message = conditionOf(pod, 'PodScheduled')?.message;
+  const detail = message === undefined ? undefined : said(message);
+  return active('queued', sinceMs, {
+    ...(detail === undefined ? {} : { detail }),
+    limit: { atMs: sinceMs + seen.maxPendingMs, failure: pendingTooLong(seen, detail) },
+  });
+}
+
+function diagnoseStarting(
+  seen: SeenAttempt,
+  statuses: readonly V1ContainerStatus[],
+  sinceMs: number,
+): Diagnosis {
+  const fetch = statuses.find(({ name }) => name === CONTAINERS.fetch)?.state;
   if (fetch?.running) return active('preparing', timeOf(fetch.running.startedAt) ?? sinceMs);
   const mount = seen.events
     .filter(({ reason }) => reason === 'FailedMount' || reason === 'FailedAttachVolume')
@@ -44,50 +55,47 @@ const PULL_GRACE_MS = 240_000;
 const CONFIG_GRACE_MS = 60_000;
 const CREATE_GRACE_MS = 180_000;
 
+/** Reasons of a waiting container that do not pass by themselves, and for how long they may all the same. */
+const REASONS: { readonly [reason: string]: { readonly graceMs: number; readonly failure: FailureOf } } = {
+  InvalidImageName: { graceMs: 0, failure: imageFailure },
+  ErrImageNeverPull: { graceMs: 0, failure: imageFailure },
+  ErrImagePull: { graceMs: PULL_GRACE_MS, failure: imageFailure },
+  ImagePullBackOff: { graceMs: PULL_GRACE_MS, failure: imageFailure },
+  ImageInspectError: { graceMs: PULL_GRACE_MS, failure: imageFailure },
+  RegistryUnavailable: { graceMs: PULL_GRACE_MS, failure: imageFailure },
+  SignatureValidationFailed: { graceMs: PULL_GRACE_MS, failure: imageFailure },
+  CreateContainerConfigError: { graceMs: CONFIG_GRACE_MS, failure: configFailure },
+  CreateContainerError: { graceMs: CREATE_GRACE_MS, failure: startFailure },
+  RunContainerError: { graceMs: CREATE_GRACE_MS, failure: startFailure },
+  PostStartHookError: { graceMs: CREATE_GRACE_MS, failure: startFailure },
+  CrashLoopBackOff: { graceMs: CREATE_GRACE_MS, failure: crashFailure },
+};
+
+type FailureOf = (seen: SeenAttempt, status: V1ContainerStatus, message: string) => DiagnosedFailure;
+
 function diagnoseContainer(
   seen: SeenAttempt,
   status: V1ContainerStatus,
   sinceMs: number,
 ): Diagnosis | undefined {
-  const { waiting } = status.state ?? {};
-  const message = said(waiting?.message);
-  const within = (
-    graceMs: number,
-    failure: DiagnosedFailure,
-    phase: 'pulling' | 'preparing' = 'pulling',
-  ): Diagnosis =>
-    active(phase, sinceMs, {
-      detail: message || (waiting?.reason ?? ''),
-      limit: { atMs: sinceMs + graceMs, failure },
-    });
-  switch (waiting?.reason) {
-    case 'InvalidImageName':
-    case 'ErrImageNeverPull':
-      return { state: 'ended', failure: imageFailure(seen, status, message) };
-    case 'ErrImagePull':
-    case 'ImagePullBackOff':
-    case 'ImageInspectError':
-    case 'RegistryUnavailable':
-    case 'SignatureValidationFailed':
-      return within(PULL_GRACE_MS, imageFailure(seen, status, message));
-    case 'CreateContainerConfigError':
-      return within(CONFIG_GRACE_MS, configFailure(message));
-    case 'CreateContainerError':
-    case 'RunContainerError':
-    case 'PostStartHookError':
-      return within(CREATE_GRACE_MS, startFailure(status, message));
-    case 'CrashLoopBackOff': {
-      const last = status.lastState?.terminated;
-      const why = `exit code ${last?.exitCode ?? '?'}${last?.reason === undefined ? '' : `, ${last.reason}`}`;
-      const failure = {
-        code: 'AttemptLost',
-        message: `Anneal's container "${status.name}" keeps ending (${why}): ${said(last?.message)}.`,
-      } as const;
-      return within(CREATE_GRACE_MS, failure, 'preparing');
-    }
-    default:
-      return undefined;
-  }
+  const { reason = '', message } = status.state?.waiting ?? {};
+  const known = Object.hasOwn(REASONS, reason) ? REASONS[reason] : undefined;
+  if (known === undefined) return undefined;
+  const failure = known.failure(seen, status, said(message));
+  if (known.graceMs === 0) return { state: 'ended', failure };
+  return active(reason === 'CrashLoopBackOff' ? 'preparing' : 'pulling', sinceMs, {
+    detail: said(message) || reason,
+    limit: { atMs: sinceMs + known.graceMs, failure },
+  });
+}
+
+function crashFailure(_seen: SeenAttempt, { name, lastState }: V1ContainerStatus): DiagnosedFailure {
+  const { exitCode = '?', reason, message } = lastState?.terminated ?? {};
+  const why = `exit code ${exitCode}${reason === undefined ? '' : `, ${reason}`}`;
+  return {
+    code: 'AttemptLost',
+    message: `Anneal's container "${name}" keeps ending (${why}): ${said(message)}.`,
+  };
 }
 
 function imageFailure(
@@ -114,7 +122,7 @@ function imageFailure(
   };
 }
 
-function configFailure(message: string): DiagnosedFailure {
+function configFailure(_seen: SeenAttempt, _status: V1ContainerStatus, message: string): DiagnosedFailure {
   return /secret/i.test(message)
     ? {
         code: 'SecretMissing',
@@ -126,7 +134,11 @@ function configFailure(message: string): DiagnosedFailure {
       };
 }
 
-function startFailure({ name, image }: V1ContainerStatus, message: string): DiagnosedFailure {
+function startFailure(
+  _seen: SeenAttempt,
+  { name, image }: V1ContainerStatus,
+  message: string,
+): DiagnosedFailure {
   return {
     code: 'ContainerStartFailed',
     message: `Container "${name}" cannot be started from image ${image}: ${message}. Use an image for the nodes' processor that has what its settings name.`,

@@ -19,48 +19,49 @@ import {
  * lives is followed by another. What the store knows of the attempt goes before all of this.
  */
 export function diagnose(seen: SeenAttempt): Diagnosis {
-  const { job, gone } = seen;
+  const { job } = seen;
   const pod = seen.pods.at(-1);
-  const uid = pod?.metadata?.uid ?? '';
-  const isGone = gone.has(uid);
+  const isGone = seen.gone.has(pod?.metadata?.uid ?? '');
   if (job && isSuspended(job) && (pod === undefined || isGone || isTerminal(pod)))
     return diagnoseWithoutPod(seen, job);
-  if (pod === undefined) {
-    if (job === undefined)
-      return ended({ code: 'PodDeleted', message: 'Its Job was deleted, and not by Anneal.' });
-    return isFinished(job) ? ended(diagnoseGone(undefined)) : diagnoseWithoutPod(seen, job);
-  }
-  if (isTerminal(pod)) return endedPod(seen, pod);
+  if (pod === undefined) return diagnoseJob(seen);
+  if (isTerminal(pod)) return ended(diagnoseEnd(pod, seen), pod);
   if (isGone) {
     // A Job whose pod was taken away and that goes on makes another one.
     if (job && !isFinished(job) && wasReplaced(job)) return diagnoseWithoutPod(seen, job);
     return ended(diagnoseGone(pod), pod);
   }
+  return diagnosePod(seen, pod);
+}
+
+function diagnoseJob(seen: SeenAttempt): Diagnosis {
+  const { job } = seen;
+  if (job === undefined)
+    return ended({ code: 'PodDeleted', message: 'Its Job was deleted, and not by Anneal.' });
+  return isFinished(job) ? ended(diagnoseGone(undefined)) : diagnoseWithoutPod(seen, job);
+}
+
+/** A pod that is there and has not ended. */
+function diagnosePod(seen: SeenAttempt, pod: V1Pod): Diagnosis {
   const leaving = timeOf(pod.metadata?.deletionTimestamp);
   if (leaving !== undefined) return diagnoseLeaving(seen, pod, leaving);
-  const main = containerStatus(pod, CONTAINERS.main)?.state;
-  if (hasMainEnded(pod))
-    return {
-      state: 'active',
-      phase: 'uploading',
-      sinceMs: timeOf(main?.terminated?.finishedAt) ?? seen.nowMs,
-      mainEnded: true,
-      // Its sidecar is being ended; a node that is lost just now reports nothing more.
-      limit: {
-        atMs: (timeOf(main?.terminated?.finishedAt) ?? seen.nowMs) + ENDING_MS,
-        failure: diagnoseEnd(pod, seen),
-      },
-    };
-  if (main?.running) {
-    return {
-      state: 'active',
-      phase: 'running',
-      sinceMs: timeOf(main.running.startedAt) ?? seen.nowMs,
-      mainEnded: false,
-      ...(isNodeAway(pod, seen) && { detail: `its node ${pod.spec?.nodeName ?? ''} has stopped answering` }),
-    };
+  const { terminated, running } = containerStatus(pod, CONTAINERS.main)?.state ?? {};
+  if (terminated) {
+    const sinceMs = timeOf(terminated.finishedAt) ?? seen.nowMs;
+    // Its sidecar is being ended; a node that is lost just now reports nothing more.
+    const limit = { atMs: sinceMs + ENDING_MS, failure: diagnoseEnd(pod, seen) };
+    return { state: 'active', phase: 'uploading', sinceMs, mainEnded: true, limit };
   }
-  return diagnoseWaiting(seen, pod);
+  if (running === undefined) return diagnoseWaiting(seen, pod);
+  return {
+    state: 'active',
+    phase: 'running',
+    sinceMs: timeOf(running.startedAt) ?? seen.nowMs,
+    mainEnded: false,
+    ...(isNodeAway(pod, seen) && {
+      detail: `its node ${pod.spec?.nodeName ?? ''} has stopped answering`,
+    }),
+  };
 }
 
 /** A pod whose step has ended ends soon after: the agent has its grace. */
@@ -76,10 +77,6 @@ function ended(failure: Extract<Diagnosis, { state: 'ended' }>['failure'], pod?:
     ...(startedAtMs === undefined ? {} : { startedAtMs }),
     ...(endedAtMs === undefined ? {} : { endedAtMs }),
   };
-}
-
-function endedPod(seen: SeenAttempt, pod: V1Pod): Diagnosis {
-  return ended(diagnoseEnd(pod, seen), pod);
 }
 
 /** With a back-off limit of 0 only pods that did not count as failed are followed by another. */

@@ -7,40 +7,47 @@ import type { JobRequest } from './job-request.js';
  * What a step asks of Kubernetes, as far as its pool lets it.
  * @throws AnnealError InvalidConfig or NoPoolFits for what the pool does not let it set, by name.
  */
-export function allowedOptions({
-  launch,
-  placement,
-  maxEphemeralStorage,
-  store,
-}: JobRequest): KubernetesOptions {
-  const { request } = launch;
-  const asked = request.kubernetes ?? {};
-  const refuse = (what: string, next: string): never => {
+export function allowedOptions(job: JobRequest): KubernetesOptions {
+  const { request } = job.launch;
+  const refuse: Refuse = (what, next) => {
     throw new AnnealError('InvalidConfig', `Step "${request.step}" ${what}. ${next}`);
   };
-  const pool = `pools.${request.pool}`;
+  checkOptions(job, refuse);
+  checkMounts(job, refuse);
+  for (const value of Object.values(request.env))
+    if (typeof value !== 'string') checkSecret(value.secret.name, job.store.access, refuse);
+  checkDisk(job);
+  return request.kubernetes ?? {};
+}
+
+function checkOptions({ launch, placement }: JobRequest, refuse: Refuse): void {
+  const { pool, kubernetes: asked = {} } = launch.request;
   for (const option of STEP_OPTIONS)
     if (asked[option] !== undefined && !placement.allow.includes(option))
       refuse(
-        `sets kubernetes.${option}, which pool "${request.pool}" does not let steps set`,
-        `Add ${option} to ${pool}.allow in anneal.yaml, or take it out of the step.`,
+        `sets kubernetes.${option}, which pool "${pool}" does not let steps set`,
+        `Add ${option} to pools.${pool}.allow in anneal.yaml, or take it out of the step.`,
       );
-  const { serviceAccount, nodeSelector = {}, volumes = {}, files = {} } = asked;
+  const { serviceAccount, nodeSelector = {} } = asked;
   if (serviceAccount !== undefined && !placement.serviceAccounts.includes(serviceAccount))
     refuse(
-      `names the service account "${serviceAccount}"; ${pool}.serviceAccounts ${listed(placement.serviceAccounts)}`,
+      `names the service account "${serviceAccount}"; pools.${pool}.serviceAccounts ${listed(placement.serviceAccounts)}`,
       'Add it there, or take it out of the step.',
     );
   for (const [name, value] of Object.entries(nodeSelector))
     if (Object.hasOwn(placement.nodeSelector, name) && placement.nodeSelector[name] !== value)
       refuse(
-        `asks for nodes with ${name}=${value}; pool "${request.pool}" is those with ${name}=${placement.nodeSelector[name]}`,
+        `asks for nodes with ${name}=${value}; pool "${pool}" is those with ${name}=${placement.nodeSelector[name]}`,
         'Name another pool, or take it out of the step.',
       );
+}
+
+function checkMounts({ launch, placement, store }: JobRequest, refuse: Refuse): void {
+  const { pool, kubernetes: { volumes = {}, files = {} } = {} } = launch.request;
   for (const [name, directory] of Object.entries(volumes)) {
     if (!Object.hasOwn(placement.volumes, name))
       refuse(
-        `mounts the volume "${name}"; ${pool}.volumes ${listed(Object.keys(placement.volumes))}`,
+        `mounts the volume "${name}"; pools.${pool}.volumes ${listed(Object.keys(placement.volumes))}`,
         'Add it there, or take it out of the step.',
       );
     checkDirectory(directory, refuse);
@@ -49,19 +56,15 @@ export function allowedOptions({
     checkDirectory(directory, refuse);
     if ('secret' in from) checkSecret(from.secret, store.access, refuse);
   }
-  for (const value of Object.values(request.env))
-    if (typeof value !== 'string') checkSecret(value.secret.name, store.access, refuse);
+}
+
+function checkDisk({ launch: { request }, maxEphemeralStorage: most }: JobRequest): void {
   const disk = request.resources.ephemeralStorage;
-  if (
-    disk !== undefined &&
-    maxEphemeralStorage !== undefined &&
-    parseBytes(disk) > parseBytes(maxEphemeralStorage)
-  )
-    throw new AnnealError(
-      'NoPoolFits',
-      `Step "${request.step}" asks for ${disk} of its node's disk; pool "${request.pool}" offers ${maxEphemeralStorage} to one attempt. Ask for less, or raise ${pool}.ephemeralStorage in anneal.yaml.`,
-    );
-  return asked;
+  if (disk === undefined || most === undefined || parseBytes(disk) <= parseBytes(most)) return;
+  throw new AnnealError(
+    'NoPoolFits',
+    `Step "${request.step}" asks for ${disk} of its node's disk; pool "${request.pool}" offers ${most} to one attempt. Ask for less, or raise pools.${request.pool}.ephemeralStorage in anneal.yaml.`,
+  );
 }
 
 type Refuse = (what: string, next: string) => never;

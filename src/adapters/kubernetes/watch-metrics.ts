@@ -1,0 +1,39 @@
+import type { AttemptLaunch, AttemptWatch } from '../../activities/ports/executor.js';
+import { timeOf } from './diagnosis/pod-facts.js';
+import type { KubernetesExecutorDeps } from './executor-deps.js';
+import type { PodsSeen } from './pods-seen.js';
+import { createStoredMetrics, type StoredMetrics } from './stored-metrics.js';
+
+/** Points of the streams of all pods that have run, now and then, and once more at the end. */
+export function createMetrics(
+  deps: Pick<KubernetesExecutorDeps, 'store' | 'metricsEveryMs'>,
+  { launch, watch }: { readonly launch: AttemptLaunch; readonly watch: AttemptWatch },
+) {
+  const everyMs = deps.metricsEveryMs ?? METRICS_EVERY_MS;
+  const streams = new Map<string, StoredMetrics>();
+  let lookedAt = 0;
+  const hasRun = ({ pods }: PodsSeen) => pods.some(({ status }) => status?.phase === 'Running');
+  const streamOf = (pods: PodsSeen, podUid: string): StoredMetrics => {
+    const known = streams.get(podUid);
+    if (known) return known;
+    const pod = pods.pods.find(({ metadata }) => metadata?.uid === podUid);
+    const place = { executionId: launch.request.executionId, attemptName: launch.name, podUid };
+    const made = createStoredMetrics(deps.store, place, timeOf(pod?.metadata?.creationTimestamp) ?? 0);
+    streams.set(podUid, made);
+    return made;
+  };
+  return {
+    read: async (pods: PodsSeen, options: { readonly atEnd: boolean }) => {
+      if (!options.atEnd && (!hasRun(pods) || performance.now() - lookedAt < everyMs)) return;
+      lookedAt = performance.now();
+      for (const podUid of pods.uids) {
+        // A curve is worth no failure: what could not be read is read with the next look.
+        const points = await streamOf(pods, podUid)().catch(() => []);
+        if (points.length > 0) watch.onMetrics(points);
+      }
+    },
+    dueInMs: (pods: PodsSeen) => (hasRun(pods) ? everyMs : Infinity),
+  };
+}
+
+const METRICS_EVERY_MS = 5_000;
