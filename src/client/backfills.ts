@@ -15,6 +15,7 @@ import {
   type MadePartition,
 } from '../core/backfill.js';
 import { storeKeys } from '../core/artifact-store.js';
+import { canonicalJson } from '../core/json.js';
 import { AnnealError } from '../core/failures.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import { systemTaskQueue, toPathSegment } from '../core/run.js';
@@ -73,10 +74,7 @@ export function createBackfills(deps: ClientDeps): Backfills {
       const now = await progress(pipeline.name);
       if (now.state !== 'completed' && now.state !== 'cancelled')
         return await ask(pipeline.name, BACKFILL_RETRY);
-      let last = now;
-      for (const { key, params } of now.failed)
-        last = await add(deps, pipeline, { keys: [key], again: true, params, concurrency: now.concurrency });
-      return last;
+      return await retryEnded(deps, pipeline, now);
     },
     watch: async function* (pipeline, signal) {
       for (;;) {
@@ -123,6 +121,25 @@ async function add(
       { args: [range], startWorkflowOperation },
     );
   });
+}
+
+/** Makes the failed partitions of a backfill that has ended again: those of equal parameters together. */
+async function retryEnded(
+  deps: ClientDeps,
+  pipeline: PipelineDefinition,
+  ended: BackfillProgress,
+): Promise<BackfillProgress> {
+  const { failed, concurrency } = ended;
+  const ranges = new Map<string, { readonly keys: string[]; readonly params: BackfillRange['params'] }>();
+  for (const { key, params } of failed) {
+    const range = ranges.get(canonicalJson(params)) ?? { keys: [], params };
+    range.keys.push(key);
+    ranges.set(canonicalJson(params), range);
+  }
+  let last = ended;
+  for (const range of ranges.values())
+    last = await add(deps, pipeline, { ...range, again: true, concurrency });
+  return last;
 }
 
 /** An update of a backfill, its failures in words. */
@@ -188,7 +205,9 @@ async function plan(
         const bytes = await store?.readBytes(storeKeys.partition(pipeline, toPathSegment(key)));
         if (bytes === undefined) return [];
         const found = JSON.parse(Buffer.from(bytes).toString('utf8')) as MadePartition;
-        return found.build === build ? [key] : [];
+        if (found.build !== build) return [];
+        // What was removed from the store is made again.
+        return (await store?.readBytes(storeKeys.run(found.executionId))) === undefined ? [] : [key];
       }),
     );
     made.push(...some.flat());

@@ -104,4 +104,18 @@ export const nightly = definePipeline(
     await write({ n });
   },
 );
+
+export const daily = definePipeline(
+  { name: 'daily', params: { day: string(), fine: integer({ default: 1 }) }, partition: { by: 'day', parameter: 'day' } },
+  async ({ day, fine }) => {
+    await write({ n: 1, text: day });
+    if (fine === 0 && day.endsWith('02')) await fail({});
+    return { day };
+  },
+);
+
+export const follows = definePipeline(
+  { name: 'follows', params: { day: string() }, triggers: [{ after: 'daily', params: { day: { from: 'partition' } } }] },
+  async ({ day }) => await Promise.resolve({ day }),
+);
 `;

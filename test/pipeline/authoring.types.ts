@@ -77,7 +77,17 @@ export const right = definePipeline(
       threshold: number({ default: 0.85 }),
       ask: boolean({ default: false }),
     },
-    schedule: { cron: '0 2 * * *', overlap: 'skip' },
+    schedule: {
+      cron: ['0 2 * * *'],
+      every: { every: '6h' },
+      calendar: { hour: [1, '3-5'] },
+      overlap: 'skip',
+    },
+    partition: { keys: ['mlc_churn', 'wa_churn'], parameter: 'table' },
+    triggers: [
+      { after: 'child', params: { threshold: { from: 'result.twice' }, ask: true } },
+      { alias: 'churn@champion' },
+    ],
   },
   async ({ table, threshold, ask }) => {
     exactly<'mlc_churn' | 'wa_churn'>()(table);
@@ -232,6 +242,16 @@ export const definitions = [
   definePipeline(
     // @ts-expect-error an overlap that does not exist
     { name: 'p', schedule: { cron: '0 2 * * *', overlap: 'queue' } },
+    async () => await Promise.resolve(),
+  ),
+  definePipeline(
+    // @ts-expect-error a partition's parameter is one of the pipeline's
+    { name: 'p', params: { day: string() }, partition: { by: 'day', parameter: 'dya' } },
+    async () => await Promise.resolve(),
+  ),
+  definePipeline(
+    // @ts-expect-error an outcome that does not exist
+    { name: 'p', triggers: [{ after: 'other', on: ['ended'] }] },
     async () => await Promise.resolve(),
   ),
   definePipeline(

@@ -194,14 +194,22 @@ async function recordBackfill(h: Harness): Promise<void> {
     ...{ made: 0, skipped: 0, cancelled: 0, paused: false, cancelling: false, continueAfterEvents: 20 },
   };
   const handle = await h.client.workflow.start(BACKFILL_WORKFLOW, {
-    ...{ taskQueue: systemTaskQueue(PROJECT), workflowId: backfillWorkflowId('churn-training'), args: [state] },
+    ...{
+      taskQueue: systemTaskQueue(PROJECT),
+      workflowId: backfillWorkflowId('churn-training'),
+      args: [state],
+    },
   });
   await handle.executeUpdate(BACKFILL_PAUSE);
   await handle.executeUpdate(BACKFILL_RESUME);
   await handle.result();
   let runId: string | undefined = handle.firstExecutionRunId;
   for (let i = 0; runId !== undefined; i++)
-    runId = await save(h, { name: i === 0 ? 'backfill' : `backfill-${i}`, workflowId: handle.workflowId, runId });
+    runId = await save(h, {
+      name: i === 0 ? 'backfill' : `backfill-${i}`,
+      workflowId: handle.workflowId,
+      runId,
+    });
 }
 
 /** Writes one execution and answers with the one that it continued as. */

@@ -26,8 +26,8 @@ export const backfill: Command = async (context, [name = ''], options) => {
     const keys = readKeys(pipeline, options);
     const params = readParams(pipeline, keys[0] ?? '', options);
     const again = options.again === true;
-    const plan = again ? { toMake: keys, made: [] } : await backfills.plan(name, keys, digest);
     if (options.dryRun === true) {
+      const plan = again ? { toMake: keys, made: [] } : await backfills.plan(name, keys, digest);
       terminal.show({ pipeline: name, ...plan }, () => planText(plan));
       return EXIT.ok;
     }
