@@ -154,8 +154,10 @@ export async function startPod(world: PodWorld, launch: PodLaunch) {
     },
     killAgent: async () => {
       await eventually('an agent to kill', () => agent?.exitCode === null && agent.signalCode === null);
-      assert.ok(agent?.kill('SIGKILL'));
-      await exitOf(agent);
+      const killed = agent;
+      assert.ok(killed);
+      assert.ok(killed.kill('SIGKILL'));
+      await exitOf(killed);
     },
     agentPid: () => agent?.pid ?? 0,
     terminate: () => main?.kill('SIGTERM'),

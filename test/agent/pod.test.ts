@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -8,6 +8,7 @@ import { createFileStore } from '../../src/adapters/file-store/create-file-store
 import { createS3Store } from '../../src/adapters/s3-store/create-s3-store.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import type { AttemptRequest } from '../../src/core/attempt.js';
+import { UPLOAD_FAILED_EXIT } from '../../src/core/pod-layout.js';
 import type { PodLaunch } from '../../src/core/pod-launch.js';
 import { stepCodeKeys } from '../../src/core/pod-launch.js';
 import { dataset, failedWith, input, output, sh, succeeded } from '../executor/contract.js';
@@ -15,6 +16,7 @@ import type { S3Server } from '../store/s3-server.js';
 import { s3Program, startS3Server } from '../store/s3-server.js';
 import type { LocalPod, PodPrograms, PodWorld } from './local-pod.js';
 import { buildPodPrograms, eventually, putLaunch, readObject, startPod } from './local-pod.js';
+import { readText } from './pod-volume.js';
 
 const isLinux = process.platform === 'linux';
 let programs: PodPrograms;
@@ -337,6 +339,69 @@ function describePods(name: string, skip: string | false, create: () => Promise<
     });
   });
 }
+
+describe('a pod whose store goes away', { skip: isLinux ? false : 'pods run on Linux' }, () => {
+  const away = async (uploadTimeoutMs: number) => {
+    const place = await createFilePlace();
+    const launch = await putLaunch(
+      place.world.store,
+      {
+        command: sh('until [ -e $VOLUME/go ]; do sleep 0.02; done; echo 1 > ', output('table')),
+        outputs: { table: dataset },
+      },
+      { uploadTimeoutMs },
+    );
+    const pod = await startPod(place.world, launch);
+    assert.equal(await pod.fetch(), 0);
+    await pod.startAgent();
+    pod.startMain();
+    const { root } = place.world.location;
+    await rename(root, `${root}.away`);
+    await writeFile(root, '');
+    await writeFile(`${pod.paths.root}/go`, '');
+    await eventually('the exit code', async () => (await readText(pod.paths.exit)) !== undefined);
+    const back = async () => {
+      await rm(root);
+      await rename(`${root}.away`, root);
+    };
+    const stop = async () => {
+      await pod.remove();
+      await place.stop();
+    };
+    return { pod, back, stop };
+  };
+
+  test('waits for it, and stores everything when it is back', async () => {
+    const { pod, back, stop } = await away(30_000);
+    assert.equal(await readText(pod.paths.done), undefined);
+    await back();
+    assert.equal(await pod.end(), 0);
+    assert.ok(await pod.manifest());
+    await stop();
+  });
+
+  test('ends with 97 and says why when it stays away', async () => {
+    const { pod, back, stop } = await away(1_000);
+    assert.equal(await pod.end(), UPLOAD_FAILED_EXIT);
+    assert.match(
+      await pod.message(),
+      /^Step "step": its outputs could not be stored: The artifact store cannot/,
+    );
+    await back();
+    assert.equal(await pod.attemptOutcome(), undefined);
+    await stop();
+  });
+
+  test('is let go by an agent that starts long after the command has ended', async () => {
+    const { pod, back, stop } = await away(30_000);
+    const long = new Date(Date.now() - 3_600_000);
+    await utimes(pod.paths.exit, long, long);
+    await pod.killAgent();
+    assert.equal(await pod.end(), UPLOAD_FAILED_EXIT);
+    await back();
+    await stop();
+  });
+});
 
 async function putCode({ store }: PodWorld, file: string, text: string): Promise<void> {
   const prefix = storeKeys.stepCode('build', 'step');

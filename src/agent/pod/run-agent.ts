@@ -4,6 +4,7 @@ import { createCheckpointSync } from '../../adapters/attempt-files/checkpoint-sy
 import { storeKeys } from '../../core/artifact-store.js';
 import type { AttemptOutcome } from '../../core/attempt.js';
 import type { FailureCode } from '../../core/failures.js';
+import type { PodPaths } from '../../core/pod-layout.js';
 import { UPLOAD_FAILED_EXIT } from '../../core/pod-layout.js';
 import { keepSyncing } from '../sync-while-running.js';
 import { createChunkStream, keepFlowing } from './chunk-stream.js';
@@ -11,7 +12,7 @@ import { finishPod } from './finish-pod.js';
 import type { PodContext, PodPlaces } from './pod-context.js';
 import { readPodContext } from './pod-context.js';
 import { removeLogChunks } from './store-pod-log.js';
-import { guardStore, readVolumeText, writeVolumeText } from './volume-files.js';
+import { guardStore, openVolumeFile, readVolumeText, writeVolumeText } from './volume-files.js';
 import { watchCommand } from './watch-command.js';
 
 /** What an agent is told from outside. */
@@ -22,21 +23,47 @@ export interface AgentSigns {
 }
 
 /**
- * Follows the step's container to its end and lets it go when everything is stored.
+ * Follows the step's container to its end and lets it go when everything is stored, or could not be stored for a long time.
  * @throws AnnealError when the store does not answer at the start: the next process of this container tries again.
  */
 export async function runAgent(places: PodPlaces, signs: AgentSigns): Promise<void> {
+  try {
+    await storeEverything(places, signs);
+  } catch (error) {
+    if (!(await hasEndedLongAgo(places.paths))) throw error;
+    // Processes of this container have failed one after the other: a node must not be kept for ever.
+    const reason = error instanceof Error ? error.message : String(error);
+    await letGo(places, `Its outputs could not be stored: ${reason}`, UPLOAD_FAILED_EXIT);
+  }
+}
+
+async function storeEverything(places: PodPlaces, signs: AgentSigns): Promise<void> {
   const context = await readPodContext(signs.env, places.paths);
   const pod = { ...context, store: guardStore(context.store, places.paths.root) };
   const recorded = await readOutcome(pod);
   // An earlier process of this pod has done everything, but for what it did last.
   if (recorded) await removeLogChunks(pod).catch(() => undefined);
   const outcome = recorded ?? (await followCommand(pod, signs.told));
-  await writeFile(places.terminationLog, lastMessage(pod, outcome).slice(0, MESSAGE_LENGTH)).catch(
-    () => undefined,
-  );
   const notStored = outcome?.kind === 'failed' && NOT_STORED.has(outcome.code);
-  await writeVolumeText(places.paths.root, places.paths.done, notStored ? String(UPLOAD_FAILED_EXIT) : '0');
+  await letGo(places, lastMessage(pod, outcome), notStored ? UPLOAD_FAILED_EXIT : 0);
+}
+
+async function letGo({ paths, terminationLog }: PodPlaces, message: string, answer: number): Promise<void> {
+  await writeFile(terminationLog, message.slice(0, MESSAGE_LENGTH)).catch(() => undefined);
+  await writeVolumeText(paths.root, paths.done, String(answer));
+}
+
+/** Longer than an upload may take. */
+const GIVE_UP_MS = 30 * 60_000;
+
+async function hasEndedLongAgo({ root, exit }: PodPaths): Promise<boolean> {
+  const handle = await openVolumeFile(root, exit);
+  if (handle === undefined) return false;
+  try {
+    return Date.now() - (await handle.stat()).mtimeMs > GIVE_UP_MS;
+  } finally {
+    await handle.close();
+  }
 }
 
 const NOT_STORED: ReadonlySet<FailureCode> = new Set(['UploadFailed', 'StoreUnavailable', 'InvalidConfig']);
