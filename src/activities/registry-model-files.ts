@@ -8,6 +8,7 @@ import { treeDigest } from '../core/artifacts.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
+import { producerOf } from '../core/lineage.js';
 import type { ModelFiles } from './ports/model-registry.js';
 
 /** Where a model's files come from. */
@@ -66,20 +67,15 @@ async function readEntries(
 }
 
 function locateManifest(key: string, model: ArtifactRef<'Model'>): { manifestKey: string; output: string } {
-  const [, executionId, attempt, output] =
-    /^runs\/([^/]+)\/attempts\/([^/]+)\/outputs\/([^/]+)$/.exec(key) ?? [];
-  if (
-    executionId === undefined ||
-    attempt === undefined ||
-    output === undefined ||
-    model.form !== 'directory'
-  ) {
+  const producer = producerOf(`/${key}`);
+  if (producer === undefined || model.form !== 'directory') {
     throw new AnnealError(
       'InvalidInput',
       `${model.uri} is not a model directory that a step wrote. Register a directory output of kind Model.`,
     );
   }
-  return { manifestKey: storeKeys.manifest(executionId, attempt), output };
+  const { executionId, attemptName, output } = producer;
+  return { manifestKey: storeKeys.manifest(executionId, attemptName), output };
 }
 
 async function verifyFile(

@@ -108,7 +108,7 @@ export function producerOf(
   uri: string,
 ): { readonly executionId: string; readonly attemptName: string; readonly output: string } | undefined {
   const [, executionId, attemptName, output] =
-    /\/runs\/([^/]+)\/attempts\/([^/]+)\/outputs\/([^/]+)$/.exec(uri) ?? [];
+    /\/runs\/([^/]+)\/attempts\/([^/]+)\/(?:pods\/[^/]+\/)?outputs\/([^/]+)$/.exec(uri) ?? [];
   return executionId === undefined || attemptName === undefined || output === undefined
     ? undefined
     : { executionId, attemptName, output };
