@@ -251,7 +251,10 @@ describe('a run on Kubernetes', { skip, concurrency: false }, () => {
     await (await world.startRun('single')).ended();
     const audited = await startAudit(world.namespace.cluster);
     const runs = await Promise.all([1, 2, 3, 4, 5].map(() => world.startRun('single')));
-    for (const run of runs) assert.equal((await run.ended()).state, 'completed');
+    for (const run of runs) {
+      const { state, failure } = await run.ended();
+      assert.equal(state, 'completed', JSON.stringify(failure));
+    }
     const requests = await until('the last Job is settled', async () => {
       const all = await audited(world.namespace.user);
       return all.filter(({ verb }) => verb === 'patch').length >= 5 && all;
@@ -259,7 +262,10 @@ describe('a run on Kubernetes', { skip, concurrency: false }, () => {
     const counts: { [what: string]: number } = {};
     for (const { verb, resource } of requests)
       counts[`${verb} ${resource}`] = (counts[`${verb} ${resource}`] ?? 0) + 1;
-    assert.deepEqual(counts, { 'create jobs': 5, 'patch jobs': 5 });
+    // A pod that does not start for 10 s is asked about once, which a busy machine can make happen: no poll.
+    const { 'list events': asked = 0, ...others } = counts;
+    assert.ok(asked <= 10, `${asked} lists of events`);
+    assert.deepEqual(others, { 'create jobs': 5, 'patch jobs': 5 });
   });
 
   async function assertWhole(
@@ -267,7 +273,7 @@ describe('a run on Kubernetes', { skip, concurrency: false }, () => {
     { audited, trainings }: { readonly audited: readonly AuditedRequest[]; readonly trainings: number },
   ): Promise<RunReport> {
     const report = await run.ended();
-    assert.equal(report.state, 'completed', JSON.stringify(report));
+    assert.equal(report.state, 'completed', JSON.stringify(report.failure));
     const told = run.told().filter(({ step, event }) => step === 'train' && event === 'start');
     assert.equal(told.length, trainings, JSON.stringify(run.told()));
     assert.equal(run.told().filter(({ step, event }) => step === 'prepare' && event === 'start').length, 1);

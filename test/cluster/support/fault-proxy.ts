@@ -54,6 +54,8 @@ export async function startFaultProxy({
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? '/', cluster.apiServer);
     const isWatch = url.searchParams.get('watch') === 'true' || url.searchParams.get('watch') === '1';
+    // All of it first: who asked may be dead when it is passed on.
+    const body = await readBody(request);
     const fault = await proxy.fault?.({ method: request.method ?? 'GET', path: url.pathname, isWatch });
     if (fault?.kind === 'hang') return;
     if (fault?.kind === 'lose-request') return void request.destroy();
@@ -61,7 +63,7 @@ export async function startFaultProxy({
       response.writeHead(fault.status, { 'content-type': 'application/json', ...fault.headers });
       return void response.end(JSON.stringify(fault.body));
     }
-    forward({ request, response, url, agent }, fault);
+    forward({ request, body, response, url, agent }, fault);
   };
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -82,12 +84,13 @@ export async function startFaultProxy({
 
 interface Forwarded {
   readonly request: IncomingMessage;
+  readonly body: Buffer;
   readonly response: ServerResponse;
   readonly url: URL;
   readonly agent: Agent;
 }
 
-function forward({ request, response, url, agent }: Forwarded, fault: Fault | undefined): void {
+function forward({ request, body, response, url, agent }: Forwarded, fault: Fault | undefined): void {
   const { host: _host, connection: _connection, ...headers } = request.headers;
   const upstream = httpsRequest(url, { method: request.method ?? 'GET', headers, agent }, (answer) => {
     if (fault?.kind === 'lose-answer') {
@@ -102,8 +105,14 @@ function forward({ request, response, url, agent }: Forwarded, fault: Fault | un
     if (fault?.kind === 'cut') setTimeout(() => response.destroy(), fault.afterMs).unref();
   });
   upstream.once('error', () => response.destroy());
-  response.once('close', () => upstream.destroy());
-  request.pipe(upstream);
+  if (fault?.kind !== 'lose-answer') response.once('close', () => upstream.destroy());
+  upstream.end(body);
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
 }
 
 function kubeconfigFor({
