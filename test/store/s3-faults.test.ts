@@ -280,17 +280,14 @@ describe(
       const ranges = proxy.seen.filter(isGet).map(({ headers }) => headers.range);
       // The second and third are asked for before the first has arrived.
       assert.deepEqual(ranges.slice(0, 3).toSorted(), [
-        `bytes=0-${5 * MIB - 1}`,
-        `bytes=${10 * MIB}-${13 * MIB - 1}`,
-        `bytes=${5 * MIB}-${10 * MIB - 1}`,
+        `bytes=0-${4 * MIB - 1}`,
+        `bytes=${4 * MIB}-${8 * MIB - 1}`,
+        `bytes=${8 * MIB}-${12 * MIB - 1}`,
       ]);
-      assert.equal(ranges.length, 6);
-      const again = ranges.slice(3).map((range) => Number(/\d+/.exec(range ?? '')?.[0]));
-      assert.deepEqual(again.map((at) => Math.floor(at / (5 * MIB))).toSorted(), [0, 1, 2]);
-      assert.ok(
-        again.every((at) => at % (5 * MIB) > 0),
-        again.join(),
-      );
+      assert.equal(ranges.length, 7);
+      const starts = ranges.map((range) => Number(/\d+/.exec(range ?? '')?.[0]));
+      const again = starts.filter((at) => at % (4 * MIB) > 0);
+      assert.deepEqual(again.map((at) => Math.floor(at / (4 * MIB))).toSorted(), [0, 1, 2]);
     });
 
     test('does not put together parts of an object that is replaced while it is fetched', async () => {

@@ -33,14 +33,14 @@ export function accessS3({ root, ...options }: S3StoreOptions): S3Access {
 }
 
 /**
- * An artifact store in a bucket of Amazon S3 or of a service like it. In memory are at most four parts of files on their way there and four
- * on their way back, whatever their size; an object is visible when the service has all of it and has verified its checksum.
+ * An artifact store in a bucket of Amazon S3 or of a service like it. In memory are at most four parts of files on their way there and
+ * 12 MiB of files on their way back, whatever their size; an object is visible when the service has all of it and has verified its checksum.
  */
 export function createS3Store(options: S3StoreOptions): ArtifactStore {
   const { connection, keys } = accessS3(options);
   const partBytes = options.partBytes ?? PART_BYTES;
   const upload = { connection, partBytes, buffers: createPartBuffers(PARTS_AT_ONCE, partBytes) };
-  const read = { partBytes, buffers: createPartBuffers(PARTS_AT_ONCE, partBytes) };
+  const read = { partBytes: READ_BYTES, buffers: createPartBuffers(PARTS_READ_AHEAD, READ_BYTES) };
   return {
     rootUri: keys.rootUri,
     uriOf: keys.uriOf,
@@ -86,6 +86,9 @@ export function createS3Store(options: S3StoreOptions): ArtifactStore {
 
 const PART_BYTES = 8 * 1024 * 1024;
 const PARTS_AT_ONCE = 4;
+/** Read in smaller pieces than it is sent: nothing is kept of them, and workers fetch several inputs at once. */
+const READ_BYTES = 4 * 1024 * 1024;
+const PARTS_READ_AHEAD = 3;
 
 async function readWhole(connection: S3Connection, objectKey: string): Promise<Uint8Array | undefined> {
   const object = await openObject(connection, objectKey);

@@ -11,7 +11,7 @@ export interface PartedRead {
 }
 
 /** Parts that are on their way while an earlier one is taken. */
-const AHEAD = 3;
+const AHEAD = 2;
 
 /**
  * Asks for an object as `openObject` does, a few parts at a time: one connection alone is slower than most disks. What is read is in
