@@ -70,7 +70,7 @@ async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest): 
   const context = deps.context();
   const name = nameOf(context, request);
   let progress: AttemptProgress = { phase: 'queued', sinceMs: deps.clock.nowMs(), adopted: false };
-  const beat = () => context.heartbeat({ attempt: name, ...progress });
+  const beat = () => context.heartbeat({ attempt: name, callId: request.callId, ...progress });
   const first = setTimeout(beat, FIRST_HEARTBEAT_MS);
   const timer = setInterval(beat, HEARTBEAT_MS);
   const startedAtMs = deps.clock.nowMs();

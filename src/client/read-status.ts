@@ -1,6 +1,7 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { storeKeys } from '../core/artifact-store.js';
 import { STATUS_QUERY, type RunStatus } from '../core/run.js';
+import { withPhases } from './attempt-phases.js';
 import type { ClientDeps } from './client-deps.js';
 import { isOpen, readRunState, readStuck } from './run-state.js';
 import { describeRun } from './describe-run.js';
@@ -69,7 +70,8 @@ async function askLiveRun(deps: ClientDeps, { description, known }: LiveRun): Pr
       handle.query<RunStatus>(STATUS_QUERY),
     );
     // A run that knows how it ends still has its record and its MLflow run to close: whoever stopped the workers now would leave it open.
-    const status: RunStatus = isOpen(said.state) ? said : { ...said, state: 'running' };
+    const open: RunStatus = isOpen(said.state) ? said : { ...said, state: 'running' };
+    const status = withPhases(open, description, clock.nowMs());
     const notice = stuck ?? (await findUnservedPool(deps, description));
     return notice === undefined ? status : { ...status, notice };
   } catch {

@@ -94,6 +94,8 @@ export interface CallStatus {
   };
   /** Values of its Metrics outputs, or what a gate or registration said. */
   readonly detail?: string;
+  /** What its attempt does now, on Kubernetes; of a live run that is asked by a client. */
+  readonly phase?: { readonly name: string; readonly sinceMs: number; readonly detail?: string };
   readonly cache?: CallCache;
   readonly failure?: FailureInfo & { readonly logTail?: readonly string[] };
 }
@@ -153,6 +155,8 @@ export interface PendingApproval {
   readonly escalation?: { readonly atMs: number; readonly approvers: readonly string[] };
   /** The run's starter, where they may not decide. */
   readonly excluded?: string;
+  /** Nothing proves who started the run, so one more approval than the code says is needed. */
+  readonly startUnproven?: true;
   /** Decisions without a signature count. */
   readonly allowUnverified: boolean;
   /** What an approver may set. */
