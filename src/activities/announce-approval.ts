@@ -1,6 +1,7 @@
 import type { ApprovalAnnouncement, ChampionInfo, SystemActivities } from '../core/activities.js';
 import { formatDuration } from '../core/duration.js';
 import { describeSchema } from '../core/schema.js';
+import { shellWord } from '../core/shell-word.js';
 
 /** What {@link createAnnounceApproval} is made of. */
 export interface AnnounceApprovalDeps {
@@ -39,7 +40,7 @@ const SUBJECTS = { opened: '', reminder: 'Reminder: ', escalated: 'Escalated: ' 
 /** What an approver reads. `champion`: null where the alias is not set, undefined where it was not asked or did not answer. */
 function approvalText(announcement: ApprovalAnnouncement, champion: ChampionInfo | null | undefined): string {
   const { runId, approval, temporalUiUrl } = announcement;
-  const { gate, digest, quorum, decided, expiresAtMs, form, excluded } = approval;
+  const { gate, digest, quorum, decided, expiresAtMs, form, excluded, startUnproven } = approval;
   const lines = [
     `Run ${runId} of ${announcement.pipeline} waits for ${quorum === 1 ? 'a decision' : `${quorum} approvals`} on "${gate}".`,
     '',
@@ -52,14 +53,18 @@ function approvalText(announcement: ApprovalAnnouncement, champion: ChampionInfo
       `Decided: ${decision} by ${by}${verified ? '' : ' (unverified)'}${comment === undefined ? '' : `: ${comment}`}`,
     );
   if (excluded !== undefined) lines.push(`${excluded} started the run and may not decide.`);
+  if (startUnproven === true)
+    lines.push('Nothing proves who started the run, so one more approval is needed than its code asks for.');
   if (expiresAtMs !== undefined)
     lines.push(
       `Expires: ${new Date(expiresAtMs).toISOString()} (${formatDuration(expiresAtMs - approval.openedAtMs)} after it opened)`,
     );
   for (const [name, schema] of Object.entries(form ?? {}))
     lines.push(`You may set ${name}: ${describeSchema(schema)}`);
-  const command = (verb: string) => `  anneal ${verb} '${runId}' '${gate}' --digest ${digest}`;
-  lines.push('', 'Look at it:', `  anneal describe '${runId}'`, 'Decide:', command('approve'));
+  // A reader's machine has what the project's packages bring; a program of its own on PATH it may not have.
+  const command = (verb: string) =>
+    `  npx anneal ${verb} ${shellWord(runId)} ${shellWord(gate)} --digest ${digest}`;
+  lines.push('', 'Look at it:', `  npx anneal describe ${shellWord(runId)}`, 'Decide:', command('approve'));
   lines.push(`${command('reject')} --comment 'why'`);
   if (temporalUiUrl !== undefined) lines.push('', `${temporalUiUrl}/workflows/${encodeURIComponent(runId)}`);
   return lines.join('\n');

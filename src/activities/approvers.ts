@@ -2,6 +2,28 @@ import type { ApproversRequest, ResolvedApprovers } from '../core/activities.js'
 import type { Approver } from '../core/approval.js';
 import { AnnealError } from '../core/failures.js';
 import { didYouMean } from '../core/nearest-name.js';
+import type { Starter } from '../core/run-starter.js';
+import { verifySignature } from '../core/verify-signature.js';
+
+/**
+ * Who started a run, as far as it can be known: the server's own record of an authenticated caller, else a signature of a listed key, else
+ * what the client said.
+ * @param recorded whom the server recorded: a name or an e-mail address of an approver, or another account.
+ */
+export function findStarter(
+  { approvers }: Pick<ApproverDirectory, 'approvers'>,
+  { claimed, signed }: ApproversRequest['starter'] & object,
+  recorded: string | undefined,
+): Starter {
+  if (recorded !== undefined) {
+    const person = approvers.find(({ name, email }) => name === recorded || email === recorded);
+    return { name: person?.name ?? recorded, proven: 'server' };
+  }
+  const keys = approvers.find(({ name }) => name === signed?.by)?.keys ?? [];
+  if (signed && keys.includes(signed.signature.key) && verifySignature(signed.statement, signed.signature))
+    return { name: signed.by, proven: 'signature' };
+  return claimed === undefined ? {} : { name: claimed };
+}
 
 /** Who may decide, as anneal.yaml lists people. */
 export interface ApproverDirectory {

@@ -1,7 +1,7 @@
 import type { PipelineActivities, RunSnapshot } from '../core/activities.js';
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
-import { findApprovers, type ApproverDirectory } from './approvers.js';
+import { findApprovers, findStarter, type ApproverDirectory } from './approvers.js';
 import { awaitCache } from './await-cache.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { CacheAsker, StepCache } from './step-cache.js';
@@ -13,6 +13,11 @@ export interface PipelineActivityDeps {
   readonly snapshot: (pipeline: string) => Promise<RunSnapshot>;
   /** Who may decide on approvals, as anneal.yaml says now. */
   readonly directory: () => Promise<ApproverDirectory>;
+  /** The caller that the server authenticated when the run was started; undefined where it authenticates nobody. */
+  readonly readPrincipal: (run: {
+    readonly workflowId: string;
+    readonly epoch: string;
+  }) => Promise<string | undefined>;
   readonly cache: StepCache;
   readonly clock: Clock;
   /** The functions of the project's tasks module, by export name. */
@@ -23,7 +28,13 @@ export interface PipelineActivityDeps {
 export function createPipelineActivities(deps: PipelineActivityDeps): PipelineActivities {
   return {
     snapshotRun: async ({ pipeline }) => await deps.snapshot(pipeline),
-    resolveApprovers: async (request) => findApprovers(await deps.directory(), request),
+    resolveApprovers: async (request) => {
+      const directory = await deps.directory();
+      const people = findApprovers(directory, request);
+      if (!request.starter) return people;
+      const recorded = await deps.readPrincipal(deps.context());
+      return { ...people, starter: findStarter(directory, request.starter, recorded) };
+    },
     askCache: async (query) => {
       const context = deps.context();
       return await withHeartbeat(context, async () => await deps.cache.ask(query, askerOf(context)));

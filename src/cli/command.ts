@@ -60,6 +60,7 @@ export interface CommandOptions {
   readonly resume?: boolean;
   readonly cancel?: boolean;
   readonly retryFailed?: boolean;
+  readonly sign?: boolean;
   readonly ramp?: string;
   readonly rollback?: boolean;
   readonly drain?: boolean;

@@ -48,7 +48,8 @@ function checkSignature(
 ): SignatureCheck {
   const { signature, by } = decision;
   if (!signature) return 'unsigned';
-  if (!verifySignature(approvalStatement(executionId, decision), signature)) return 'invalid';
+  if (!verifySignature(approvalStatement(decision.keptFrom?.executionId ?? executionId, decision), signature))
+    return 'invalid';
   const listed = approvers.find(({ name }) => name === by)?.keys ?? [];
   return listed.includes(signature.key) ? 'valid' : 'unknown-key';
 }

@@ -1,3 +1,4 @@
+import type { RetrySeed } from '../core/run-control.js';
 import type { LoadedDataConverter } from '@temporalio/common';
 import {
   attemptName,
@@ -57,6 +58,18 @@ function ended(call: CallStatus, { endedAtMs }: RunStatus): CallStatus {
 type Execution = Pick<AttemptIdentity, 'namespace' | 'workflowId' | 'epoch'>;
 
 /** Walks over events in order. */
+/** Decisions of another run that a run began with; whether it came to their gates, its history does not say. */
+function keptOf({ of, entries, decisions = [] }: RetrySeed): RecordedDecision[] {
+  return decisions
+    .filter(({ gate }) => entries.some(({ k }) => k.startsWith(`approval:${gate}|`)))
+    .map((decision) => ({ ...decision, callId: '', keptFrom: decision.keptFrom ?? of }));
+}
+
+/** The second argument of a run that takes up another one's work. */
+interface RetryStart {
+  readonly seed: RetrySeed;
+}
+
 class HistoryReader {
   parameters: RunStatus['parameters'] = {};
   build: string | undefined;
@@ -98,7 +111,8 @@ class HistoryReader {
     const carried = (
       continuation as { readonly decisions?: { readonly recorded?: RecordedDecision[] } } | undefined
     )?.decisions;
-    this.decisions = [...(carried?.recorded ?? [])];
+    const { seed } = (continuation ?? {}) as Partial<RetryStart>;
+    this.decisions = [...(carried?.recorded ?? (seed ? keptOf(seed) : []))];
   }
 
   /** An update is accepted only if it counts or is kept for its gate; what came by signal was judged by the run alone. */

@@ -7,6 +7,7 @@ import type { ClientDeps } from './client-deps.js';
 import { shellWord } from './run-id.js';
 import { isOpen } from './run-state.js';
 import { readStatus, type RunReport } from './read-status.js';
+import type { DecisionSigner } from './sign-decision.js';
 import { startRun, type StartedRun } from './start-run.js';
 
 /** How a run is taken up again. */
@@ -16,6 +17,8 @@ export interface RetryOptions extends RetryChoice {
   /** Default: the id of the first run with `.r2`, `.r3`, ... */
   readonly runId?: string;
   readonly startedBy?: string;
+  /** Signs the start as `startedBy`. */
+  readonly signer?: DecisionSigner;
 }
 
 /** A run that takes up another one's work. */
@@ -40,17 +43,20 @@ export async function retryRun(
   runId: string,
   options: RetryOptions = {},
 ): Promise<RetriedRun> {
-  const { code, startedBy, ...choice } = options;
+  const { code, startedBy, signer, ...choice } = options;
   const report = await readStatus(deps, runId);
   refuseOpen(report, options);
   const journal = await readJournal(deps, report);
   refuseUnknownStep(runId, journal, options.from);
   const of = { runId, executionId: report.executionId };
-  const seed = seedOf(of, journal, choice);
+  const entries = seedOf(of, journal, choice);
+  const seed =
+    choice.keepApprovals === true && report.decisions ? { ...entries, decisions: report.decisions } : entries;
   const start = {
     parameters: report.parameters,
     seed,
     ...(startedBy === undefined ? {} : { startedBy }),
+    ...(signer === undefined ? {} : { signer }),
     ...(code === 'same' ? { build: report.build } : {}),
   };
   const started = await startUnderNewName(deps, { pipeline: report.pipeline, first: runId, options }, start);

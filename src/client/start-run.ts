@@ -2,10 +2,12 @@ import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import { CACHE_MEMO, pipelinesTaskQueue, STARTED_BY_MEMO, type CacheOptions } from '../core/run.js';
 import { RETRY_MEMO, type RetrySeed } from '../core/run-control.js';
+import { START_MEMO, startStatement, type StartSignature } from '../core/run-starter.js';
 import { PARAMETERS_LIMIT } from '../core/schema.js';
 import type { ClientDeps } from './client-deps.js';
 import { createRunId, RUN_ID_LIMIT, shellWord } from './run-id.js';
 import { readRunState } from './run-state.js';
+import type { DecisionSigner } from './sign-decision.js';
 import { callTemporal, classifyTemporalError } from './temporal-errors.js';
 
 /** How a run is started. */
@@ -16,6 +18,8 @@ export interface StartRunOptions {
   readonly runId?: string;
   /** Who starts it: an approval with `notSelf` does not take their decision. */
   readonly startedBy?: string;
+  /** Signs the start as `startedBy`, so that gates with `notSelf` know who it was. */
+  readonly signer?: DecisionSigner;
   /** Finished work of another run that this one takes up. */
   readonly seed?: RetrySeed;
   /** Digest of the build that it runs on. Default: the current one. */
@@ -48,6 +52,7 @@ export async function startRun(
       `A run id has 1 to ${RUN_ID_LIMIT} characters; this one has ${runId.length}. Use a shorter one.`,
     );
   const cache = toCacheOptions(options.cache);
+  const signed = await signStart(deps, { pipeline, runId }, options);
   const start = () =>
     deps.temporal.workflow.start(pipeline, {
       workflowId: runId,
@@ -67,6 +72,7 @@ export async function startRun(
         ...(cache === undefined ? {} : { [CACHE_MEMO]: cache }),
         ...(options.seed === undefined ? {} : { [RETRY_MEMO]: options.seed.of }),
         ...(options.startedBy === undefined ? {} : { [STARTED_BY_MEMO]: options.startedBy }),
+        ...(signed === undefined ? {} : { [START_MEMO]: signed }),
       },
     });
   try {
@@ -75,6 +81,16 @@ export async function startRun(
   } catch (error) {
     throw classifyTemporalError(error) === 'exists' ? await runExists(deps, runId, error) : error;
   }
+}
+
+async function signStart(
+  { project, clock }: ClientDeps,
+  { pipeline, runId }: { readonly pipeline: string; readonly runId: string },
+  { startedBy: by, signer }: StartRunOptions,
+): Promise<StartSignature | undefined> {
+  if (signer === undefined || by === undefined) return undefined;
+  const atMs = clock.nowMs();
+  return { atMs, signature: await signer.sign(startStatement({ project, pipeline, runId, by, atMs })) };
 }
 
 function toCacheOptions(cache: StartRunOptions['cache']): CacheOptions | undefined {

@@ -11,6 +11,7 @@ import type { NotifyOptions } from './notification-routes.js';
 import type { Delivery, Notification } from './notifications.js';
 import type { Pool } from './pools.js';
 import type { LaneRequest, LaneResult, LaneWork } from './registry.js';
+import type { ClaimedStart, Starter } from './run-starter.js';
 import type { CacheOptions, PendingApproval, RunState, RunStatus } from './run.js';
 import type { AttemptCommand, CommandAnswer } from './step-command.js';
 import type { SweepState } from './sweep.js';
@@ -157,6 +158,8 @@ export interface ApproversRequest {
   readonly veto?: readonly string[];
   /** Names that are not listed are taken as they are: they decide without a signature. */
   readonly allowUnverified: boolean;
+  /** Asked for where whoever started the run may not decide. */
+  readonly starter?: { readonly claimed?: string; readonly signed?: ClaimedStart };
 }
 
 /** Who may decide on a gate. */
@@ -165,6 +168,8 @@ export interface ResolvedApprovers {
   readonly approvers?: readonly Approver[];
   readonly escalateTo?: readonly Approver[];
   readonly veto?: readonly string[];
+  /** Where it was asked for. */
+  readonly starter?: Starter;
 }
 
 /** What people are told of a gate that waits. */

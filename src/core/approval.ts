@@ -44,6 +44,8 @@ export interface RecordedDecision extends ApprovalDecision {
   readonly receivedAtMs: number;
   /** Whether a listed key of this person signed it. */
   readonly verified: boolean;
+  /** The run that it was made in, where this one takes it over: what is signed names that run. */
+  readonly keptFrom?: { readonly runId: string; readonly executionId: string };
 }
 
 /** A decision that came by signal and did not count: nobody waited for an answer, so the run shows why. */
@@ -77,6 +79,8 @@ export interface Gate {
   readonly escalation?: { readonly atMs: number; readonly approvers: readonly Approver[] };
   /** The run's starter, where they may not decide. */
   readonly excluded?: string;
+  /** They may not decide, and nothing proves who they are: the quorum is one higher than the code says. */
+  readonly startUnproven?: true;
   /** People whose rejection ends the gate. Absent: anybody's does. */
   readonly veto?: readonly string[];
   /** Decisions without a signature count. */

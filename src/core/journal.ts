@@ -1,4 +1,5 @@
 import type { Gate } from './approval.js';
+import { digestOfText } from './digest.js';
 import type { FailureCode } from './failures.js';
 import type { RetryState } from './retry.js';
 
@@ -21,6 +22,11 @@ export type CallKind =
  * Text form: `<kind>:<name>|<input digest, 16 hex>|<occurrence>`.
  */
 export type CallKey = string;
+
+/** Identity of a call for names outside its run: 32 hex digits. @param executionId of the run: the same over continue-as-new and reset. */
+export function callIdOf(executionId: string, key: CallKey): string {
+  return digestOfText(`${executionId}/${key}`).slice(0, 32);
+}
 
 /** One settled call. Short member names: a journal may hold 10,000 of them. */
 export interface JournalEntry {

@@ -1,4 +1,5 @@
 import { parseDuration } from './duration.js';
+import type { RecordedDecision } from './approval.js';
 import type { ArtifactRef } from './artifacts.js';
 import type { CallKind, Journal, JournalEntry } from './journal.js';
 import { didYouMean } from './nearest-name.js';
@@ -95,6 +96,8 @@ export interface RetryOrigin {
 export interface RetrySeed {
   readonly of: RetryOrigin;
   readonly entries: readonly JournalEntry[];
+  /** Decisions behind the approvals among them. */
+  readonly decisions?: readonly RecordedDecision[];
 }
 
 /** What is taken over. */

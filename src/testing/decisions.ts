@@ -90,6 +90,7 @@ function testGate(name: string, options: ApprovalRequest): Gate {
   const people = (names: readonly string[]) => names.map((person) => ({ name: person, keys: [] }));
   return openGate(name, options, {
     openedAtMs: 0,
+    starter: { proven: 'signature' },
     people: {
       ...(approvers === undefined ? {} : { approvers: people(approvers) }),
       ...(escalate === undefined ? {} : { escalateTo: people(escalate.to) }),

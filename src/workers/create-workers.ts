@@ -17,6 +17,7 @@ import {
 import { BUILD_FILES, type Build } from './build/build-manifest.js';
 import { hostCores, type composeActivities, type WorkerSetting } from './compose-activities.js';
 import { createDataConverter } from './open-store.js';
+import { readPrincipal } from './read-principal.js';
 import { createSnapshot, type SnapshotOptions } from './run-snapshot.js';
 
 type Activities = ReturnType<typeof composeActivities>;
@@ -79,12 +80,10 @@ export function createWorkerFactory(
     /** Pipelines and tasks of one build; runs stay on the build that they started with. */
     pipelines: async (build: Build) => {
       const deps = {
+        ...(await pipelineParts(options, build)),
         snapshot: createSnapshot({ ...options, images }, build),
         cache: stepCache(build.manifest.steps),
         clock,
-        directory: () => readApprovers(options),
-        tasks: await loadTasks(build),
-        context: readActivityContext,
       };
       return await Worker.create({
         ...hosting,
@@ -98,6 +97,16 @@ export function createWorkerFactory(
         },
       });
     },
+  };
+}
+
+async function pipelineParts(options: WorkerFactoryOptions, build: Build) {
+  return {
+    directory: () => readApprovers(options),
+    readPrincipal: async (run: { readonly workflowId: string; readonly epoch: string }) =>
+      await readPrincipal(options.client, run),
+    tasks: await loadTasks(build),
+    context: readActivityContext,
   };
 }
 

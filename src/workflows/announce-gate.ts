@@ -7,6 +7,7 @@ import {
 } from '@temporalio/workflow';
 import type {
   ApprovalAnnouncement,
+  ApproversRequest,
   PipelineActivities,
   ResolvedApprovers,
   SystemActivities,
@@ -21,7 +22,15 @@ import type { LiveCall, RunContext } from './run-context.js';
 /** Who may decide, as anneal.yaml lists people at this moment. */
 export async function resolveApprovers(
   call: LiveCall,
-  { name, options }: { readonly name: string; readonly options: ApprovalRequest },
+  {
+    name,
+    options,
+    starter,
+  }: {
+    readonly name: string;
+    readonly options: ApprovalRequest;
+    readonly starter?: ApproversRequest['starter'] | undefined;
+  },
 ): Promise<ResolvedApprovers> {
   await call.begin();
   const local = proxyLocalActivities<PipelineActivities>({
@@ -35,6 +44,7 @@ export async function resolveApprovers(
     ...(approvers === undefined ? {} : { approvers }),
     ...(escalate === undefined ? {} : { escalateTo: escalate.to }),
     ...(veto === undefined ? {} : { veto }),
+    ...(starter === undefined ? {} : { starter }),
   });
   call.end();
   return resolved;

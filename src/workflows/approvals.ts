@@ -1,4 +1,4 @@
-import { CancellationScope, isCancellation, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import {
   decisionId,
   judgeDecision,
@@ -13,7 +13,7 @@ import {
 import type { ApprovalRequest, Approved } from '../pipeline/runtime.js';
 import { announceGate, resolveApprovers, type Announced } from './announce-gate.js';
 import { toFailure } from './failures.js';
-import { STARTED_BY_MEMO } from '../core/run.js';
+import { claimedStart } from './claimed-start.js';
 import { untilDecided } from './gate-wait.js';
 import { describeGate, openGate, outcomeOfGate, type Opening } from './gate.js';
 import type { LiveCall, RunContext } from './run-context.js';
@@ -101,7 +101,7 @@ export class Approvals {
     request: { readonly name: string; readonly options: ApprovalRequest },
   ): Promise<Approved> {
     const { name, options } = request;
-    const gate = call.pending?.gate ?? openGate(name, options, await openingOf(call, request));
+    const gate = call.pending?.gate ?? openGate(name, options, await openingOf(call, this.view, request));
     let announced = call.pending?.announced === true;
     call.setPending({ gate, announced });
     const show = () => {
@@ -153,6 +153,11 @@ export class Approvals {
       scope.cancel();
       await Promise.allSettled(telling);
     }
+  }
+
+  /** Shows the decisions behind an approval that another run got and this one takes over. */
+  keep(decisions: readonly RecordedDecision[]): void {
+    this.recorded.push(...decisions);
   }
 
   private watch(callId: string, gate: Gate, changed: readonly (() => void)[]): void {
@@ -247,11 +252,11 @@ export class Approvals {
 
 async function openingOf(
   call: LiveCall,
+  view: RunView,
   request: { readonly name: string; readonly options: ApprovalRequest },
 ): Promise<Opening> {
-  const people = await resolveApprovers(call, request);
-  const startedBy: unknown = workflowInfo().memo?.[STARTED_BY_MEMO];
-  return { people, openedAtMs: Date.now(), ...(typeof startedBy === 'string' ? { startedBy } : {}) };
+  const starter = request.options.notSelf === true ? claimedStart(view) : undefined;
+  return { people: await resolveApprovers(call, { ...request, starter }), openedAtMs: Date.now() };
 }
 
 function statusOf(call: LiveCall, gate: Gate) {

@@ -4,30 +4,34 @@ import { decidersOf, formValues, tallyDecisions } from '../core/approval.js';
 import { parseDuration } from '../core/duration.js';
 import type { PendingApproval } from '../core/run.js';
 import type { ApprovalRequest, Approved } from '../pipeline/runtime.js';
+import type { Starter } from '../core/run-starter.js';
 import { toFailure } from './failures.js';
 
 /** What is known when a gate opens. */
 export interface Opening {
   readonly people: ResolvedApprovers;
   readonly openedAtMs: number;
-  /** Who started the run. */
-  readonly startedBy?: string;
+  /** Who started the run; known where they may not decide. */
+  readonly starter?: Starter;
 }
 
 /** Fixes what a gate is at the moment in which it opens. @throws InvalidInput for a gate that nobody could decide. */
 export function openGate(
   name: string,
   request: ApprovalRequest,
-  { people, openedAtMs, startedBy }: Opening,
+  { people, openedAtMs, starter = people.starter ?? {} }: Opening,
 ): Gate {
   const { expires, escalate, quorum = 1, allowUnverified = false } = request;
   const { approvers, escalateTo, veto } = people;
   const after = typeof expires === 'string' ? expires : expires?.after;
+  // Whoever started it, at least `quorum` of one more person than that are others. Where nothing is verified, names prove nothing at all.
+  const unproven = request.notSelf === true && starter.proven === undefined && !allowUnverified;
   const gate: Gate = {
     name,
     digest: request.subject.digest,
     openedAtMs,
-    quorum,
+    quorum: unproven ? quorum + 1 : quorum,
+    ...(unproven ? { startUnproven: true } : {}),
     allowUnverified,
     form: request.form,
     ...(after === undefined ? {} : { expiresAtMs: openedAtMs + parseDuration(after) }),
@@ -35,7 +39,9 @@ export function openGate(
     ...(escalate === undefined || escalateTo === undefined
       ? {}
       : { escalation: { atMs: openedAtMs + parseDuration(escalate.after), approvers: escalateTo } }),
-    ...(request.notSelf === true && startedBy !== undefined ? { excluded: startedBy } : {}),
+    ...(request.notSelf === true && !unproven && starter.name !== undefined
+      ? { excluded: starter.name }
+      : {}),
     ...(veto === undefined ? {} : { veto }),
   };
   checkGate(gate);
@@ -50,8 +56,14 @@ function checkGate(gate: Gate): void {
   const people = decidersOf(gate, Infinity)?.filter(({ name: person }) => person !== gate.excluded);
   if (people && people.length < quorum)
     throw wrong(
-      `needs ${quorum} approvals, but only ${people.length} ${people.length === 1 ? 'person' : 'people'} may give one${gate.excluded === undefined ? '' : ` ("${gate.excluded}" started the run)`}. Name more approvers, or lower the quorum.`,
+      `needs ${quorum} approvals, but only ${people.length} ${people.length === 1 ? 'person' : 'people'} may give one${whyOf(gate)}. Name more approvers, or lower the quorum.`,
     );
+}
+
+function whyOf({ excluded, startUnproven }: Gate): string {
+  if (startUnproven === true)
+    return ' (one more than its quorum is needed, since nothing proves who started the run: anneal run --sign)';
+  return excluded === undefined ? '' : ` ("${excluded}" started the run)`;
 }
 
 /** What happens next at a gate that nobody decides: it expires, others are asked too, or people are told again. */
@@ -95,6 +107,7 @@ export function describeGate(gate: Gate, counted: readonly RecordedDecision[], u
       ? {}
       : { escalation: { atMs: escalation.atMs, approvers: escalation.approvers.map(({ name }) => name) } }),
     ...(gate.excluded === undefined ? {} : { excluded: gate.excluded }),
+    ...(gate.startUnproven === undefined ? {} : { startUnproven: gate.startUnproven }),
     ...(Object.keys(gate.form).length === 0 ? {} : { form: gate.form }),
   };
 }

@@ -1,7 +1,13 @@
 import { CancellationScope, CancelledFailure, isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
-import { digestOfText } from '../core/digest.js';
-import type { CallKey, CallKind, JournalEntry, PendingCall } from '../core/journal.js';
+import type { RecordedDecision } from '../core/approval.js';
+import {
+  callIdOf,
+  type CallKey,
+  type CallKind,
+  type JournalEntry,
+  type PendingCall,
+} from '../core/journal.js';
 import type { RetrySeed } from '../core/run-control.js';
 import { mustContinue, wantsToContinue, type Continuation } from './continuation.js';
 import { fromJournalFailure, toJournalFailure } from './failures.js';
@@ -58,6 +64,8 @@ export interface RunBeginning {
   readonly controls: RunControls;
   readonly commands: StepCommands;
   readonly seed: RetrySeed | undefined;
+  /** Shows decisions that another run's people made and this run takes over. */
+  readonly keep: (decisions: readonly RecordedDecision[]) => void;
   /** Looks up anew what the run's build and its host have. */
   readonly retake: (before: RunSnapshot) => Promise<RunSnapshot>;
 }
@@ -69,6 +77,7 @@ export class RunContext {
   /** Pools and code of the build that the run is on. */
   snapshot: RunSnapshot;
   private readonly retake: RunBeginning['retake'];
+  private readonly keep: RunBeginning['keep'];
   private retaking: Promise<void> | undefined;
   /** Steps of which something was said that is said once. */
   readonly said = new Set<string>();
@@ -94,11 +103,12 @@ export class RunContext {
   constructor(
     view: RunView,
     snapshot: RunSnapshot,
-    { continuation, controls, commands, seed, retake }: RunBeginning,
+    { continuation, controls, commands, seed, keep, retake }: RunBeginning,
   ) {
     this.view = view;
     this.snapshot = snapshot;
     this.retake = retake;
+    this.keep = keep;
     this.controls = controls;
     this.commands = commands;
     this.seed = seed;
@@ -199,7 +209,7 @@ export class RunContext {
     let begun = false;
     const call: LiveCall = {
       key,
-      callId: digestOfText(`${workflowInfo().firstExecutionRunId}/${key}`).slice(0, 32),
+      callId: callIdOf(workflowInfo().firstExecutionRunId, key),
       pending: this.player.pendingOf(key),
       setPending: (pending) => this.player.setPending(key, pending),
       begin: () =>
@@ -225,7 +235,14 @@ export class RunContext {
     const made =
       taken && this.seed
         ? Promise.resolve(
-            adopt(taken, { kind, name, callId: call.callId, seed: this.seed, view: this.view }) as T,
+            adopt(taken, {
+              kind,
+              name,
+              callId: call.callId,
+              seed: this.seed,
+              view: this.view,
+              keep: this.keep,
+            }) as T,
           )
         : this.isMoved()
           ? this.takeUpBuild().then(() => work(call))

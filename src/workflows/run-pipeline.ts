@@ -97,6 +97,7 @@ export async function runPipeline(
 
   const context = new RunContext(view, snapshot, {
     ...{ continuation, controls, commands, seed },
+    keep: (decisions) => approvals.keep(decisions),
     retake: async ({ cache: given }) => await takeSnapshot(definition.name, given),
   });
   live.context = context;

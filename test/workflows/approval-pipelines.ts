@@ -1,21 +1,6 @@
 import { createDispatcher } from '../../src/workflows/index.js';
-import {
-  approval,
-  boolean,
-  dataset,
-  definePipeline,
-  defineStep,
-  integer,
-  number,
-  string,
-} from '../../src/pipeline/index.js';
-
-const make = defineStep({
-  name: 'make',
-  inputs: { n: integer({ default: 0 }) },
-  outputs: { data: dataset() },
-  command: ({ inputs, outputs }) => ['make', inputs.n, `--out=${outputs.data.path}`],
-});
+import { approval, boolean, definePipeline, integer, number, string } from '../../src/pipeline/index.js';
+import { make } from './steps.js';
 
 const params = {
   approvers: string({ default: 'leads' }),

@@ -22,7 +22,7 @@ import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } 
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { asActivities } from '../../src/activities/as-activities.js';
-import { findApprovers, type ApproverDirectory } from '../../src/activities/approvers.js';
+import { findApprovers, findStarter, type ApproverDirectory } from '../../src/activities/approvers.js';
 import type {
   ApprovalAnnouncement,
   ChampionInfo,
@@ -73,6 +73,8 @@ export interface Harness {
   readonly announcements: ApprovalAnnouncement[];
   /** Who may decide, as anneal.yaml would list them. */
   directory: ApproverDirectory;
+  /** Whom the server would have authenticated at the start of runs. */
+  principal: string | undefined;
   readonly laneOperations: string[];
   readonly closed: string[];
   script: AttemptScript;
@@ -267,6 +269,7 @@ function createState(client: Client) {
     notified: [] as string[],
     announcements: [] as ApprovalAnnouncement[],
     directory: { approvers: [], groups: {} } as ApproverDirectory,
+    principal: undefined as string | undefined,
     laneOperations: [] as string[],
     task: ((_name, input) => input) as Harness['task'],
     lane: ((request) => {
@@ -310,7 +313,13 @@ function pipelineActivities(state: State): PipelineActivities {
         ...state.snapshot,
       }),
     runTask: async ({ task, input }) => await state.task(task, input),
-    resolveApprovers: async (request) => await Promise.resolve(findApprovers(state.directory, request)),
+    resolveApprovers: async (request) => {
+      const people = await Promise.resolve(findApprovers(state.directory, request));
+      const { starter } = request;
+      return starter
+        ? { ...people, starter: findStarter(state.directory, starter, state.principal) }
+        : people;
+    },
     askCache: async (query) => (await state.cache?.ask(query, asker())) ?? { kind: 'claimed', generation: 1 },
     awaitCache: async (query, { untilMs, runId }) => {
       const { cache } = state;

@@ -6,18 +6,9 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { createAnnealClient, type AnnealClient } from '../../src/client/index.js';
 import type { RunState, RunStatus } from '../../src/core/run.js';
 import { failed, PROJECT, startHarness, succeeded, type Harness } from './harness.js';
+import { until } from './until.js';
 
 const cli = process.env['ANNEAL_TEST_TEMPORAL'];
-
-async function until<T>(probe: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  const deadline = Date.now() + 20_000;
-  for (;;) {
-    const value = await probe();
-    if (value !== undefined && value !== false) return value;
-    if (Date.now() > deadline) assert.fail('the condition did not come true in 20 s');
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-}
 
 describe(
   'operators on the dev server',
@@ -110,6 +101,19 @@ describe(
       const report = await ends(runId);
       assert.equal(report.state, 'completed');
       assert.equal(report.calls.find(({ kind }) => kind === 'approval')?.state, 'cached');
+      const before = await client.audit('kept');
+      const { decisions } = await client.audit(runId);
+      assert.deepEqual(
+        decisions.map(({ by, gate, id, keptFrom }) => [by, gate, id, keptFrom]),
+        before.decisions.map(({ by, gate, id }) => [by, gate, id, report.retryOf]),
+      );
+      const again = await client.retry(runId, { keepApprovals: true, from: 'use' });
+      await ends(again.runId);
+      const third = await client.audit(again.runId);
+      assert.deepEqual(
+        third.decisions.map(({ keptFrom }) => keptFrom?.runId),
+        ['kept'],
+      );
     });
 
     test('from a step on everything runs again, also of a run that completed', async () => {

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { WorkflowFailedError } from '@temporalio/client';
 import { CACHE_MEMO, pipelinesTaskQueue, STARTED_BY_MEMO, type RunStatus } from '../../src/core/run.js';
 import { failed, PROJECT, startHarness, succeeded, type Harness } from './harness.js';
+import { until } from './until.js';
 
 const cli = process.env['ANNEAL_TEST_TEMPORAL'];
 
@@ -15,16 +16,6 @@ async function failureOf(result: Promise<unknown>): Promise<{ type: string | und
     return { type: cause.type, message: cause.message };
   }
   return assert.fail('the run did not fail');
-}
-
-async function until<T>(probe: () => Promise<T | undefined> | T | undefined, limitMs = 20_000): Promise<T> {
-  const deadline = Date.now() + limitMs;
-  for (;;) {
-    const value = await probe();
-    if (value !== undefined && value !== false) return value;
-    if (Date.now() > deadline) assert.fail('the condition did not come true in time');
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
 }
 
 describe(

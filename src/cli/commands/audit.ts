@@ -22,13 +22,14 @@ function renderAudit({ runId, state, decisions }: RunAudit, { terminal }: Comman
 }
 
 function renderDecision(decision: AuditedDecision, colors: CommandContext['terminal']['colors']): string[] {
-  const { gate, by, digest, receivedAtMs, verified, comment, form, signature, check } = decision;
+  const { gate, by, digest, receivedAtMs, verified, comment, form, signature, check, keptFrom } = decision;
   const paint = decision.decision === 'approve' ? colors.green : colors.red;
   const kind = verified ? 'verified' : 'unverified';
   const lines = [
     `  ${new Date(receivedAtMs).toISOString()}  ${paint(decision.decision)}  "${visible(gate)}"  by ${visible(by)} (${check ?? kind})`,
     colors.dim(`    digest ${digest}`),
   ];
+  if (keptFrom) lines.push(colors.yellow(`    kept from run ${visible(keptFrom.runId)}`));
   if (comment !== undefined) lines.push(`    ${visible(comment)}`);
   if (form !== undefined) lines.push(colors.dim(`    form ${visible(JSON.stringify(form))}`));
   if (signature) lines.push(colors.dim(`    key ${signature.key} (${signature.scheme})`));

@@ -6,7 +6,7 @@ import { followRun, showOutcome } from '../follow-run.js';
 import { renderTable } from '../plain-table.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { paintState } from '../run-text.js';
-import { userName } from '../user-name.js';
+import { findStartingPerson } from '../starting-person.js';
 import { warnOfWorker } from '../warn-of-worker.js';
 import { readLimit, readState } from './list.js';
 
@@ -14,7 +14,7 @@ import { readLimit, readState } from './list.js';
 export const retry: Command = async (context, [runId], options) => {
   const project = await context.openProject();
   const client = await project.client();
-  const how = readHow(context, options);
+  const how = { ...readHow(options), ...(await findStartingPerson(context, project.config, options)) };
   await warnOfWorker(project, context.terminal);
   if (runId === undefined) return await retryMany(context, client, { options, how });
   const started = await client.retry(runId, {
@@ -35,11 +35,10 @@ export const retry: Command = async (context, [runId], options) => {
   return EXIT_INTERRUPTED;
 };
 
-function readHow(context: CommandContext, { from, code, keepApprovals }: CommandOptions): RetryOptions {
+function readHow({ from, code, keepApprovals }: CommandOptions): RetryOptions {
   if (code !== undefined && code !== 'same' && code !== 'new')
     throw new AnnealError('InvalidCommand', `--code is "${code}"; it must be same or new.`);
   return {
-    startedBy: userName(context.env),
     ...(from === undefined ? {} : { from }),
     ...(code === undefined ? {} : { code }),
     ...(keepApprovals === true ? { keepApprovals } : {}),

@@ -10,7 +10,7 @@ import { freshBuild } from '../fresh-build.js';
 import { followRun, showOutcome } from '../follow-run.js';
 import { parseParameters, refuseWrongParameters, type Parameters } from '../parse-parameters.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
-import { userName } from '../user-name.js';
+import { findStartingPerson } from '../starting-person.js';
 import { warnOfWorker } from '../warn-of-worker.js';
 
 /** `anneal run PIPELINE`: starts a run; with `--wait` it is followed, and Ctrl-C only stops following. */
@@ -30,7 +30,7 @@ export const run: Command = async (context, [name = ''], options) => {
   const client = await project.client();
   const started = await client.startRun(pipeline.name, {
     parameters,
-    startedBy: userName(context.env),
+    ...(await findStartingPerson(context, project.config, options)),
     ...(options.id === undefined ? {} : { runId: options.id }),
     ...readCacheOptions(manifest.steps, options),
   });
