@@ -69,7 +69,8 @@ export const POD_PATHS = {
 /** Programs in the image of ours. */
 export const IMAGE_PROGRAMS = {
   fetch: ['node', `${POD_PROGRAMS}/pod-fetch.js`],
-  agent: ['node', `${POD_PROGRAMS}/pod-agent.js`],
+  // It runs beside every step: with less room for short-lived objects it takes 75 MB instead of 90.
+  agent: ['node', '--max-semi-space-size=1', `${POD_PROGRAMS}/pod-agent.js`],
 } as const;
 
 /** AWS's variables of `fetch` and `agent`, beside `podVariables`; none of them is in `main`. */
