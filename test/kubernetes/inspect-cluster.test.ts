@@ -71,7 +71,7 @@ test('a cluster in order is said to be, in one line each, and nothing in it was 
     [],
   );
   assert.match(of(findings, 'Kubernetes'), /^ok: v1\.36\.3 at http:\/\/127\.0\.0\.1:\d+, context "fake"$/);
-  assert.equal(of(findings, 'GPU nodes'), 'ok: pool "gpu": 8 nvidia.com/gpu on 1 nodes');
+  assert.equal(of(findings, 'GPU nodes'), 'ok: pool "gpu": 8 nvidia.com/gpu on 1 node');
   assert.equal(of(findings, 'Quota'), 'ok: none');
   assert.equal(of(findings, 'Kueue'), '');
   assert.equal(server.state.version, before);
@@ -157,7 +157,7 @@ describe('what is wrong with a cluster is said with its mend', () => {
       name: 'a selector that no GPU node has',
       finding: 'GPU nodes',
       pools: 'gpu: { executor: kubernetes, gpu: 1, nodeSelector: { pool: bgi } }',
-      expected: /^warning: pool "gpu": 1 nodes offer nvidia\.com\/gpu, none of them with the labels/,
+      expected: /^warning: pool "gpu": 1 node offers nvidia\.com\/gpu, but not with the labels/,
     },
     {
       name: 'more GPUs than a node has',

@@ -91,7 +91,7 @@ function judgePool(pool: InspectedPool, nodes: Nodes['items']): Omit<ClusterFind
       found:
         having.length === 0
           ? `${where}: no node offers ${gpuResource}`
-          : `${where}: ${having.length} nodes offer ${gpuResource}, none of them with the labels that the pool selects`,
+          : `${where}: ${having.length} ${having.length === 1 ? 'node offers' : 'nodes offer'} ${gpuResource}, but not with the labels that the pool selects`,
       mend: `Unless nodes are added when they are needed, steps wait for ever: check gpuResource, nodeSelector and the device plugin.`,
     };
   if (most < pool.gpu)
@@ -107,7 +107,10 @@ function judgePool(pool: InspectedPool, nodes: Nodes['items']): Omit<ClusterFind
       mend: `Correct pools.${pool.name}.gpuType or its nodeSelector.`,
     };
   const all = fitting.reduce((sum, { status }) => sum + Number(status?.allocatable?.[gpuResource] ?? 0), 0);
-  return { level: 'ok', found: `${where}: ${all} ${gpuResource} on ${fitting.length} nodes` };
+  return {
+    level: 'ok',
+    found: `${where}: ${all} ${gpuResource} on ${fitting.length} ${fitting.length === 1 ? 'node' : 'nodes'}`,
+  };
 }
 
 function isOfType({ metadata }: Nodes['items'][number], type = ''): boolean {
