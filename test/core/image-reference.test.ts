@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
+  imageOn,
   isPinnedImage,
   parseImageReference,
   pinImage,
@@ -116,6 +117,15 @@ describe('an image that a run begins with', () => {
     assert.equal(pinImage('c', images), 'c');
     assert.equal(pinImage('a:1', undefined), 'a:1');
     assert.equal(pinImage(`a:1@${DIGEST}`, images), `a:1@${DIGEST}`);
+  });
+
+  test('is that of the pool where the step names none', () => {
+    const known = { images, poolImages: { gpu: 'a:1' } };
+    assert.equal(imageOn('gpu', undefined, known), `a@${DIGEST}`);
+    assert.equal(imageOn('gpu', 'r.io/b:1', known), 'r.io/b:1');
+    assert.equal(imageOn('cpu', undefined, known), undefined);
+    assert.equal(imageOn('cpu', undefined, {}), undefined);
+    assert.equal(imageOn('cpu', 'a:1', {}), 'a:1');
   });
 
   test('has a problem where it is not known which one that is', () => {

@@ -52,6 +52,31 @@ describe('a dataset in a bucket', { skip: s3Program === undefined && 'no S3 serv
     await assert.rejects(readFile(path.join(folder, 'second')), { code: 'ENOENT' });
   });
 
+  test('in a bucket that keeps versions is fetched as it was, also when it was replaced or removed since', async () => {
+    const bucket = 'versioned';
+    await server.s3.createBucket({ Bucket: bucket });
+    await server.s3.putBucketVersioning({ Bucket: bucket, VersioningConfiguration: { Status: 'Enabled' } });
+    const putVersion = async (text: string) =>
+      await server.s3.putObject({ Bucket: bucket, Key: 'a.csv', Body: text });
+    await putVersion('one');
+    const uri = `s3://${bucket}/a.csv`;
+    const found = await data.find(uri, signal);
+    const [object] = found.objects;
+    assert.ok(object?.versionId);
+    const fetched = async (name: string) => {
+      await data.fetch(object, { source: found.source, localPath: path.join(folder, name) });
+      return await readFile(path.join(folder, name), 'utf8');
+    };
+    await putVersion('two, longer');
+    assert.equal(await fetched('v1'), 'one');
+    assert.notEqual(pinDigest(await data.find(uri, signal)), pinDigest(found));
+    await server.s3.deleteObject({ Bucket: bucket, Key: 'a.csv' });
+    assert.equal(await fetched('v2'), 'one');
+    await assert.rejects(data.find(uri, signal), { code: 'InvalidInput', message: /There is no object/ });
+    await server.s3.deleteObject({ Bucket: bucket, Key: 'a.csv', VersionId: object.versionId });
+    await assert.rejects(fetched('v3'), { code: 'InputChanged' });
+  });
+
   test('that was replaced by the same bytes has the same digest', async () => {
     await put('same.csv', 'x');
     const before = pinDigest(await data.find(at('same.csv'), signal));

@@ -87,11 +87,16 @@ interface Start {
 
 async function startProgram(program: string, { directory, host, port, credentials }: Start) {
   // The side-car folder holds what would be extended attributes, which not every file system has.
-  const [data, sidecar] = [path.join(directory, 'data'), path.join(directory, 'sidecar')];
-  await Promise.all([mkdir(data), mkdir(sidecar)]);
+  const inside = (name: string) => path.join(directory, name);
+  const [data, sidecar, versions] = [inside('data'), inside('sidecar'), inside('versions')];
+  await Promise.all([mkdir(data), mkdir(sidecar), mkdir(versions)]);
   const args = isMoto
     ? ['--host', host, '--port', String(port)]
-    : ['--port', `${host}:${port}`, '--quiet', '--keep-alive', 'posix', '--sidecar', sidecar, data];
+    : [
+        ...['--port', `${host}:${port}`, '--quiet', '--keep-alive'],
+        // Buckets keep versions only where they are told to.
+        ...['posix', '--sidecar', sidecar, '--versioning-dir', versions, data],
+      ];
   const child = spawn(program, args, {
     cwd: directory,
     stdio: 'ignore',

@@ -187,6 +187,55 @@ describe('the adapters on a real MLflow', () => {
     },
   );
 
+  test('shows the columns and rows of what goes into a step, where they are known', { skip }, async () => {
+    const { experimentId, parentRunId } = await open('exec-data');
+    const store = createFileStore({ root: join(server.directory, 'data-store') });
+    const columns = [
+      { name: 'age', type: 'int64' },
+      { name: 'name', type: 'string' },
+    ];
+    const preview = { type: 'table', format: 'csv', columns, rowCount: 3_333, rows: [] } as const;
+    const uri = store.uriOf(storeKeys.output('exec-data', 'ingest-a1', 'data'));
+    const table = {
+      kind: 'Dataset',
+      uri,
+      digest: 'b'.repeat(64),
+      sizeBytes: 1,
+      form: 'file',
+      values: {},
+    } as const;
+    const manifest: Manifest = {
+      ...{ version: 1, attempt: 'ingest-a1', parameters: {}, startedAtMs: 1, endedAtMs: 2 },
+      outputs: { data: { ...table, files: [], preview } },
+    };
+    await store.putBytes(storeKeys.manifest('exec-data', 'ingest-a1'), Buffer.from(JSON.stringify(manifest)));
+    const steps = createStepTracking({ tracking, clock, context, store });
+    const request = buildRequest({
+      ...{ executionId: 'exec-data', tracking: { experimentId, parentRunId }, inputs: { train: table } },
+    });
+    const opened = await steps.openStepRun({ request, name: 'train-a1', runId: 'nightly/1' });
+    assert.ok(opened);
+    await steps.closeStepRun({ request, trackingRunId: opened.runId, outcome: buildSucceeded({}) });
+    const [input, ...others] = (await client.runs.get(opened.runId)).inputs.datasetInputs;
+    assert.deepEqual(others, []);
+    assert.equal(input?.dataset.name, 'train');
+    assert.equal(input.dataset.digest, 'b'.repeat(32));
+    assert.equal(input.tags['mlflow.data.context'], 'training');
+    assert.equal(input.tags['anneal.digest'], 'b'.repeat(64));
+    // What MLflow's own library makes of it is what its pages draw.
+    const drawn = await python(
+      'import json, sys, mlflow; d = mlflow.get_run(sys.argv[1]).inputs.dataset_inputs[0].dataset; print(json.dumps([[(c["name"], c["type"]) for c in json.loads(d.schema)["mlflow_colspec"]], json.loads(d.profile)]))',
+      [opened.runId],
+    );
+    assert.deepEqual(JSON.parse(drawn), [
+      [
+        ['age', 'long'],
+        ['name', 'string'],
+      ],
+      { num_rows: 3_333 },
+    ]);
+  });
+
   test(
     'registers what save_model wrote, byte for byte and once, and Python loads it by its alias',
     { skip },
