@@ -298,6 +298,16 @@ function describePods(name: string, skip: string | false, create: () => Promise<
       );
     });
 
+    test('is given nothing to run when its attempt had ended before it began', async () => {
+      const pod = await prepared({ command: ['true'] });
+      const { executionId, attemptName } = pod.place;
+      const ended = { kind: 'failed', attemptName, code: 'AttemptKilled', message: 'stopped', logTail: [] };
+      const key = `${storeKeys.attempt(executionId, attemptName)}outcome.json`;
+      await place.world.store.putBytes(key, Buffer.from(JSON.stringify(ended)));
+      assert.equal(await pod.fetch(), 1);
+      assert.match((await pod.message()) ?? '', /its attempt had ended before this pod began/);
+    });
+
     test('says why what the command needs could not be fetched', async () => {
       const missing = place.world.store.uriOf('runs/none/attempts/a/outputs/table');
       const pod = await prepared({

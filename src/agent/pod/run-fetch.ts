@@ -2,10 +2,11 @@ import { appendFile, chmod, copyFile, mkdir, readdir, rm, writeFile } from 'node
 import path from 'node:path';
 
 import { restoreCheckpoint } from '../../adapters/attempt-files/checkpoint-store.js';
-import { toBytes } from '../../adapters/attempt-files/stored-outcome.js';
+import { readStoredOutcome, toBytes } from '../../adapters/attempt-files/stored-outcome.js';
 import { createExternalData } from '../../adapters/external-data/create-external-data.js';
 import { storeKeys } from '../../core/artifact-store.js';
 import type { AttemptFailed } from '../../core/attempt.js';
+import { AnnealError } from '../../core/failures.js';
 import type { PodPaths } from '../../core/pod-layout.js';
 import { failureOfError } from '../attempt-failure.js';
 import { prepareInputs } from '../prepare-attempt.js';
@@ -22,6 +23,7 @@ export async function runFetch(
   let pod: PodContext | undefined;
   try {
     pod = await readPodContext(env, places.paths);
+    await refuseEnded(pod);
     await prepareVolume(places.paths, programs);
     await fillVolume(pod);
     return 0;
@@ -35,6 +37,12 @@ export async function runFetch(
 }
 
 const MESSAGE_LENGTH = 2_000;
+
+/** A Job that was made while its attempt was being ended, by a worker that died before it could take it back, runs nothing. */
+async function refuseEnded({ store, place: { executionId, attemptName } }: PodContext): Promise<void> {
+  if ((await readStoredOutcome(store, { executionId, name: attemptName })) === undefined) return;
+  throw new AnnealError('AttemptKilled', 'its attempt had ended before this pod began.');
+}
 
 /** Kubernetes may run this again in the same pod: what an earlier run left half done goes. */
 async function prepareVolume(paths: PodPaths, programs: string): Promise<void> {
