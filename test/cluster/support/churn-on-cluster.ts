@@ -23,8 +23,10 @@ export interface ChurnOnCluster {
   readonly trainer: V1Pod | undefined;
   /** Steps of the run that had a pod. */
   readonly podSteps: readonly string[];
-  /** Versions of the model in MLflow, with their aliases. */
-  readonly versions: readonly { readonly version: string; readonly aliases?: readonly string[] }[];
+  /** Versions of the model in MLflow. */
+  readonly versions: readonly string[];
+  /** The version that the alias `champion` names there. */
+  readonly champion: string | undefined;
   /** Keys in the bucket. */
   readonly keys: readonly string[];
 }
@@ -90,7 +92,7 @@ export async function runChurnOnCluster(say: (line: string) => void): Promise<Ch
       output: run.output(),
       trainer: seen.get('train-model'),
       podSteps: [...seen.keys()],
-      versions: await readVersions(mlflow.url),
+      ...(await readModel(mlflow.url)),
       keys,
     };
   } finally {
@@ -155,9 +157,17 @@ function ownEnvironment(): NodeJS.ProcessEnv {
   );
 }
 
-async function readVersions(url: string): Promise<ChurnOnCluster['versions']> {
+async function readModel(url: string): Promise<Pick<ChurnOnCluster, 'versions' | 'champion'>> {
+  const read = async <T>(path: string) => (await (await fetch(`${url}/api/2.0/mlflow/${path}`)).json()) as T;
   const filter = encodeURIComponent("name='churn-predictor'");
-  const response = await fetch(`${url}/api/2.0/mlflow/model-versions/search?filter=${filter}`);
-  const answer = (await response.json()) as { model_versions?: ChurnOnCluster['versions'] };
-  return answer.model_versions ?? [];
+  const [found, aliased] = await Promise.all([
+    read<{ model_versions?: readonly { version: string }[] }>(`model-versions/search?filter=${filter}`),
+    read<{ model_version?: { version: string } }>(
+      'registered-models/alias?name=churn-predictor&alias=champion',
+    ),
+  ]);
+  return {
+    versions: (found.model_versions ?? []).map(({ version }) => version),
+    champion: aliased.model_version?.version,
+  };
 }
