@@ -26,6 +26,8 @@ export interface RetriedRun extends StartedRun {
   readonly retryOf: string;
   /** Answers that it takes over. */
   readonly adopted: number;
+  /** The build of the first run, where this one is pinned to it. */
+  readonly pinnedTo?: string;
 }
 
 /** Time that a worker has to answer with the journal of a run that has ended: it runs through its history first. */
@@ -57,10 +59,11 @@ export async function retryRun(
     seed,
     ...(startedBy === undefined ? {} : { startedBy }),
     ...(signer === undefined ? {} : { signer }),
-    ...(code === 'same' ? { build: report.build } : {}),
+    ...(code === 'same' && report.build !== '' ? { build: report.build } : {}),
   };
   const started = await startUnderNewName(deps, { pipeline: report.pipeline, first: runId, options }, start);
-  return { ...started, retryOf: runId, adopted: seed.entries.length };
+  const pinned = code === 'same' && report.build !== '' ? { pinnedTo: report.build } : {};
+  return { ...started, retryOf: runId, adopted: seed.entries.length, ...pinned };
 }
 
 function refuseOpen({ runId, state }: RunReport, { from }: RetryOptions): void {

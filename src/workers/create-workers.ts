@@ -82,8 +82,7 @@ export function createWorkerFactory(
       const deps = {
         ...(await pipelineParts(options, build)),
         snapshot: createSnapshot({ ...options, images }, build),
-        cache: stepCache(build.manifest.steps),
-        clock,
+        ...{ cache: stepCache(build.manifest.steps), clock },
       };
       return await Worker.create({
         ...hosting,

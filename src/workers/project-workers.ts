@@ -169,9 +169,10 @@ async function loadRamp(
   }
 }
 
-const TEND_MS = 120_000;
+/** A run that was taken up with the build of an older one waits no longer than this for a worker of it. */
+const TEND_MS = 15_000;
 
-/** Looks after the builds every few minutes until the signal. */
+/** Looks after the builds until the signal: a call of the server, and one for each older build that is hosted. */
 async function keepTending(
   host: BuildHost,
   { signal, log }: Pick<ProjectWorkersOptions, 'signal' | 'log'>,

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { WorkflowHandle } from '@temporalio/client';
+import type { WorkflowHandle, WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import { readActivityContext } from '../../src/activities/tracking-context.js';
+import { attemptName } from '../../src/core/attempt.js';
 import { createAnnealClient, type AnnealClient } from '../../src/client/index.js';
 import type { RunState, RunStatus } from '../../src/core/run.js';
 import { failed, PROJECT, startHarness, succeeded, type Harness } from './harness.js';
@@ -163,6 +165,44 @@ describe(
         'make 19',
       ]);
       assert.equal(report.retryOf?.runId, 'long');
+    });
+
+    test('a reset as the Web UI makes it keeps what was finished, and gives what was in flight a name of its own', async () => {
+      const names: string[] = [];
+      const going: (() => void)[] = [];
+      h.script = async (request, signal) => {
+        const { namespace, workflowId, epoch } = readActivityContext();
+        names.push(attemptName({ namespace, workflowId, epoch, ...request }));
+        if (request.parameters['n'] === 0) return succeeded(request);
+        await new Promise<void>((resolve, reject) => {
+          going.push(resolve);
+          signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+        });
+        return succeeded(request);
+      };
+      const handle = await h.start('chain', { n: 2 }, 'reset-in-the-middle');
+      await until(() => going.length === 1);
+      const { events = [] } = await handle.fetchHistory();
+      const done = events?.findLast((event) => event.workflowTaskCompletedEventAttributes)?.eventId;
+      await h.client.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: handle.workflowId },
+        ...(done === undefined || done === null ? {} : { workflowTaskFinishEventId: done }),
+        requestId: 'reset-in-the-middle',
+        reason: 'as the Web UI does',
+      });
+      await until(() => going.length === 2);
+      going[1]?.();
+      const report = await ends('reset-in-the-middle');
+      assert.equal(report.state, 'completed');
+      assert.deepEqual(asked(), ['make 0', 'make 1', 'make 1'], 'what was finished did not run again');
+      assert.equal(new Set(names).size, 3, 'what is left of the first try cannot be taken for the second');
+      const { firstExecutionRunId } = handle as WorkflowHandleWithFirstExecutionRunId;
+      assert.equal(
+        report.executionId,
+        firstExecutionRunId,
+        'artifacts and MLflow go on under the same execution id',
+      );
     });
 
     test('an open run is not taken up', async () => {

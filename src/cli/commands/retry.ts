@@ -2,6 +2,8 @@ import type { AnnealClient, RetriedRun, RetryOptions, RunSummary } from '../../c
 import { shellWord } from '../../client/index.js';
 import { AnnealError } from '../../core/failures.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
+import type { Project } from '../context.js';
+import { shortBuild } from '../deployment-parts.js';
 import { followRun, showOutcome } from '../follow-run.js';
 import { renderTable } from '../plain-table.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
@@ -22,6 +24,8 @@ export const retry: Command = async (context, [runId], options) => {
     ...(options.id === undefined ? {} : { runId: options.id }),
   });
   const { terminal, nowMs } = context;
+  if (started.pinnedTo !== undefined)
+    await sayPinned(project, terminal, { ...started, build: started.pinnedTo });
   if (options.wait !== true) {
     terminal.show(started, () => said(started, terminal.colors));
     return EXIT.ok;
@@ -34,6 +38,25 @@ export const retry: Command = async (context, [runId], options) => {
   terminal.show({ ...started, detached: true }, () => `\nStopped following; ${started.runId} goes on.`);
   return EXIT_INTERRUPTED;
 };
+
+/** A run on an older build waits for a worker of it: said, with the way out. */
+async function sayPinned(
+  project: Project,
+  terminal: CommandContext['terminal'],
+  { runId, retryOf, build }: { readonly runId: string; readonly retryOf: string; readonly build: string },
+): Promise<void> {
+  if ((await project.stack.readCurrent()) === build) return;
+  const { listBuilds } = await import('../../workers/build/load-build.js');
+  const isHere = (await listBuilds(project.paths.buildsDir)).some(({ digest }) => digest === build);
+  const other = `Or run it with the current code: anneal cancel ${shellWord(runId)}, then anneal retry ${shellWord(retryOf)} --code new`;
+  terminal.error(
+    terminal.colors.yellow(
+      isHere
+        ? `It waits for a worker of build ${shortBuild(build)}, which a worker that reads this machine's builds hosts within some seconds.`
+        : `It waits for a worker of build ${shortBuild(build)}, which is not on this machine: it begins when a worker runs where that build is. ${other}`,
+    ),
+  );
+}
 
 function readHow({ from, code, keepApprovals }: CommandOptions): RetryOptions {
   if (code !== undefined && code !== 'same' && code !== 'new')
