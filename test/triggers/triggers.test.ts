@@ -22,6 +22,8 @@ const pipeline = (name: string, triggers: readonly TriggerDefinition[] = []): Pi
 function createWorld(...pipelines: PipelineDefinition[]) {
   const store = createMemoryStore();
   const started: TriggeredRun[] = [];
+  /** Ids that the server has not forgotten. */
+  const taken = new Set<string>();
   const ends: EndedRun[] = [];
   const tags: { [name: string]: string } = {};
   const aliases: { [alias: string]: string } = {};
@@ -48,7 +50,8 @@ function createWorld(...pipelines: PipelineDefinition[]) {
             Promise.resolve(model === 'churn' ? { aliases: { ...aliases }, tags: { ...tags } } : null),
           // As the server does: an id is started once.
           start: async (run) => {
-            if (!started.some(({ runId }) => runId === run.runId)) started.push(run);
+            if (!taken.has(run.runId)) started.push(run);
+            taken.add(run.runId);
             return Promise.resolve();
           },
         },
@@ -83,7 +86,7 @@ function createWorld(...pipelines: PipelineDefinition[]) {
   const later = (ms = MINUTE) => {
     world.nowMs += ms;
   };
-  return Object.assign(world, { store, started, aliases, sweep, end, move, later });
+  return Object.assign(world, { store, started, taken, aliases, sweep, end, move, later });
 }
 
 const ids = ({ started }: { readonly started: readonly TriggeredRun[] }) =>
@@ -163,6 +166,18 @@ describe('a trigger after a pipeline', () => {
     world.crash = false;
     world.later();
     await world.sweep();
+    await world.sweep();
+    assert.deepEqual(ids(world), ['one']);
+  });
+
+  test('starts nothing again for what the store remembers, when the server has forgotten the run', async () => {
+    const world = after();
+    await world.sweep();
+    world.later();
+    await world.end('one');
+    await world.sweep();
+    world.taken.clear();
+    world.later();
     await world.sweep();
     assert.deepEqual(ids(world), ['one']);
   });
