@@ -43,10 +43,11 @@ function newFile(name) {
   };
 }
 
-/** Undefined for a suite, unless it failed by itself and not through its tests. */
+/** Undefined for a suite, unless it was skipped as a whole, or failed by itself and not through its tests. */
 function classify(type, data) {
   const failedThroughTests = data.details?.error?.failureType === 'subtestsFailed';
-  if (data.details?.type === 'suite' && (type === 'test:pass' || failedThroughTests)) return undefined;
+  const passed = type === 'test:pass' && data.skip === undefined;
+  if (data.details?.type === 'suite' && (passed || failedThroughTests)) return undefined;
   if (type === 'test:fail' && data.todo === undefined) return failedThroughTests ? undefined : 'failed';
   return data.skip !== undefined || data.todo !== undefined ? 'skipped' : 'passed';
 }
