@@ -40,7 +40,7 @@ await runScript(async () => {
   say(`Time: ${secondsSince(startedAt)}`);
   if (tests === 0 && selection.onlyCheck) return broken ? 1 : 0;
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-  return broken || total.failed > 0 || total.passed + total.failed === 0 ? 1 : 0;
+  return broken || total.failed > 0 || total.passed + total.failed + total.skipped === 0 ? 1 : 0;
 });
 
 /** What the arguments ask for; without any, everything. */
