@@ -13,7 +13,7 @@ const SUITES = {
   unit: { concurrency: 2, timeoutMs: 5 * 60_000 },
   system: { concurrency: 1, timeoutMs: 10 * 60_000 },
   // One cluster, parts of which are stopped by some tests.
-  cluster: { concurrency: 1, timeoutMs: 15 * 60_000 },
+  cluster: { concurrency: 1, timeoutMs: 30 * 60_000 },
 };
 
 await runScript(async () => {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { V1Job, V1Pod } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 
 import type { ClusterNamespace } from './namespace.js';
 
@@ -84,11 +84,4 @@ export async function waitForEnd(namespace: ClusterNamespace, job: string): Prom
   return await waitForPod(namespace, job, ({ status }) =>
     ['Succeeded', 'Failed'].includes(status?.phase ?? ''),
   );
-}
-
-/** Conditions of a Job that are true. */
-export function conditionsOf({ status }: V1Job): readonly string[] {
-  return (status?.conditions ?? [])
-    .filter((condition) => condition.status === 'True')
-    .map(({ type }) => type);
 }
