@@ -16,6 +16,21 @@ describe('process executor: checkpoints', { concurrency: 3 }, () => {
   const { createExecutor, pathsOf, readOutput, readSupervisor, readCommand, hasLogged, store } =
     createAttemptWorld();
 
+  /** Starts a script that stores `s1` and says "begun"; then nobody watches it any more. */
+  async function leaveAfterFirstCheckpoint(script: string) {
+    const launch = buildLaunch({ command: ['sh', '-c', script] });
+    const recorded = recordWatch();
+    const running = createExecutor().run(launch, recorded.watch);
+    await hasLogged(launch, 'begun');
+    await eventually(
+      's1 is stored',
+      async () => (await listCheckpoints(store, launch.request))[0]?.entry === 's1',
+    );
+    recorded.detach.abort(new Error('gone'));
+    await assert.rejects(running, /gone/);
+    return launch;
+  }
+
   test('ends the command of a killed supervisor, saves its checkpoint and says that the attempt was lost', async () => {
     const script =
       'cd "$ANNEAL_CHECKPOINT_DIR"; trap "echo 2 > s.tmp; sleep 0.05; mv s.tmp s2; exit 1" TERM; echo 1 > s.tmp; mv s.tmp s1; echo half > loose; echo begun; while :; do sleep 0.05; done';
@@ -46,16 +61,7 @@ describe('process executor: checkpoints', { concurrency: 3 }, () => {
   test('does not take a file for a checkpoint that a dead command left half-written', async () => {
     const script =
       'cd "$ANNEAL_CHECKPOINT_DIR"; echo 1 > s.tmp; sleep 0.05; mv s.tmp s1; echo half > loose; echo begun; sleep 60';
-    const launch = buildLaunch({ command: ['sh', '-c', script] });
-    const recorded = recordWatch();
-    const running = createExecutor().run(launch, recorded.watch);
-    await hasLogged(launch, 'begun');
-    await eventually(
-      's1 is stored',
-      async () => (await listCheckpoints(store, launch.request))[0]?.entry === 's1',
-    );
-    recorded.detach.abort(new Error('gone'));
-    await assert.rejects(running, /gone/);
+    const launch = await leaveAfterFirstCheckpoint(script);
     process.kill((await readSupervisor(launch)).pid, 'SIGKILL');
     process.kill(-(await readCommand(launch)).pid, 'SIGKILL');
     // As for a worker that comes back much later.
@@ -71,16 +77,7 @@ describe('process executor: checkpoints', { concurrency: 3 }, () => {
   test('stores the checkpoint of a stop whose supervisor abandoned it, and counts a manifest first', async () => {
     const script =
       'cd "$ANNEAL_CHECKPOINT_DIR"; echo 1 > s.tmp; sleep 0.05; mv s.tmp s1; echo begun; until [ -e ../stopped ]; do sleep 0.05; done; echo 2 > s.tmp; sleep 0.05; mv s.tmp s2; kill -9 $PPID; exit 0';
-    const launch = buildLaunch({ command: ['sh', '-c', script] });
-    const recorded = recordWatch();
-    const running = createExecutor().run(launch, recorded.watch);
-    await hasLogged(launch, 'begun');
-    await eventually(
-      's1 is stored',
-      async () => (await listCheckpoints(store, launch.request))[0]?.entry === 's1',
-    );
-    recorded.detach.abort(new Error('gone'));
-    await assert.rejects(running, /gone/);
+    const launch = await leaveAfterFirstCheckpoint(script);
     const paths = pathsOf(launch);
     const supervisor = await readSupervisor(launch);
     // What an abandoning supervisor leaves: a result, and a checkpoint that is not stored.

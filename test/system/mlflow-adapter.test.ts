@@ -4,7 +4,6 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createMlflowClient, type MlflowClient } from 'mlflow-ts-client';
 import { createCloseRun } from '../../src/activities/close-run.js';
@@ -19,17 +18,17 @@ import { storeKeys } from '../../src/core/artifact-store.js';
 import { REGISTRATION_KEY_TAG, type LaneOperation } from '../../src/core/registry.js';
 import type { RunStatus } from '../../src/core/run.js';
 import { buildFailed, buildRequest, buildSucceeded, createContext } from '../tracking/fixtures.js';
-import { startRealMlflow, type RealMlflow } from './mlflow-server.js';
+import {
+  mlflowExecutable as executable,
+  realClock as clock,
+  startRealMlflow,
+  withoutMlflow as skip,
+  type RealMlflow,
+} from './mlflow-server.js';
 
-const executable = process.env['ANNEAL_TEST_MLFLOW'];
-const skip = executable === undefined ? 'ANNEAL_TEST_MLFLOW does not name an mlflow executable' : false;
 const run = promisify(execFile);
 const context = createContext();
 const { signal } = context();
-const clock = {
-  nowMs: Date.now,
-  sleep: async (ms: number, aborted: AbortSignal) => void (await delay(ms, undefined, { signal: aborted })),
-};
 
 const NATIVE_RUN = `
 import mlflow, os

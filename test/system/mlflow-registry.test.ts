@@ -3,7 +3,6 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createMlflowClient, type MlflowClient } from 'mlflow-ts-client';
 import { createCloseRun } from '../../src/activities/close-run.js';
@@ -17,15 +16,15 @@ import type { AliasOperation, LaneOperation } from '../../src/core/registry.js';
 import type { CallStatus, RunStatus } from '../../src/core/run.js';
 import { s3Program, startS3Server } from '../store/s3-server.js';
 import { buildRequest, createContext, createMemoryStore, storeModel } from '../tracking/fixtures.js';
-import { startRealMlflow, type RealMlflow } from './mlflow-server.js';
+import {
+  mlflowExecutable as executable,
+  realClock as clock,
+  startRealMlflow,
+  withoutMlflow as skip,
+  type RealMlflow,
+} from './mlflow-server.js';
 
-const executable = process.env['ANNEAL_TEST_MLFLOW'];
-const skip = executable === undefined ? 'ANNEAL_TEST_MLFLOW does not name an mlflow executable' : false;
 const context = createContext();
-const clock = {
-  nowMs: Date.now,
-  sleep: async (ms: number, aborted: AbortSignal) => void (await delay(ms, undefined, { signal: aborted })),
-};
 const MODEL = 'churn-predictor';
 const FILES = { MLmodel: 'flavors: {}\n', 'model.skops': 'bytes', 'data/example.json': '{}' };
 

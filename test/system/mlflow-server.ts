@@ -5,6 +5,19 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '../../src/activities/ports/activity-context.js';
+
+/** The `mlflow` that tests start, if there is one. */
+export const mlflowExecutable = process.env['ANNEAL_TEST_MLFLOW'];
+/** Why tests on a real MLflow are skipped, or false. */
+export const withoutMlflow =
+  mlflowExecutable === undefined ? 'ANNEAL_TEST_MLFLOW does not name an mlflow executable' : false;
+
+/** The time of day, for adapters. */
+export const realClock: Clock = {
+  nowMs: Date.now,
+  sleep: async (ms, signal) => void (await delay(ms, undefined, { signal })),
+};
 
 /** A real MLflow server in a directory of its own. */
 export interface RealMlflow {

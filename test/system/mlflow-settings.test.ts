@@ -3,22 +3,20 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { createRegistryActivities } from '../../src/activities/registry.js';
 import { createTrackingActivities } from '../../src/activities/tracking.js';
 import { checkMlflow, connectMlflow } from '../../src/adapters/mlflow/connect.js';
 import { createContext, createMemoryStore, storeModel } from '../tracking/fixtures.js';
-import { startRealMlflow } from './mlflow-server.js';
+import {
+  mlflowExecutable as executable,
+  realClock as clock,
+  startRealMlflow,
+  withoutMlflow as skip,
+} from './mlflow-server.js';
 
-const executable = process.env['ANNEAL_TEST_MLFLOW'] ?? '';
 /** An interpreter beside which is what MLflow's basic-auth app needs more than MLflow. */
 const auth = process.env['ANNEAL_TEST_MLFLOW_AUTH'] ?? '';
-const skip = executable === '' ? 'ANNEAL_TEST_MLFLOW does not name an mlflow executable' : false;
 const context = createContext();
-const clock = {
-  nowMs: Date.now,
-  sleep: async (ms: number, aborted: AbortSignal) => void (await delay(ms, undefined, { signal: aborted })),
-};
 
 /** Does with a server what a run does: opens its tracking, registers a model, promotes it. */
 async function work(trackingUri: string, env: NodeJS.ProcessEnv = {}) {
@@ -65,7 +63,7 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
       const packages = path.join(path.dirname(auth), '../lib');
       const [python = ''] = await readdir(packages);
       const login = { MLFLOW_TRACKING_USERNAME: 'admin', MLFLOW_TRACKING_PASSWORD: 'correct-horse-battery' };
-      const server = await startRealMlflow(executable, {
+      const server = await startRealMlflow(executable ?? '', {
         args: ['--app-name', 'basic-auth'],
         env: {
           PYTHONPATH: path.join(packages, python, 'site-packages'),
@@ -95,7 +93,9 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 
 describe('an MLflow whose host check does not know the name that it is called by', () => {
   test('is told of with the flag that lets this machine in, and takes it', { skip }, async () => {
-    const strict = await startRealMlflow(executable, { args: ['--allowed-hosts', 'mlflow.example.com'] });
+    const strict = await startRealMlflow(executable ?? '', {
+      args: ['--allowed-hosts', 'mlflow.example.com'],
+    });
     let flag = '';
     try {
       await assert.rejects(work(strict.url), (error: Error) => {
@@ -109,7 +109,7 @@ describe('an MLflow whose host check does not know the name that it is called by
     } finally {
       await strict.stop();
     }
-    const mended = await startRealMlflow(executable, { args: ['--allowed-hosts', flag] });
+    const mended = await startRealMlflow(executable ?? '', { args: ['--allowed-hosts', flag] });
     try {
       assert.equal((await work(mended.url)).version, '1');
     } finally {
