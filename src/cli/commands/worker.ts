@@ -8,11 +8,7 @@ export const worker: Command = async (context, _args, { pools }) => {
   const project = await context.openProject();
   const { config, paths } = project;
   const { temporalAddress, temporalUiUrl, trackingUri, namespace } = await project.addresses();
-  if (temporalAddress === undefined)
-    throw new AnnealError(
-      'ServerUnreachable',
-      'There is no Temporal server to work for. Start one with "anneal up", or set TEMPORAL_ADDRESS.',
-    );
+  if (temporalAddress === undefined) throw noServer();
   const [
     { chooseParts, runProjectWorkers },
     { installTemporalLogger },
@@ -29,12 +25,13 @@ export const worker: Command = async (context, _args, { pools }) => {
     loadLogger(),
   ]);
   const named = pools === undefined ? {} : { pools: readPools(pools) };
+  const metricsAddress = readMetricsAddress(context.env);
   chooseParts({ config, ...named });
   const logger = createWorkerLogger(context, config.project);
   const { client } = await project.temporal();
   await ensureCurrentBuild(project, logger);
   // Last: from here on the SDK keeps the program alive, and holds its signals, until a connection of a worker has come and gone.
-  installTemporalLogger(forwardTo(logger), readMetricsAddress(context.env));
+  installTemporalLogger(forwardTo(logger), metricsAddress);
   const stopKeeping = keepWorkerLogSmall(paths.stateDir);
   const work = context.interruptible(async (signal) => {
     await runProjectWorkers({
@@ -84,6 +81,13 @@ function readMetricsAddress({ ANNEAL_METRICS_ADDRESS: address }: CommandContext[
   throw new AnnealError(
     'InvalidConfig',
     `ANNEAL_METRICS_ADDRESS is "${address}"; it is the address where metrics are offered, an IP and a port such as 0.0.0.0:9464.`,
+  );
+}
+
+function noServer(): AnnealError {
+  return new AnnealError(
+    'ServerUnreachable',
+    'There is no Temporal server to work for. Start one with "anneal up", or set TEMPORAL_ADDRESS.',
   );
 }
 
