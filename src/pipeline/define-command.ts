@@ -1,6 +1,6 @@
 import { parseDuration } from '../core/duration.js';
 import type { CommandDefinition, CommandSignal } from '../core/step-command.js';
-import { checkName } from './define-step.js';
+import { checkName } from './check-name.js';
 import type { AnyParameter } from './slots.js';
 
 /** What {@link defineCommand} takes. */

@@ -3,7 +3,7 @@ import type { TriggerDefinition, TriggerParameter } from '../core/triggers.js';
 import type { PartitionDefinition } from '../core/partitions.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import type { ScheduleDefinition } from '../core/schedule-definition.js';
-import { checkName } from './define-step.js';
+import { checkName } from './check-name.js';
 import { handled } from './handled.js';
 import { registeredDefinitions, rememberPipeline } from './registry.js';
 import { currentRuntime } from './runtime.js';

@@ -15,6 +15,7 @@ import type {
   StepDefinition,
 } from '../core/step.js';
 import { CallRefused } from './call-refused.js';
+import { checkName } from './check-name.js';
 import type { StepCommand } from './define-command.js';
 import { handled } from './handled.js';
 import { registeredDefinitions } from './registry.js';
@@ -193,16 +194,6 @@ function toToken(piece: string): CommandToken {
   const [side, as, ...name] = piece.split(':');
   const form = as === 'uri' ? 'uri' : 'path';
   return side === 'input' ? { input: name.join(':'), as: form } : { output: name.join(':'), as: form };
-}
-
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
-
-/** @throws TypeError for a name that Kubernetes and Temporal would not both take. */
-export function checkName(what: string, name: string): void {
-  if (!NAME.test(name))
-    throw new TypeError(
-      `${what} "${name}" must start with a letter and hold only lower-case letters, digits and dashes, 63 at most.`,
-    );
 }
 
 function definitionOf<

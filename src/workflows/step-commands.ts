@@ -1,7 +1,9 @@
-import type { ApplicationFailure} from '@temporalio/workflow';
+import type { ApplicationFailure } from '@temporalio/workflow';
 import { defineUpdate, proxyActivities, setHandler } from '@temporalio/workflow';
 import type { PoolActivities } from '../core/activities.js';
 import type { AttemptRequest } from '../core/attempt.js';
+import type { Pool } from '../core/pools.js';
+import type { StepDefinition } from '../core/step.js';
 import { parseDuration } from '../core/duration.js';
 import {
   checkCommand,
@@ -13,11 +15,15 @@ import {
   type TakenCommand,
 } from '../core/step-command.js';
 import { toFailure } from './failures.js';
-import type { StepPlan } from './step-plan.js';
 
 /** An attempt that is in flight, of a step that takes commands. */
 interface LiveAttempt {
-  readonly plan: StepPlan;
+  /** Its step plan, as far as it matters here. */
+  readonly plan: {
+    readonly name: string;
+    readonly pool: Pick<Pool, 'controlQueue'>;
+    readonly request: { readonly definition: Pick<StepDefinition, 'commands'> };
+  };
   readonly request: AttemptRequest;
 }
 

@@ -1,11 +1,7 @@
+import { setRate } from './training-commands.js';
 import { createDispatcher } from '../../src/workflows/index.js';
-import { dataset, defineCommand, definePipeline, defineStep, number } from '../../src/pipeline/index.js';
+import { dataset, defineCommand, definePipeline, defineStep } from '../../src/pipeline/index.js';
 
-export const setRate = defineCommand({
-  name: 'set-learning-rate',
-  params: { rate: number({ min: 0, max: 1 }) },
-  signal: 'SIGUSR1',
-});
 const stopEarly = defineCommand({ name: 'stop-early', answerWithin: '2s' });
 
 const train = defineStep({

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createAnnealClient, type AnnealClient, type CommandStepOptions } from '../../src/client/index.js';
-import { setRate } from './command-pipelines.js';
+import { setRate } from './training-commands.js';
 import { PROJECT, startHarness, succeeded, type Harness } from './harness.js';
 import { until } from '../system/support/until.js';
 

@@ -19,13 +19,8 @@ import {
   string,
   model,
 } from '../../src/pipeline/index.js';
+import { make } from './steps.js';
 
-const make = defineStep({
-  name: 'make',
-  inputs: { n: integer({ default: 0 }) },
-  outputs: { data: dataset() },
-  command: ({ inputs, outputs }) => ['make', inputs.n, `--out=${outputs.data.path}`],
-});
 const use = defineStep({
   name: 'use',
   inputs: { data: dataset() },
