@@ -41,7 +41,8 @@ export async function endJob(
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_000;
-const PATIENCE_MS = 30_000;
+/** A node that is in the middle of pulling an image for a pod ends that first. */
+const PATIENCE_MS = 75_000;
 /** After its grace a pod whose node is away will not go before that is back. */
 const AWAY_MS = 5_000;
 
