@@ -8,7 +8,7 @@ import path from 'node:path';
 
 import { readManifest, readStoredOutcome, toBytes } from '../../src/adapters/attempt-files/stored-outcome.js';
 import { waitUntil } from '../../src/adapters/process-executor/end-attempt.js';
-import { readEnvironmentMembers } from '../../src/adapters/process-identity.js';
+import { endProcess, readEnvironmentMembers } from '../../src/adapters/process-identity.js';
 import type { ArtifactStore } from '../../src/core/artifact-store.js';
 import { chunkKey, storeKeys } from '../../src/core/artifact-store.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
@@ -123,6 +123,11 @@ export async function startPod(world: PodWorld, launch: PodLaunch) {
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     return child.exitCode ?? child.signalCode;
   };
+  const killMain = async () => {
+    main?.kill('SIGKILL');
+    for (const member of await readEnvironmentMembers('VOLUME', paths.root))
+      await endProcess(member, { graceMs: 0 });
+  };
   return {
     paths,
     place,
@@ -162,10 +167,7 @@ export async function startPod(world: PodWorld, launch: PodLaunch) {
     agentPid: () => agent?.pid ?? 0,
     terminate: () => main?.kill('SIGTERM'),
     /** As the kernel does when the container runs out of memory, or a node dies: with everything in it. */
-    killMain: async () => {
-      main?.kill('SIGKILL');
-      for (const { pid } of await readEnvironmentMembers('VOLUME', paths.root)) process.kill(pid, 'SIGKILL');
-    },
+    killMain,
     /** Waits for the step's container, then ends the agent, as the kubelet does. @returns the container's exit code. */
     end: async (graceMs = TIMEOUT_MS) => {
       assert.ok(main && agent);
@@ -199,6 +201,8 @@ export async function startPod(world: PodWorld, launch: PodLaunch) {
     remove: async () => {
       isEnding = true;
       agent?.kill('SIGKILL');
+      // A test that failed may have left it running.
+      await killMain();
       await rm(terminationLog, { force: true });
       await volume.remove();
     },
