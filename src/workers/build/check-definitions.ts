@@ -42,7 +42,11 @@ export function definitionProblems(
       problems.push(
         `Pipeline "${name}" is defined but not exported by ${shown(source.pipelines)}, so it could not be started. Export it.`,
       );
-  problems.push(...lostAddresses(pipelines, source.notifiers), ...pipelines.flatMap(wrongSchedule), ...triggerProblems(pipelines));
+  problems.push(
+    ...lostAddresses(pipelines, source.notifiers),
+    ...pipelines.flatMap(wrongSchedule),
+    ...triggerProblems(pipelines),
+  );
   for (const { name } of tasks)
     if (!source.taskExports.includes(name)) problems.push(missingTask(name, source));
   const secrets = steps
