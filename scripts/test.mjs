@@ -11,7 +11,7 @@ import { ensureTestEnvironments } from './test-environments.mjs';
 const SUITES = {
   // A unit test that takes minutes hangs; a test against real servers may train a model.
   unit: { concurrency: 2, timeoutMs: 5 * 60_000 },
-  system: { concurrency: 1, timeoutMs: 10 * 60_000 },
+  system: { concurrency: 2, timeoutMs: 10 * 60_000 },
   // One cluster, parts of which are stopped by some tests.
   cluster: { concurrency: 1, timeoutMs: 30 * 60_000 },
 };

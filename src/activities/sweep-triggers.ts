@@ -1,4 +1,4 @@
-import { readMoves } from '../core/alias-moves.js';
+import { readMoves, type JournaledMove } from '../core/alias-moves.js';
 import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
 import { digestOfText } from '../core/digest.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
@@ -15,6 +15,7 @@ import {
   type TriggerEvent,
   type TriggerMark,
 } from '../core/triggers.js';
+import type { RegisteredName } from './ports/model-registry.js';
 import type { EndedRun } from './ports/run-directory.js';
 import type { TriggerDirectory } from './ports/trigger-directory.js';
 
@@ -152,25 +153,45 @@ async function aliasEvents(
   const { model = '', alias = '' } = readAliasSource(source) ?? {};
   const found = await deps.triggers.readModel(model, signal);
   if (found === undefined) return undefined;
-  const moves = (readMoves(found?.tags ?? {}).get(alias) ?? []).filter((move) => move.done && !move.void);
-  const version = found?.aliases[alias] ?? null;
-  const newest = moves.at(-1);
+  const { moves, newest, version } = readAlias(found, alias);
   const next = { sinceMs: nowMs, order: newest?.order ?? 0, version };
   if (mark === undefined) return { events: [], mark: { activatedAtMs: nowMs, ...next } };
-  const common = { kind: 'alias' as const, model, alias };
-  const events = moves.flatMap((move): TriggerEvent[] => {
-    const { order, kind, replaced, by, atMs, base = 0 } = move;
-    // What was put back had moved without anybody's will.
-    if (order <= (mark.order ?? 0) || move.version === null || kind === 'repair') return [];
-    const id = kind === 'outside' ? outsideId({ base, version: move.version }) : String(order);
-    return [{ ...common, id, version: move.version, replaced, by, atMs }];
-  });
+  const events = journaledMoves({ model, alias }, moves, mark.order ?? 0);
   if (version !== null && version !== mark.version && version !== (newest?.version ?? null))
     events.push({
-      ...{ ...common, id: outsideId({ base: newest?.order ?? 0, version }), version, atMs: nowMs },
+      ...{
+        kind: 'alias',
+        model,
+        alias,
+        id: outsideId({ base: newest?.order ?? 0, version }),
+        version,
+        atMs: nowMs,
+      },
       ...{ replaced: mark.version ?? null, by: 'outside Anneal' },
     });
   return { events, mark: { ...mark, ...next } };
+}
+
+/** What MLflow says of an alias: the moves that are written down, and where it points now. */
+function readAlias(found: RegisteredName | null, alias: string) {
+  const moves = (readMoves(found?.tags ?? {}).get(alias) ?? []).filter((move) => move.done && !move.void);
+  return { moves, newest: moves.at(-1), version: found?.aliases[alias] ?? null };
+}
+
+/** Moves of an alias that the lane or a look at MLflow has written down, after the one with the number `after`. */
+function journaledMoves(
+  { model, alias }: { readonly model: string; readonly alias: string },
+  moves: readonly JournaledMove[],
+  after: number,
+): TriggerEvent[] {
+  const common = { kind: 'alias' as const, model, alias };
+  return moves.flatMap((move): TriggerEvent[] => {
+    const { order, kind, replaced, by, atMs, base = 0 } = move;
+    // What was put back had moved without anybody's will.
+    if (order <= after || move.version === null || kind === 'repair') return [];
+    const id = kind === 'outside' ? outsideId({ base, version: move.version }) : String(order);
+    return [{ ...common, id, version: move.version, replaced, by, atMs }];
+  });
 }
 
 /** The same before and after the lane has written the move into the journal. */

@@ -5,6 +5,8 @@ export function addRunCommands(add: Add): void {
   addOperations(add);
   addDecisions(add);
   addCommand(add);
+  addViews(add);
+  addEnds(add);
   add('run <pipeline>', 'Start a run of a pipeline', async () => (await import('./commands/run.js')).run)
     .option('--param <name=value>', 'a parameter; may be repeated', collect, [])
     .option('--params-file <file>', 'parameters from a JSON file; --param beats it')
@@ -23,6 +25,9 @@ export function addRunCommands(add: Add): void {
         'anneal run churn-training --params-file nightly.json --json',
       ),
     );
+}
+
+function addViews(add: Add): void {
   add(
     'list',
     'List runs: open ones first, then the newest',
@@ -52,6 +57,9 @@ export function addRunCommands(add: Add): void {
   )
     .option('-f, --follow', 'go on until the run has ended')
     .addHelpText('after', examples('anneal logs RUN', 'anneal logs RUN train-model --follow'));
+}
+
+function addEnds(add: Add): void {
   add(
     'cancel <run>',
     'Ask a run to stop, and wait until everything of it has ended',

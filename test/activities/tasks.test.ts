@@ -63,5 +63,6 @@ function compose(
     directory: () => Promise.resolve({ approvers: [], groups: {} }),
     tasks: { load },
     context: createContext(overrides),
+    readPrincipal: () => Promise.resolve(undefined),
   });
 }

@@ -158,7 +158,7 @@ describe('what lineage keeps of an attempt', () => {
     kind: 'Dataset' as const,
     pin: { source: 's3://b/k' } as NonNullable<ArtifactRef['pin']>,
   };
-  const request = {
+  const request: AttemptRequest = {
     ...{
       executionId: 'e',
       project: 'p',
@@ -169,7 +169,17 @@ describe('what lineage keeps of an attempt', () => {
       codeDigest: 'cd',
     },
     ...{ attempt: 2, parameters: { depth: 3, rate: 1 }, inputs: { data: pinned } },
-  } as AttemptRequest;
+    ...{
+      index: 0,
+      pool: 'cpu',
+      code: [],
+      env: {},
+      command: ['true'],
+      outputs: {},
+      resources: {},
+      stopGraceMs: 1,
+    },
+  };
   const outcome = {
     ...{ kind: 'succeeded', attemptName: 'train-a2', parameters: { rate: 2 }, startedAtMs: 5, endedAtMs: 9 },
     outputs: { model: ref },

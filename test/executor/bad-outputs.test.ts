@@ -135,7 +135,7 @@ describe('outputs', () => {
       store,
       executionId: 'execution',
       name: 'changing',
-      paths,
+      storeLog: async () => undefined,
       outputs,
       memory: undefined,
       startedAtMs: 0,

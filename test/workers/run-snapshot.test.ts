@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadConfig } from '../../src/config/load-config.js';
 import type { RunSnapshot } from '../../src/core/activities.js';
-import type { Build, BuiltStep } from '../../src/workers/build/build-manifest.js';
+import { BUILD_VERSION } from '../../src/workers/build/build-manifest.js';
+import type { Build, BuildManifest, BuiltStep } from '../../src/workers/build/build-manifest.js';
 import { createSnapshot } from '../../src/workers/run-snapshot.js';
 import { withProject } from '../build/fixture-project.js';
 
@@ -29,7 +30,11 @@ async function snapshotOf(yaml: string) {
         return await Promise.resolve(image === 'a:1' ? { digest: DIGEST } : { problem: 'it is away' });
       },
     };
-    const build: Build = { digest: 'b', dir: cwd, manifest: { steps } as Build['manifest'] };
+    const manifest: BuildManifest = {
+      ...{ version: BUILD_VERSION, digest: 'b', project: 'p', pipelines: [], tasks: [], steps },
+      createdAt: '2026-01-01T00:00:00Z',
+    };
+    const build: Build = { digest: 'b', dir: cwd, manifest };
     taken.push(await createSnapshot({ config, services: {}, host: 'box', images }, build)());
   });
   return { taken: taken[0] ?? assert.fail(), asked };

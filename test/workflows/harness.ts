@@ -46,6 +46,9 @@ import {
   TAGS_ATTRIBUTE,
 } from '../../src/core/run.js';
 
+/** As the product's workers: Temporal's own 5 s end the process when 1,000 calls at once meet a busy machine. */
+const HOSTING = { isolateExecutionTimeout: '2m' } as const;
+
 export const PROJECT = 'test';
 const POOL_QUEUE = `${PROJECT}/cpu@here`;
 
@@ -181,8 +184,7 @@ export async function startHarness(
       workflowBundle: pipelines,
       activities: asActivities(pipelineActivities(state)),
       maxCachedWorkflows: 50,
-      // As the product's workers: Temporal's own 5 s end the process when 1,000 calls at once meet a busy machine.
-      isolateExecutionTimeout: '2m',
+      ...HOSTING,
     }),
     await Worker.create({
       ...common,

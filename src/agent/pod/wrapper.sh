@@ -232,7 +232,7 @@ if ! put exit "$code"; then
   $B rm -rf "$root/tmp" "$root/home"
   put exit "$code" || exit "$code"
 fi
-until [ -e "$ctl/done" ]; do $B sleep 0.2; done
+until [ -e "$ctl/done" ]; do $B sleep 0.2 || exit 97; done
 read -r answer < "$ctl/done"
 [ "$answer" = 0 ] || exit 97
 exit "$code"
