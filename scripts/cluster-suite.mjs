@@ -1,5 +1,6 @@
 // The cluster of `npm test`: built beside the other tests where it has to be, up while the cluster tests run, ended with them.
 import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { say, SetupFailure } from './bootstrap.mjs';
 import {
@@ -16,19 +17,22 @@ import {
 } from './test-cluster.mjs';
 
 const PROGRESS_MS = 60_000;
+/** From its beginning: so long may a build beside all other tests take, that all of them together end within three quarters of an hour. */
+const BUILD_LIMIT_MS = 26 * 60_000;
 
 /**
  * Begins what takes long, beside whatever the caller does next. `withEnvironment(work)` waits for it, starts the cluster, and calls `work` with
- * the variables that tell the tests where it is, or why there is none.
+ * the variables that tell the tests where it is, or why there is none. `required`: a cluster that cannot be had is a SetupFailure; otherwise its
+ * tests are skipped with the reason.
  */
-export async function planClusterTests() {
-  const obstacle = findClusterObstacle();
-  if (obstacle !== undefined) {
+export async function planClusterTests({ required }) {
+  const beganAt = performance.now();
+  const skip = async (obstacle, work) => {
     say(`Cluster tests are skipped: ${obstacle}`);
-    return {
-      withEnvironment: async (work) => await work({ ANNEAL_TEST_CLUSTER_OBSTACLE: obstacle }),
-    };
-  }
+    return await work({ ANNEAL_TEST_CLUSTER_OBSTACLE: obstacle });
+  };
+  const obstacle = findClusterObstacle();
+  if (obstacle !== undefined) return { withEnvironment: async (work) => await skip(obstacle, work) };
   const preparation = (await isPrepared()) ? undefined : await prepareInBackground();
   if (preparation !== undefined)
     say(
@@ -36,8 +40,14 @@ export async function planClusterTests() {
     );
   return {
     withEnvironment: async (work) => {
-      if (preparation !== undefined) await finish(preparation);
-      return await withCluster(async () => await whileUp(work));
+      try {
+        if (preparation !== undefined)
+          await finish(preparation, required ? Infinity : beganAt + BUILD_LIMIT_MS - performance.now());
+        return await withCluster(async () => await whileUp(work));
+      } catch (error) {
+        if (required || !(error instanceof SetupFailure)) throw error;
+        return await skip(`${error.message}\nWhat was built is kept; go on with: npm test -- cluster`, work);
+      }
     },
   };
 }
@@ -58,7 +68,7 @@ async function whileUp(work) {
   }
 }
 
-async function finish({ log, finished }) {
+async function finish({ log, finished, stop }, patienceMs) {
   const startedAt = performance.now();
   const lines = () => (existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : []);
   const tell = () => {
@@ -68,7 +78,18 @@ async function finish({ log, finished }) {
     );
   };
   const timer = setInterval(tell, PROGRESS_MS);
-  const code = await finished.finally(() => clearInterval(timer));
+  const late = new AbortController();
+  const code = await Promise.race([
+    finished,
+    ...(patienceMs === Infinity ? [] : [delay(Math.max(0, patienceMs), 'late', { signal: late.signal })]),
+  ]).finally(() => clearInterval(timer));
+  if (code === 'late') {
+    stop();
+    throw new SetupFailure(
+      `the test cluster was not built within ${BUILD_LIMIT_MS / 60_000} minutes beside the other tests`,
+    );
+  }
+  late.abort();
   if (code !== 0)
     throw new SetupFailure(
       `The test cluster could not be built:\n${lines().slice(-15).join('\n')}\nAll of it: ${log}`,

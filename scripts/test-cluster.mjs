@@ -36,6 +36,9 @@ export function findClusterObstacle() {
   const version = /go(\d+)\.(\d+)/.exec(spawnSync('go', ['version'], { encoding: 'utf8' }).stdout ?? '');
   // From 1.21 on, Go fetches the release that the modules ask for.
   if (version === null || Number(version[2]) < 21) return 'they need Go 1.21 or later';
+  const namespaces = ['--mount', '--pid', '--net', '--fork', '--mount-proc', 'true'];
+  if (spawnSync('unshare', namespaces).status !== 0)
+    return 'this root may not make namespaces (unshare fails)';
   return undefined;
 }
 
@@ -162,7 +165,7 @@ export async function prepareInBackground() {
       resolve(code ?? 1);
     });
   });
-  return { log, finished };
+  return { log, finished, stop };
 }
 
 function buildDigest() {

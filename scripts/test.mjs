@@ -22,7 +22,8 @@ await runScript(async () => {
   await bootstrap({ build: 'try' });
   const tests = selection.unit.length + selection.system.length + selection.cluster.length;
   // Begun first: what has to be built for it, once, is built beside the other tests.
-  const cluster = selection.cluster.length > 0 ? await planClusterTests() : undefined;
+  const cluster =
+    selection.cluster.length > 0 ? await planClusterTests({ required: process.argv.length > 2 }) : undefined;
   const env = tests > 0 ? await ensureTestEnvironments() : process.env;
   const failedChecks = selection.check ? await runChecks() : [];
   const total = { passed: 0, failed: 0, skipped: 0 };
