@@ -222,7 +222,7 @@ ended=1
 
 # The log is whole before the exit code is there.
 exec 3>&-
-waits=100
+waits=250
 while kill -0 "$pump" 2> /dev/null && [ "$waits" -gt 0 ]; do
   $B sleep 0.02
   waits=$((waits - 1))
