@@ -12,9 +12,11 @@ const SUITES = {
   // A unit test that takes minutes hangs; a test against real servers may train a model.
   unit: { concurrency: 2, timeoutMs: 5 * 60_000 },
   system: { concurrency: 2, timeoutMs: 10 * 60_000 },
-  // One cluster, parts of which are stopped by some tests.
+  // One cluster, parts of which are stopped by some tests. Beside the others: it waits more than it computes.
   cluster: { concurrency: 1, timeoutMs: 30 * 60_000 },
 };
+
+const NONE = { passed: 0, failed: 0, skipped: 0 };
 
 await runScript(async () => {
   const startedAt = performance.now();
@@ -26,16 +28,16 @@ await runScript(async () => {
     selection.cluster.length > 0 ? await planClusterTests({ required: process.argv.length > 2 }) : undefined;
   const env = tests > 0 ? await ensureTestEnvironments() : process.env;
   const failedChecks = selection.check ? await runChecks() : [];
-  const total = { passed: 0, failed: 0, skipped: 0 };
-  let broken = failedChecks.length > 0;
-  for (const [name, suite] of Object.entries(SUITES)) {
-    if (selection[name].length === 0) continue;
+  const run = async (name, more = {}) => {
+    if (selection[name].length === 0) return { code: 0, counts: NONE };
     say(`\nTests: ${name}, ${selection[name].length} files`);
-    const run = async (more) => await runSuite({ files: selection[name], ...suite }, { ...env, ...more });
-    const { counts, code } = name === 'cluster' ? await runOnCluster(cluster, run) : await run({});
-    for (const key of Object.keys(total)) total[key] += counts[key];
-    broken ||= code !== 0;
-  }
+    return await runSuite({ files: selection[name], ...SUITES[name] }, { ...env, ...more });
+  };
+  const onCluster = cluster && runOnCluster(cluster, async (more) => await run('cluster', more));
+  const results = [await run('unit'), await run('system'), ...(onCluster ? [await onCluster] : [])];
+  const total = { ...NONE };
+  for (const { counts } of results) for (const key of Object.keys(total)) total[key] += counts[key];
+  const broken = failedChecks.length > 0 || results.some(({ code }) => code !== 0);
   if (selection.check)
     say(failedChecks.length > 0 ? `\nFailed checks: ${failedChecks.join(', ')}` : '\nAll checks pass');
   say(`Time: ${secondsSince(startedAt)}`);
