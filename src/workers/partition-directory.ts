@@ -27,6 +27,8 @@ export function createPartitionDirectory(
           return { runId };
         } catch (error) {
           signal.throwIfAborted();
+          // Removed, or forgotten, while it was waited for: nobody can say any more how it ended.
+          if (error instanceof WorkflowNotFoundError) return { runId, code: 'RunNotFound' };
           return { runId, code: codeOf(error) };
         }
       }),

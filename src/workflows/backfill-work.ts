@@ -11,7 +11,11 @@ import type {
 /** A partition that is to be made next. */
 export interface PlannedPartition extends PartitionPlan, Pick<BackfillBatch, 'again' | 'params'> {}
 
-type Running = BackfillState['running'][number] & { readonly watched: boolean };
+type Running = BackfillState['running'][number] & {
+  readonly watched: boolean;
+  /** The server knows the run: before, a request to cancel it would find nothing. */
+  readonly confirmed: boolean;
+};
 
 /** What a backfill has to do, is doing and has done. */
 export class BackfillWork {
@@ -38,7 +42,7 @@ export class BackfillWork {
     this.state = state;
     this.concurrency = state.concurrency;
     this.queue = [...state.queue];
-    for (const run of state.running) this.running.set(run.runId, { ...run, watched: true });
+    for (const run of state.running) this.running.set(run.runId, { ...run, watched: true, confirmed: true });
     this.failed = [...state.failed];
     this.made = state.made;
     this.skipped = state.skipped;
@@ -80,14 +84,12 @@ export class BackfillWork {
     this.touch();
   }
 
-  /** @returns how many are taken up again. */
-  retryFailed(): number {
+  retryFailed(): void {
     const { failed } = this;
     this.failed = [];
     // One after the other, since each may have parameters of its own.
     for (const { key, params } of failed) this.enqueue({ keys: [key], again: true, params });
     this.touch();
-    return failed.length;
   }
 
   private enqueue(batch: BackfillBatch): void {
@@ -138,12 +140,21 @@ export class BackfillWork {
   /** Its run id was taken meanwhile. */
   planAgain({ key, runId, again, params }: PlannedPartition): void {
     this.running.delete(runId);
-    this.queue.unshift({ keys: [key], again, params });
+    // Nothing is planned any more by one that is being cancelled.
+    if (this.isCancelling) this.cancelled++;
+    else this.queue.unshift({ keys: [key], again, params });
     this.touch();
   }
 
   begin({ key, runId, params }: PlannedPartition, { watched }: { readonly watched: boolean }): void {
-    this.running.set(runId, { key, runId, params, watched });
+    this.running.set(runId, { key, runId, params, watched, confirmed: watched });
+    this.touch();
+  }
+
+  /** The server has started it. */
+  confirm(runId: string): void {
+    const run = this.running.get(runId);
+    if (run !== undefined) this.running.set(runId, { ...run, confirmed: true });
     this.touch();
   }
 
@@ -165,7 +176,9 @@ export class BackfillWork {
   }
 
   takeToCancel(): readonly string[] {
-    const runIds = [...this.running.keys()].filter((runId) => !this.askedToEnd.has(runId));
+    const runIds = [...this.running.values()].flatMap(({ runId, confirmed }) =>
+      confirmed && !this.askedToEnd.has(runId) ? [runId] : [],
+    );
     for (const runId of runIds) this.askedToEnd.add(runId);
     return runIds;
   }

@@ -1,4 +1,5 @@
 import {
+  ActivityCancellationType,
   allHandlersFinished,
   CancellationScope,
   ChildWorkflowCancellationType,
@@ -107,7 +108,7 @@ async function make(work: BackfillWork, partition: PlannedPartition): Promise<vo
       workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
       staticSummary: `${pipeline} ${key}`.slice(0, 200),
     }).finally(() => work.starting--);
-    work.touch();
+    work.confirm(runId);
     await child.result();
     work.end({ runId });
   } catch (error) {
@@ -117,18 +118,28 @@ async function make(work: BackfillWork, partition: PlannedPartition): Promise<vo
   }
 }
 
-/** Waits for runs that an earlier execution of this workflow started, or somebody else. */
+/**
+ * Waits for runs that an earlier execution of this workflow started, or somebody else. One that comes to be watched meanwhile is waited
+ * for with the others at once: they may take days.
+ */
 async function watch(work: BackfillWork): Promise<void> {
   const { awaitRuns } = proxyActivities<SystemActivities>({
     startToCloseTimeout: '30d',
     heartbeatTimeout: '20s',
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
     retry: { maximumInterval: '30s' },
     summary: 'wait for partitions under way',
   });
   for (;;) {
     await condition(() => work.watched().length > 0);
     const runIds = work.watched();
-    for (const ended of await awaitRuns({ runIds })) work.end(ended);
+    const waiting = new CancellationScope();
+    const hasMore = () => work.watched().some((runId) => !runIds.includes(runId));
+    const ended = waiting.run(async () => await awaitRuns({ runIds }));
+    await Promise.race([ended, waiting.run(async () => await condition(hasMore))]);
+    waiting.cancel();
+    // What a look that was interrupted would have told, the next one tells.
+    for (const end of await ended.catch(() => [])) work.end(end);
   }
 }
 

@@ -154,6 +154,25 @@ describe('a backfill', { skip: cli === undefined ? 'ANNEAL_TEST_TEMPORAL is not 
     assert.equal(status.name, 'CANCELLED');
   });
 
+  test('that is being cancelled makes nothing again: it would never end', async () => {
+    let release = () => undefined as void;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    h.script = async (request) => {
+      await held;
+      return succeeded(request);
+    };
+    const failed = { key: '2026-06-11', runId: 'gone', code: 'Unknown' as const, params: {} };
+    const backfill = await add({ keys: ['2026-06-12'] }, { failed: [failed] });
+    await until('it runs', async () => h.attempts.length === 1);
+    await backfill.ask(BACKFILL_CANCEL);
+    await assert.rejects(backfill.ask(BACKFILL_RETRY), ({ cause }: Error) =>
+      /is being cancelled/.test((cause as Error).message),
+    );
+    release();
+    const { state, waiting } = await backfill.result();
+    assert.deepEqual([state, waiting], ['cancelled', 0]);
+  });
+
   test('that is cancelled in the Web UI ends in the same way', async () => {
     const backfill = await add({ keys: ['2026-06-21'], params: { mode: 'waits' } });
     await until('it waits', async () => h.attempts.length === 1);
@@ -172,6 +191,26 @@ describe('a backfill', { skip: cli === undefined ? 'ANNEAL_TEST_TEMPORAL is not 
     await handle.terminate('a test');
     const { made } = await (await add({ keys })).result();
     assert.deepEqual([made, h.attempts.length], [2, 2]);
+  });
+
+  test('sees the end of a run of somebody else while it waits for another one', async () => {
+    const [long, short] = ['2026-07-21', '2026-07-22'];
+    for (const day of [long, short]) await h.start('daily', { day, mode: 'waits' }, `backfill/daily/${day}`);
+    const backfill = await add({ keys: [long] });
+    await until('the first one is watched', async () => {
+      const { pendingActivities } = (await backfill.handle.describe()).raw;
+      return (pendingActivities?.length ?? 0) > 0;
+    });
+    await add({ keys: [short] });
+    await until('both are under way', async () => (await backfill.progress()).running.length === 2);
+    await h.client.workflow.getHandle(`backfill/daily/${short}`).cancel();
+    await until('its end is seen', async () => (await backfill.progress()).failed.length === 1);
+    assert.deepEqual(
+      (await backfill.progress()).running.map(({ key }) => key),
+      [long],
+    );
+    await backfill.ask(BACKFILL_CANCEL);
+    assert.equal((await backfill.result()).state, 'cancelled');
   });
 
   test('skips what unchanged code has made, unless it is told to make it again', async () => {
