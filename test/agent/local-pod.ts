@@ -56,14 +56,10 @@ export interface PodWorld {
   readonly credentials: { readonly [name: string]: string };
 }
 
-/** The launch of an attempt, as a worker writes it into the store. */
-export async function putLaunch(
-  store: ArtifactStore,
-  request: Partial<AttemptRequest>,
-  more: Partial<PodLaunch> = {},
-): Promise<PodLaunch> {
+/** The launch of an attempt, as a worker makes it. */
+export function launchOf(request: Partial<AttemptRequest>, more: Partial<PodLaunch> = {}): PodLaunch {
   const { name, runId, request: whole } = buildLaunch(request);
-  const launch: PodLaunch = {
+  return {
     version: 1,
     name,
     runId,
@@ -74,7 +70,17 @@ export async function putLaunch(
     checkpointSettleMs: 60_000,
     ...more,
   };
-  await store.putBytes(storeKeys.launch(whole.executionId, launch.name), toBytes(launch), { ifAbsent: true });
+}
+
+/** The same, in the store. */
+export async function putLaunch(
+  store: ArtifactStore,
+  request: Partial<AttemptRequest>,
+  more: Partial<PodLaunch> = {},
+): Promise<PodLaunch> {
+  const launch = launchOf(request, more);
+  const key = storeKeys.launch(launch.request.executionId, launch.name);
+  await store.putBytes(key, toBytes(launch), { ifAbsent: true });
   return launch;
 }
 

@@ -15,7 +15,7 @@ import { dataset, failedWith, input, output, sh, succeeded } from '../executor/c
 import type { S3Server } from '../store/s3-server.js';
 import { s3Program, startS3Server } from '../store/s3-server.js';
 import type { LocalPod, PodPrograms, PodWorld } from './local-pod.js';
-import { buildPodPrograms, eventually, putLaunch, readObject, startPod } from './local-pod.js';
+import { buildPodPrograms, eventually, launchOf, putLaunch, readObject, startPod } from './local-pod.js';
 import { readText } from './pod-volume.js';
 
 const isLinux = process.platform === 'linux';
@@ -319,7 +319,27 @@ function describePods(name: string, skip: string | false, create: () => Promise<
       assert.equal(await pod.fetch(), 1);
       const outcome = await pod.outcome();
       assert.ok(outcome);
-      assert.equal(failedWith(outcome, 'InputMissing').message, await pod.message());
+      assert.equal(`InputMissing: ${failedWith(outcome, 'InputMissing').message}`, await pod.message());
+    });
+
+    test('says so where it does not know yet whose pod it is', async () => {
+      const pod = await podOf(launchOf({ command: ['true'] }));
+      assert.equal(await pod.fetch(), 1);
+      assert.match(
+        (await pod.message()) ?? '',
+        /^InputMissing: what its pod is to do is not in the store \(.+\)\. Start a new run\.$/,
+      );
+    });
+
+    test('a fault of our own program is not tried again', async () => {
+      const pod = await prepared({ command: ['true'], inputs: { table: null as never } });
+      assert.equal(await pod.fetch(), 1);
+      const outcome = await pod.outcome();
+      assert.ok(outcome);
+      assert.match(
+        failedWith(outcome, 'InvalidConfig').message,
+        /^Step "step": Anneal's own program in container "fetch" of its pod broke off \(TypeError: .*kubernetes\.image/,
+      );
     });
 
     test('a symlink to what only the agent may read is never followed', async () => {

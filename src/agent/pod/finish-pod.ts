@@ -8,11 +8,12 @@ import type { AttemptFailed, AttemptOutcome } from '../../core/attempt.js';
 import { AnnealError } from '../../core/failures.js';
 import { parseBytes } from '../../core/quantity.js';
 import type { AttemptFailure } from '../attempt-failure.js';
-import { failureOfError, withFullDisk } from '../attempt-failure.js';
+import { withFullDisk } from '../attempt-failure.js';
 import { classifyEnd } from '../classify-end.js';
 import { collectOutputs } from '../collect-outputs.js';
 import { uploadAttempt } from '../upload-attempt.js';
 import type { ChunkStream } from './chunk-stream.js';
+import { failureInPod } from './failure-in-pod.js';
 import type { PodContext } from './pod-context.js';
 import { removeLogChunks, storeWholeLog } from './store-pod-log.js';
 import { withSafePath } from './volume-files.js';
@@ -46,7 +47,7 @@ export async function finishPod(finishing: Finishing): Promise<AttemptOutcome | 
     async (error: unknown): Promise<AttemptFailed> => ({
       kind: 'failed',
       attemptName: launch.name,
-      ...failureOfError(launch.request.step, error),
+      ...failureInPod(error, { container: 'agent', step: launch.request.step }),
       logTail: await readTail(pod),
       startedAtMs,
       endedAtMs: clock.nowMs(),

@@ -7,9 +7,10 @@ import { createExternalData } from '../../adapters/external-data/create-external
 import { storeKeys } from '../../core/artifact-store.js';
 import type { AttemptFailed } from '../../core/attempt.js';
 import { AnnealError } from '../../core/failures.js';
+import { toLastMessage } from '../../core/pod-last-message.js';
 import type { PodPaths } from '../../core/pod-layout.js';
-import { failureOfError } from '../attempt-failure.js';
 import { prepareInputs } from '../prepare-attempt.js';
+import { failureInPod } from './failure-in-pod.js';
 import type { PodContext, PodPlaces } from './pod-context.js';
 import { readPodContext } from './pod-context.js';
 import { fetchStepCode } from './step-code.js';
@@ -28,15 +29,16 @@ export async function runFetch(
     await fillVolume(pod);
     return 0;
   } catch (error) {
-    const failure = failureOfError(pod?.launch.request.step ?? 'of this pod', error);
-    await writeFile(places.terminationLog, failure.message.slice(0, MESSAGE_LENGTH)).catch(() => undefined);
-    process.stderr.write(`${failure.message}\n`);
+    const failure = failureInPod(error, { container: CONTAINER, step: pod?.launch.request.step });
+    const text = toLastMessage(failure);
+    await writeFile(places.terminationLog, text).catch(() => undefined);
+    process.stderr.write(`${text}\n`);
     if (pod) await recordFailure(pod, { ...failure, startedAtMs });
     return 1;
   }
 }
 
-const MESSAGE_LENGTH = 2_000;
+const CONTAINER = 'fetch';
 
 /** A Job that was made while its attempt was being ended, by a worker that died before it could take it back, runs nothing. */
 async function refuseEnded({ store, place: { executionId, attemptName } }: PodContext): Promise<void> {

@@ -1,6 +1,8 @@
 import type { V1ContainerStateTerminated, V1Pod } from '@kubernetes/client-node';
 import { failureCodeOfExit } from '../../../core/failures.js';
+import { readLastMessage } from '../../../core/pod-last-message.js';
 import { UPLOAD_FAILED_EXIT } from '../../../core/pod-layout.js';
+import { programFaultOfLog, programFaultSentence } from '../../../core/program-fault.js';
 import { CONTAINERS } from '../labels.js';
 import type { DiagnosedFailure, SeenAttempt } from './diagnosis.js';
 import { conditionOf, containerStatus, containerStatuses, said } from './pod-facts.js';
@@ -81,17 +83,24 @@ function diagnosePreparation(pod: V1Pod): DiagnosedFailure | undefined {
   const fetch = containerStatus(pod, CONTAINERS.fetch)?.state?.terminated;
   if (fetch !== undefined && fetch.exitCode !== 0)
     return (
-      startError(fetch, CONTAINERS.fetch) ?? {
+      startError(fetch, CONTAINERS.fetch) ??
+      ownFault(CONTAINERS.fetch, fetch) ??
+      readLastMessage(fetch.message ?? '') ?? {
         code: 'AttemptLost',
         message: `Its pod could not be prepared (container fetch, ${exitText(fetch)})${lastWords(fetch)}`,
       }
     );
+  return agentNeverServed(pod);
+}
+
+function agentNeverServed(pod: V1Pod): DiagnosedFailure | undefined {
   const main = containerStatus(pod, CONTAINERS.main)?.state;
   const agent = containerStatus(pod, CONTAINERS.agent);
   const ended = agent?.state?.terminated ?? agent?.lastState?.terminated;
   if (main?.terminated === undefined && main?.running === undefined && ended !== undefined)
     return (
-      startError(ended, CONTAINERS.agent) ?? {
+      startError(ended, CONTAINERS.agent) ??
+      ownFault(CONTAINERS.agent, ended) ?? {
         code: 'AttemptLost',
         message: `The agent of its pod ended before the step began (${exitText(ended)})${lastWords(ended)}`,
       }
@@ -132,7 +141,7 @@ function diagnoseExit(pod: V1Pod, main: V1ContainerStateTerminated, pool: string
   const { exitCode } = main;
   switch (exitCode) {
     case UPLOAD_FAILED_EXIT:
-      return { code: 'UploadFailed', message: `Its outputs could not be stored${lastWords(main)}`, exitCode };
+      return uploadFailed(pod, exitCode);
     case 0:
       return {
         code: 'AttemptLost',
@@ -159,6 +168,21 @@ function diagnoseExit(pod: V1Pod, main: V1ContainerStateTerminated, pool: string
   }
 }
 
+/** The agent says why: the last words of the step's container are its command's. */
+function uploadFailed(pod: V1Pod, exitCode: number): DiagnosedFailure {
+  const agent = containerStatus(pod, CONTAINERS.agent);
+  const { message = '' } = agent?.state?.terminated ?? agent?.lastState?.terminated ?? {};
+  const why = said(message.trim().split('\n').at(-1)).replace(
+    /^(Step "[^"]*": )?its outputs could not be stored: /i,
+    '',
+  );
+  return {
+    code: 'UploadFailed',
+    message: `Its outputs could not be stored${why === '' ? '' : `: ${why}`}.`,
+    exitCode,
+  };
+}
+
 function startError(ended: V1ContainerStateTerminated, container: string): DiagnosedFailure | undefined {
   const { reason, message } = ended;
   return reason === 'StartError' || reason === 'ContainerCannotRun'
@@ -167,6 +191,17 @@ function startError(ended: V1ContainerStateTerminated, container: string): Diagn
         message: `Container "${container}" could not be started: ${said(message)}. Correct the image or the command.`,
       }
     : undefined;
+}
+
+/** A program of ours that broke off before it could say anything. */
+export function ownFault(
+  container: string,
+  { message }: Pick<V1ContainerStateTerminated, 'message'>,
+): DiagnosedFailure | undefined {
+  const fault = programFaultOfLog(message ?? '');
+  return fault === undefined
+    ? undefined
+    : { code: 'InvalidConfig', message: programFaultSentence(container, said(fault)) };
 }
 
 function exitText({ exitCode, reason }: V1ContainerStateTerminated): string {

@@ -1,5 +1,6 @@
 import type { V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
 import { CONTAINERS } from '../labels.js';
+import { ownFault } from './diagnose-end.js';
 import { pendingTooLong } from './diagnose-without-pod.js';
 import type { Diagnosis, DiagnosedFailure, SeenAttempt } from './diagnosis.js';
 import { conditionOf, containerStatuses, said, timeOf } from './pod-facts.js';
@@ -91,6 +92,8 @@ function diagnoseContainer(
 
 function crashFailure(_seen: SeenAttempt, { name, lastState }: V1ContainerStatus): DiagnosedFailure {
   const { exitCode = '?', reason, message } = lastState?.terminated ?? {};
+  const fault = ownFault(name, lastState?.terminated ?? {});
+  if (fault) return fault;
   const why = `exit code ${exitCode}${reason === undefined ? '' : `, ${reason}`}`;
   return {
     code: 'AttemptLost',
