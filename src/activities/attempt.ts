@@ -49,7 +49,8 @@ export function createPoolActivities(deps: PoolActivityDeps): PoolActivities {
       if (!executor.command)
         throw new AnnealError('InvalidInput', `Pool "${attempt.pool}" hands no commands to running steps.`);
       const { signal } = context;
-      return await executor.command(nameOf(context, attempt), command, { withinMs, signal });
+      const { executionId } = attempt;
+      return await executor.command(nameOf(context, attempt), command, { executionId, withinMs, signal });
     },
     endAttempt: async (request) => {
       const context = deps.context();

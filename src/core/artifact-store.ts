@@ -14,7 +14,8 @@ export interface StoredObject {
  *
  * Layout (each caller builds its keys with {@link storeKeys}):
  * - `runs/<execution id>/attempts/<attempt name>/outputs/<output>/...`, `.../manifest.json`, `.../logs/output.log`
- * - of an attempt that is a pod, beside those: `.../launch.json`, `.../pods/<pod uid>/{outputs/...,manifest.json,outcome.json}`, and while it
+ * - of an attempt that is a pod, beside those: `.../launch.json`, `.../commands/<id>.{asked,delivered,answered}.json` where people sent it some,
+ *   `.../pods/<pod uid>/{outputs/...,manifest.json,outcome.json}`, and while it
  *   runs its log and its stream of metrics in pieces, `.../{logs,metrics}/<pod uid>/<8 digits>`
  * - `runs/<execution id>/checkpoints/<call id>/<attempt name>/<sequence>-<entry>/files/...` and `.../checkpoint.json`, written last
  * - `runs/<execution id>/datasets/<digest>.json`: the objects of a dataset outside the store, as the run pinned them
@@ -101,6 +102,9 @@ export const storeKeys = {
   /** Pieces of a pod's log, or of its stream of metrics. */
   podChunks: ({ executionId, attemptName, podUid }: PodPlace, stream: 'logs' | 'metrics') =>
     `runs/${executionId}/attempts/${attemptName}/${stream}/${podUid}/`,
+  /** Commands of people to an attempt that is a pod. */
+  commands: (executionId: string, attemptName: string) =>
+    `runs/${executionId}/attempts/${attemptName}/commands/`,
   /** One step's code of a build: `files/<path>`, and `code.json`, written last. */
   stepCode: (build: string, step: string) => `builds/${build}/code/${step}/`,
   checkpoints: (executionId: string, callId: string) => `runs/${executionId}/checkpoints/${callId}/`,

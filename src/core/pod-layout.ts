@@ -40,6 +40,8 @@ export interface PodPaths {
   readonly refused: string;
   /** How many processes of the command were killed for lack of memory; absent: this machine does not say. */
   readonly memoryKills: string;
+  /** Written by the agent: the wrapper sends the command SIGUSR1, as soon as that handles it, and removes the file. */
+  readonly signal: string;
   /** The command's exit code, as a shell gives it; written when none of its processes is left. */
   readonly exit: string;
   /** Written by the agent when all is stored: `0`, or {@link UPLOAD_FAILED_EXIT}. Lets the wrapper end. */
@@ -55,6 +57,8 @@ export interface PodPaths {
   readonly parameters: string;
   readonly outputs: string;
   readonly checkpoints: string;
+  /** Where commands of people arrive, for steps that take some. */
+  readonly commands: string;
   readonly home: string;
   readonly temporary: string;
 }
@@ -73,6 +77,7 @@ export function podPaths(root: string = POD_ROOT): PodPaths {
     endedBy: `${control}/ended-by`,
     refused: `${control}/refused`,
     memoryKills: `${control}/memory-kills`,
+    signal: `${control}/signal`,
     exit: `${control}/exit`,
     done: `${control}/done`,
     renamedCheckpoints: `${control}/renamed-checkpoints.json`,
@@ -84,6 +89,7 @@ export function podPaths(root: string = POD_ROOT): PodPaths {
     parameters: `${root}/parameters`,
     outputs: `${root}/outputs`,
     checkpoints: `${root}/checkpoints`,
+    commands: `${root}/commands`,
     home: `${root}/home`,
     temporary: `${root}/tmp`,
   };

@@ -156,6 +156,7 @@ export async function startPod(world: PodWorld, launch: PodLaunch) {
           VOLUME: paths.root,
           ANNEAL_CHECKPOINT_DIR: paths.checkpoints,
           ANNEAL_METRICS_STREAM: paths.metricsStream,
+          ...(launch.request.takesCommands === true ? { ANNEAL_COMMANDS_DIR: paths.commands } : {}),
           [podVariables.stopGrace]: String(stopGraceMs / 1_000),
           ...(timeoutMs === undefined ? {} : { [podVariables.timeout]: String(timeoutMs / 1_000) }),
         },

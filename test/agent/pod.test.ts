@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { sendStoredCommand } from '../../src/adapters/attempt-files/stored-commands.js';
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
 import { createS3Store } from '../../src/adapters/s3-store/create-s3-store.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
@@ -253,6 +254,46 @@ function describePods(name: string, skip: string | false, create: () => Promise<
       succeeded(outcome);
     });
 
+    test('commands of people reach the command, also after its agent was killed, and are answered', async () => {
+      const pod = await prepared({
+        takesCommands: true,
+        command: sh(
+          'cd "$ANNEAL_COMMANDS_DIR"; echo begun; until [ -e 000001-rate.json ]; do sleep 0.05; done; sleep 1; ',
+          'trap handled=1 USR1; until [ "$handled" ]; do sleep 0.05; done; ls; ',
+          'echo \'{"epoch": 3}\' > a.tmp; mv a.tmp 000001.answer.json; ',
+          'until [ -e 000002-stop.json ]; do sleep 0.05; done',
+        ),
+      });
+      await run(pod);
+      await pod.hasLogged('begun');
+      const inbox = {
+        store: place.world.store,
+        place: { executionId: 'execution', name: pod.place.attemptName },
+      };
+      const send = async (id: string, command: string, withinMs: number) =>
+        await sendStoredCommand(inbox, {
+          command: { id, command, parameters: { rate: 1 }, by: 'ana', atMs: 1, signal: 'SIGUSR1' },
+          withinMs,
+          nowMs: () => Date.now(),
+          signal: new AbortController().signal,
+        });
+      const answer = { state: 'answered', number: 1, answer: { epoch: 3 } };
+      assert.deepEqual(await send('first', 'rate', 20_000), answer);
+      assert.deepEqual(await send('first', 'rate', 0), answer);
+      await pod.killAgent();
+      assert.deepEqual(await send('second', 'stop', 20_000), { state: 'delivered', number: 2 });
+      assert.equal(await pod.end(), 0);
+      assert.equal(await pod.log(), 'begun\n000001-rate.json');
+      assert.deepEqual(await send('third', 'stop', 20_000), { state: 'ended' });
+      assert.equal(
+        await readObject(
+          place.world.store,
+          `${storeKeys.commands('execution', inbox.place.name)}third.asked.json`,
+        ),
+        undefined,
+      );
+    });
+
     test('an agent that is killed while it uploads is followed by one that stores everything', async () => {
       const pod = await prepared({
         command: sh(
@@ -347,8 +388,9 @@ function describePods(name: string, skip: string | false, create: () => Promise<
       await writeFile(path.join(secret, 'output.log'), 'TOKEN');
       await writeFile(path.join(secret, 'c'), 'TOKEN');
       const pod = await prepared({
+        takesCommands: true,
         command: sh(
-          `cd "$VOLUME"; rm -r logs checkpoints; ln -s ${secret} logs; ln -s ${secret} checkpoints; sleep 0.7; exit 4`,
+          `cd "$VOLUME"; rm -r logs checkpoints commands; for name in logs checkpoints commands; do ln -s ${secret} $name; done; sleep 0.7; exit 4`,
         ),
       });
       assert.equal(await finish(pod), 4);

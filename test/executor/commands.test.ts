@@ -51,9 +51,11 @@ describe('process executor: commands', () => {
     };
   };
   const send = async (launch: AttemptLaunch, sent: AttemptCommand, withinMs = 10_000) =>
-    await world
-      .createExecutor()
-      .command?.(launch.name, sent, { withinMs, signal: new AbortController().signal });
+    await world.createExecutor().command?.(launch.name, sent, {
+      executionId: launch.request.executionId,
+      withinMs,
+      signal: new AbortController().signal,
+    });
 
   test('arrive numbered and whole, in order, each once, and are answered', async () => {
     const { launch, notes } = launchTraining('commanded');

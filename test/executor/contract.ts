@@ -414,6 +414,32 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
       await under.executor.end(launch.name, { graceMs: 1_000, executionId: 'execution' });
     });
 
+    test('hands commands of people to what runs, with a signal where asked, and nothing to what has ended', async () => {
+      const launch = buildLaunch({
+        command: sh(
+          'trap "handled=1" USR1; until [ "$handled" ]; do sleep 0.05; done; cd "$ANNEAL_COMMANDS_DIR"; ',
+          'ls > ',
+          output('names'),
+          '; echo \'"bye"\' > a.tmp; mv a.tmp 000001.answer.json',
+        ),
+        takesCommands: true,
+        outputs: { names: dataset },
+      });
+      const recorded = recordWatch();
+      const running = run(launch, recorded.watch);
+      await recorded.until(recorded.isRunning);
+      const send = async (id: string) =>
+        await under.executor.command?.(
+          launch.name,
+          { id, command: 'stop', parameters: {}, by: 'ana', atMs: Date.now(), signal: 'SIGUSR1' },
+          { executionId: 'execution', withinMs: 30_000, signal: recorded.cancel.signal },
+        );
+      assert.deepEqual(await send('one'), { state: 'answered', number: 1, answer: 'bye' });
+      const uri = succeeded(await running).outputs['names']?.uri ?? '';
+      assert.equal(await readText(under.store.keyOf(uri)), '000001-stop.json\n');
+      assert.deepEqual(await send('two'), { state: 'ended' });
+    });
+
     test('restores the newest whole checkpoint in the next attempt, and not when a fresh start is asked', async () => {
       const script = sh(
         'cd "$ANNEAL_CHECKPOINT_DIR"; for i in 1 2 3; do echo $i > c.tmp; mv c.tmp c$i; done; echo half > d.tmp; exit 1',

@@ -238,6 +238,12 @@ describe("an attempt's Job", () => {
     assert.equal(built().activeDeadlineSeconds, undefined);
   });
 
+  test('has a folder for commands of people where its step takes some, and only there', () => {
+    const commandsOf = (pod: V1PodSpec) => envOf(mainOf(pod))['ANNEAL_COMMANDS_DIR'];
+    assert.equal(commandsOf(built({ takesCommands: true })), '/anneal/commands');
+    assert.equal(commandsOf(built()), undefined);
+  });
+
   test('has the paths of the pod in its command, and the URI of its own outputs', () => {
     const ref = {
       kind: 'Dataset',

@@ -79,6 +79,6 @@ export interface AttemptExecutor {
   command?(
     name: string,
     command: AttemptCommand,
-    wait: { readonly withinMs: number; readonly signal: AbortSignal },
+    wait: { readonly executionId: string; readonly withinMs: number; readonly signal: AbortSignal },
   ): Promise<CommandAnswer>;
 }

@@ -6,6 +6,7 @@ import type {
 } from '../../activities/ports/executor.js';
 import type { AttemptOutcome } from '../../core/attempt.js';
 import { AnnealError } from '../../core/failures.js';
+import { sendStoredCommand } from '../attempt-files/stored-commands.js';
 import { readStoredOutcome } from '../attempt-files/stored-outcome.js';
 import { asAnnealError } from './api-refusal.js';
 import { failedOutcome, readVerdict, recordFailure } from './attempt-verdict.js';
@@ -47,6 +48,11 @@ export function createKubernetesExecutor(deps: KubernetesExecutorDeps): AttemptE
       await deps.watcher.ready();
       return deps.watcher.view(name).job === undefined ? undefined : 'running';
     },
+    command: async (name, command, { executionId, ...wait }) =>
+      await sendStoredCommand(
+        { store: deps.store, place: { executionId, name } },
+        { command, ...wait, nowMs: deps.clock.nowMs },
+      ),
   };
 }
 

@@ -8,6 +8,7 @@ import type { PodPaths } from '../../core/pod-layout.js';
 import { UPLOAD_FAILED_EXIT } from '../../core/pod-layout.js';
 import { keepSyncing } from '../sync-while-running.js';
 import { createChunkStream, keepFlowing } from './chunk-stream.js';
+import { deliverToPod } from './deliver-to-pod.js';
 import { finishPod } from './finish-pod.js';
 import type { PodContext, PodPlaces } from './pod-context.js';
 import { readPodContext } from './pod-context.js';
@@ -88,7 +89,9 @@ async function followCommand(pod: PodContext, told: AbortSignal): Promise<Attemp
   if (isFirst) await writeVolumeText(root, paths.agentStarted, String(startedAtMs));
   const flowing = keepFlowing(streams, clock);
   const syncing = keepSyncing(sync, paths.checkpoints);
+  const delivering = launch.request.takesCommands === true ? await deliverToPod(pod) : undefined;
   const end = await watchCommand(paths, told);
+  await delivering?.end();
   await flowing.end();
   await syncing.end();
   const began = Number(await readVolumeText(root, paths.agentStarted));

@@ -59,6 +59,7 @@ async function prepareVolume(paths: PodPaths, programs: string): Promise<void> {
     paths.parameters,
     paths.outputs,
     paths.checkpoints,
+    paths.commands,
     paths.home,
     paths.temporary,
   ])

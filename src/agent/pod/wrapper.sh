@@ -172,10 +172,34 @@ run_command() {
     after "$ANNEAL_TIMEOUT" USR1
     timer=$!
   fi
+  if [ -n "$ANNEAL_COMMANDS_DIR" ]; then
+    pass_signals
+    passer=$!
+  fi
   wait_for_command
   explain_end "$name"
   kills=$(memory_kills)
   [ -z "$kills_before$kills" ] || put memory-kills "$((${kills:-0} - ${kills_before:-0}))"
+}
+
+# Does what the agent asks by ctl/signal: sends the command SIGUSR1, which would end one that does not handle it.
+pass_signals() {
+  (
+    exec 3>&- 4>&- > /dev/null 2>&1
+    while $B sleep 0.5 && kill -0 "$child"; do
+      [ -f "$ctl/signal" ] && handles_usr1 || continue
+      $B rm -f "$ctl/signal"
+      kill -USR1 "$child"
+    done
+  ) &
+}
+
+# Bit 9 of the signals that a process handles, as the kernel says it.
+handles_usr1() {
+  while read -r name mask; do
+    [ "$name" != SigCgt: ] || return $((0x${mask#"${mask%???}"} & 0x200 ? 0 : 1))
+  done < "/proc/$child/status"
+  return 1
 }
 
 wait_for_command() {
@@ -197,7 +221,7 @@ wait_for_command() {
       waits=$((waits - 1))
     done
   fi
-  for helper in $killer $timer; do kill -TERM "$helper" 2> /dev/null; done
+  for helper in $killer $timer $passer; do kill -TERM "$helper" 2> /dev/null; done
   waits=50
   while [ "$waits" -gt 0 ] && is_left; do
     kill_all

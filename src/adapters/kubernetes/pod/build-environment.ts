@@ -49,6 +49,8 @@ export function buildMainEnvironment(
   put('ANNEAL_METRICS_STREAM', paths.metricsStream);
   put('ANNEAL_PARAMETERS_DIR', paths.parameters);
   take(podVariables.podUid, { fieldRef: { fieldPath: 'metadata.uid' } });
+  if (request.takesCommands === true) put('ANNEAL_COMMANDS_DIR', paths.commands);
+  else env.delete('ANNEAL_COMMANDS_DIR');
   put(podVariables.stopGrace, seconds(request.stopGraceMs));
   if (request.timeoutMs !== undefined) put(podVariables.timeout, seconds(request.timeoutMs));
   return [...env.values()];
