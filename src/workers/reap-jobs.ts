@@ -17,18 +17,40 @@ export interface OrphanJob extends AttemptJob {
   readonly why: OrphanReason;
 }
 
+/** What was found, and why some Jobs could not be judged: one that cannot keeps no other from being ended. */
+export interface FoundOrphans {
+  readonly orphans: readonly OrphanJob[];
+  readonly problems: readonly unknown[];
+}
+
 /**
  * Jobs whose execution is closed or was replaced by a reset: no activity of theirs will end them. A run that the server does not know may belong
  * to another server.
  */
-export async function findOrphanJobs(client: RunDirectory, jobs: readonly ApiJob[]): Promise<OrphanJob[]> {
+export async function findOrphanJobs(client: RunDirectory, jobs: readonly ApiJob[]): Promise<FoundOrphans> {
   const { namespace } = client.options;
   const open = createEpochs(client);
   const own = readAttemptJobs(jobs).filter(
     ({ temporalNamespace }) => temporalNamespace === undefined || temporalNamespace === namespace,
   );
-  const judged = await Promise.all(own.map(async (job) => ({ job, why: judge(job, await open(job.runId)) })));
-  return judged.flatMap(({ job, why }) => (why === undefined ? [] : [{ ...job, why }]));
+  const judged = await Promise.allSettled(
+    own.map(async (job) => ({ job, why: judge(job, await open(job.runId)) })),
+  );
+  return {
+    orphans: judged.flatMap((one) =>
+      one.status === 'rejected' || one.value.why === undefined
+        ? []
+        : [{ ...one.value.job, why: one.value.why }],
+    ),
+    // A server that is away is one problem, however many runs it was asked after.
+    problems: [
+      ...new Map(
+        judged.flatMap((one) =>
+          one.status === 'rejected' ? [[String(one.reason), one.reason as unknown] as const] : [],
+        ),
+      ).values(),
+    ],
+  };
 }
 
 function judge({ epoch: asked }: AttemptJob, epoch: Epoch): OrphanReason | undefined {
@@ -55,14 +77,39 @@ export function createReaper({ client, api, jobs }: ReaperDeps): Reaper {
   let suspects: ReadonlySet<string> = new Set();
   return {
     pass: async () => {
-      const orphans = (await findOrphanJobs(client, await jobs())).filter(({ why }) => why !== 'unknown');
+      const found = await findOrphanJobs(client, await jobs());
+      const orphans = found.orphans.filter(({ why }) => why !== 'unknown');
       const due = orphans.filter(({ uid }) => suspects.has(uid));
       suspects = new Set(orphans.map(({ uid }) => uid));
-      return (
-        await settleAttempts(due.map(async (job) => ((await reapJob(api, job)) ? [job.name] : [])))
-      ).flat();
+      return await endAll(api, due, found.problems);
     },
   };
+}
+
+/** Each Job that is being ended is asked after every second: those of a thousand must not take the API server's time from what runs. */
+const AT_ONCE = 100;
+
+/** @returns names of those that it ended. @throws the problems, when all else is done. */
+async function endAll(
+  api: KubernetesApi,
+  orphans: readonly OrphanJob[],
+  problems: readonly unknown[],
+): Promise<readonly string[]> {
+  const waiting = [...orphans];
+  const ended = new Set<string>();
+  const failed = [...problems];
+  const work = async () => {
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
+      try {
+        if (await reapJob(api, job)) ended.add(job.name);
+      } catch (error) {
+        failed.push(error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  await settleAttempts(failed.map(async (problem) => await Promise.reject(problem as Error)));
+  return orphans.flatMap(({ name }) => (ended.has(name) ? [name] : []));
 }
 
 const INTERVAL_MS = 60_000;
@@ -118,14 +165,19 @@ export async function openOrphanDesk(options: {
     const jobs = await api.listJobs({ labelSelector: projectSelector(config.project) });
     return await findOrphanJobs(client, jobs);
   };
+  const orphansOf = async () => {
+    const { orphans, problems } = await look();
+    if (orphans.length === 0 && problems.length > 0) throw problems[0];
+    return orphans;
+  };
   return {
-    look: async () => await asked(look),
+    look: async () => await asked(orphansOf),
     end: async (orphans) =>
       await asked(async () => {
         const known = new Set(orphans.map(({ uid }) => uid));
-        const due = (await look()).filter(({ uid, why }) => why !== 'unknown' && known.has(uid));
-        const ended = due.map(async (job) => ((await reapJob(api, job)) ? [job.name] : []));
-        return (await settleAttempts(ended)).flat();
+        const { orphans: found, problems } = await look();
+        const due = found.filter(({ uid, why }) => why !== 'unknown' && known.has(uid));
+        return await endAll(api, due, problems);
       }),
     close: async () => await api.close(),
   };

@@ -28,7 +28,7 @@ async function withJobs(t: Parameters<typeof withKubernetes>[0]) {
 describe('Jobs that nobody waits for', () => {
   test('are those of closed and reset runs; ended ones, and those of others, are left alone', async (t) => {
     const { list, runs } = await withJobs(t);
-    const found = await findOrphanJobs(directory(runs), await list());
+    const { orphans: found } = await findOrphanJobs(directory(runs), await list());
     assert.deepEqual(
       found.map(({ name, why }) => [name, why]),
       [
@@ -81,6 +81,24 @@ describe('Jobs that nobody waits for', () => {
     await api.createJob(jobOf('closed-a1', { runId: 'open', epoch: 'e1' }));
     assert.deepEqual(await reaper.pass(), ['reset-a1']);
     assert.ok(await api.readJob('closed-a1'));
+  });
+
+  test('of a run that cannot be asked after are left, and keep no other from being ended', async (t) => {
+    const { api, list, runs } = await withJobs(t);
+    await api.createJob(jobOf('nameless-a1', { runId: '', epoch: 'e1' }));
+    const all = directory(runs);
+    const refused = { describe: async () => await Promise.reject(new Error('workflow id is not set')) };
+    const client = {
+      ...all,
+      workflow: { getHandle: (runId: string) => (runId === '' ? refused : all.workflow.getHandle(runId)) },
+    };
+    const reaper = createReaper({ client, api, jobs: list });
+    await assert.rejects(reaper.pass(), /workflow id is not set/);
+    await assert.rejects(reaper.pass(), /workflow id is not set/);
+    assert.deepEqual(
+      (await list()).map((job) => job.metadata?.name),
+      ['open-a1', 'unknown-a1', 'foreign-a1', 'over-a1', 'by-hand', 'nameless-a1'],
+    );
   });
 
   test('while Temporal or the cluster is away nothing is ended, and the look is taken again', async (t) => {
