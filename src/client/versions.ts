@@ -81,7 +81,8 @@ type Known = Omit<Version, 'openRuns' | 'runs'>;
 
 async function listVersions(deps: ClientDeps, limit: number): Promise<Version[]> {
   const [deployment, open] = await Promise.all([describeDeployment(deps), listOpenRuns(deps, limit)]);
-  const percent = deployment?.routingConfig?.rampingVersionPercentage ?? 0;
+  // The server keeps it in four bytes, in which 33.3 is 33.29999923706055.
+  const percent = Number((deployment?.routingConfig?.rampingVersionPercentage ?? 0).toPrecision(6));
   const known = (deployment?.versionSummaries ?? []).map((summary): Known => {
     const build = summary.deploymentVersion?.buildId ?? '';
     const sinceMs = toMs(summary.routingUpdateTime ?? summary.createTime);

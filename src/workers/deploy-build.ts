@@ -74,6 +74,12 @@ function routingWith(before: Routing | undefined, digest: string, percent: numbe
   return { current: digest, ...(previous === undefined ? {} : { previous }) };
 }
 
+/** The server keeps shares in four bytes: 33.3 comes back as 33.29999923706055. */
+export function isSameRamp(one: Routing['ramp'], other: Routing['ramp']): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.digest === other.digest && Math.fround(one.percent) === Math.fround(other.percent);
+}
+
 const PATIENCE_MS = 60_000;
 const POLL_MS = 200;
 
@@ -81,8 +87,7 @@ async function untilRouted(deps: DeployDeps, { current, ramp }: Routing): Promis
   const deadline = deps.nowMs() + (deps.patienceMs ?? PATIENCE_MS);
   for (;;) {
     const found = await deps.readServerRouting();
-    const same = found?.ramp?.digest === ramp?.digest && found?.ramp?.percent === ramp?.percent;
-    if (found?.current === current && same) return;
+    if (found?.current === current && isSameRamp(found.ramp, ramp)) return;
     deps.signal.throwIfAborted();
     if (deps.nowMs() > deadline)
       throw new AnnealError(

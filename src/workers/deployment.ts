@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AnnealError } from '../core/failures.js';
 import type { Routing } from './current-build.js';
+import { isSameRamp } from './deploy-build.js';
 
 /** A build as Temporal's worker versioning knows it. */
 export interface DeployedBuild {
@@ -29,9 +30,8 @@ export async function routeNewRuns(
     await service.setWorkerDeploymentCurrentVersion({ ...about, buildId: current, ignoreMissingTaskQueues });
   });
   const set = await readServerRouting(client, project);
-  if (ramp === undefined && set?.ramp === undefined) return;
+  if (isSameRamp(set?.ramp, ramp)) return;
   const { digest: buildId = '', percent: percentage = 0 } = ramp ?? {};
-  if (set?.ramp?.digest === buildId && set.ramp.percent === percentage) return;
   await untilKnown(
     `The ramp of ${percentage} % to build ${buildId.slice(0, 12)} could not be set`,
     async () => {

@@ -53,6 +53,22 @@ describe('deploying', () => {
     assert.deepEqual(await deployBuild(deps, build('c')), { current: 'c', previous: 'b' });
   });
 
+  test('takes a share that the server cannot keep exactly', async () => {
+    const { deps } = createPlace();
+    await deployBuild(deps, build('a'));
+    const { readServerRouting } = deps;
+    const rounded: DeployDeps = {
+      ...deps,
+      readServerRouting: async () => {
+        const { ramp, ...found } = (await readServerRouting()) ?? { current: '' };
+        return ramp === undefined
+          ? found
+          : { ...found, ramp: { ...ramp, percent: Math.fround(ramp.percent) } };
+      },
+    };
+    assert.equal((await deployBuild(rounded, build('b'), 33.3)).ramp?.percent, 33.3);
+  });
+
   test('says so where no worker takes the build up', async () => {
     const { deps } = createPlace({ followed: false });
     await assert.rejects(deployBuild(deps, build('a')), {
