@@ -46,6 +46,8 @@ interface Look {
  */
 export async function sweepTriggers(deps: TriggerSweepDeps, signal: AbortSignal): Promise<void> {
   const pipelines = await deps.triggers.listPipelines();
+  // To take that for a project without triggers would let all of them begin anew, and lose what happens until then.
+  if (pipelines === undefined) return;
   const looks = pipelines.flatMap((pipeline) => looksOf(pipeline, deps.clock.nowMs()));
   const active = (await readJson<readonly string[]>(deps, storeKeys.activeTriggers())) ?? [];
   const wanted = looks.map(({ pipeline, key }) => `${pipeline}/${key}`);
@@ -83,7 +85,7 @@ async function sweepTrigger(
       ? await aliasEvents(deps, { look, mark, source: trigger.alias }, signal)
       : await runEvents(deps, { look, mark, trigger });
   if (found === undefined) return false;
-  for (const event of found.events) await fire(deps, look, event);
+  await fireAll(deps, look, found.events);
   if (mark === undefined || isOlder(mark, found.mark))
     await deps.store.putBytes(storeKeys.triggerMark(look.pipeline, look.key), toBytes(found.mark));
   return true;
@@ -197,6 +199,13 @@ function journaledMoves(
 /** The same before and after the lane has written the move into the journal. */
 function outsideId({ base, version }: { readonly base: number; readonly version: string }): string {
   return `outside-${base}-${version}`;
+}
+
+/** One that cannot be started keeps no other from being; it is tried again at the next look. */
+async function fireAll(deps: TriggerSweepDeps, look: Look, events: readonly TriggerEvent[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const event of events) await fire(deps, look, event).catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** The record comes last: what was started without one is started again, which changes nothing. */

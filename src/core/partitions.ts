@@ -20,6 +20,8 @@ export type PartitionDefinition =
 
 /** Partitions that one command may name. */
 export const MOST_PARTITIONS = 100_000;
+/** Of one of a list: it is in run ids and tags. */
+const MOST_KEY_LENGTH = 200;
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -42,10 +44,7 @@ export function partitionProblem(
   const schema = Object.hasOwn(params, parameter) ? params[parameter] : undefined;
   if (schema?.type !== 'string')
     return `its parameter "${parameter}" must be one of the pipeline's, declared with string()`;
-  if ('keys' in definition)
-    return definition.keys.length === 0 || new Set(definition.keys).size < definition.keys.length
-      ? 'its keys must be at least one, each once'
-      : undefined;
+  if ('keys' in definition) return keysProblem(definition.keys);
   if (!Object.hasOwn(SPAN_MS, definition.by))
     return `by "${String(definition.by)}" is none of hour, day, week`;
   try {
@@ -54,6 +53,21 @@ export function partitionProblem(
     return `its timezone "${definition.timezone ?? ''}" is no IANA zone; write such as "Europe/Berlin"`;
   }
   return undefined;
+}
+
+/** Keys are parts of run ids, and `--keys` takes them between commas. */
+function keysProblem(keys: readonly string[]): string | undefined {
+  if (keys.length === 0 || new Set(keys).size < keys.length)
+    return 'its keys must be at least one, each once';
+  const wrong = keys.find(
+    (key) => typeof key !== 'string' || !/^[^\s,]([^,]*[^\s,])?$/.test(key) || key.length > MOST_KEY_LENGTH,
+  );
+  if (wrong !== undefined)
+    return `its key ${JSON.stringify(wrong)} must be a text of 1 to ${MOST_KEY_LENGTH} characters without commas, and without spaces around it`;
+  const second = keys.find((key) => /\.r\d+$/.test(key));
+  return second === undefined
+    ? undefined
+    : `its key "${second}" ends as the run ids of repeated runs do (".r2"); end it differently`;
 }
 
 /** What is wrong with a key, as a whole sentence. */

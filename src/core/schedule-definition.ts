@@ -43,6 +43,12 @@ export interface ScheduleSkips {
 export type ScheduleOverlap =
   'skip' | 'buffer-one' | 'buffer-all' | 'cancel-other' | 'terminate-other' | 'allow-all';
 
+/** All of them. */
+export const OVERLAPS: readonly ScheduleOverlap[] = [
+  ...(['skip', 'buffer-one', 'buffer-all'] as const),
+  ...(['cancel-other', 'terminate-other', 'allow-all'] as const),
+];
+
 /** When a pipeline starts by itself: at all times of `cron`, `every` and `calendar` together, but for `skip`. */
 export interface ScheduleDefinition {
   /** Five fields such as `'0 2 * * *'` (six: and a year; seven: and seconds first), or several. All fields must match. */

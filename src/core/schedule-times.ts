@@ -4,6 +4,7 @@ import {
   DEFAULT_CATCHUP,
   intervalsOf,
   listOf,
+  OVERLAPS,
   skippedDates,
   type ScheduleDefinition,
   type SkippedDate,
@@ -91,6 +92,8 @@ export function scheduleProblem(definition: ScheduleDefinition): string | undefi
   } catch (error) {
     return `it cannot be used: ${messageOf(error)}`;
   }
+  if (overlap !== undefined && !OVERLAPS.includes(overlap))
+    return `its overlap "${overlap as string}" is none of ${OVERLAPS.join(', ')}`;
   return pauseOnFailure === true && overlap === 'allow-all'
     ? `pauseOnFailure has no effect with overlap "allow-all", since Temporal does not watch such runs; choose another overlap`
     : undefined;

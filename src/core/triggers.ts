@@ -163,6 +163,8 @@ function problemOf(
   const known = Object.keys(pipeline.params);
   const unknown = Object.keys(trigger.params ?? {}).find((name) => !known.includes(name));
   if (unknown !== undefined) return `the pipeline has no parameter "${unknown}"${didYouMean(unknown, known)}`;
+  const path = pathProblem(trigger);
+  if (path !== undefined) return path;
   if ('alias' in trigger)
     return readAliasSource(trigger.alias) === undefined
       ? `"${trigger.alias}" is no alias; write such as "churn-predictor@champion"`
@@ -171,6 +173,22 @@ function problemOf(
     return `there is no pipeline "${trigger.after}"${didYouMean(trigger.after, names)}`;
   const outcome = outcomesOf(trigger).find((one) => !OUTCOMES.includes(one));
   return outcome === undefined ? undefined : `"${outcome}" is none of ${OUTCOMES.join(', ')}`;
+}
+
+const MEMBERS: { readonly [kind in TriggerEvent['kind']]: readonly string[] } = {
+  run: ['runId', 'executionId', 'pipeline', 'state', 'parameters', 'partition', 'result', 'atMs'],
+  alias: ['model', 'alias', 'version', 'replaced', 'by', 'atMs'],
+};
+
+/** A member that no event of the trigger has would be left out in silence. */
+function pathProblem(trigger: TriggerDefinition): string | undefined {
+  const members = MEMBERS['alias' in trigger ? 'alias' : 'run'];
+  for (const value of Object.values(trigger.params ?? {})) {
+    const [member = ''] = isPath(value) ? value.from.split('.') : members;
+    if (!members.includes(member))
+      return `its event has no "${member}"${didYouMean(member, members)}; it has ${members.join(', ')}`;
+  }
+  return undefined;
 }
 
 /** Pipelines that follow each other in a circle, the first one named twice. */

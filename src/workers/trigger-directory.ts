@@ -24,11 +24,11 @@ export function createTriggerDirectory(deps: TriggerDirectoryDeps): TriggerDirec
   return {
     listPipelines: async () => {
       const digest = await readCurrent(buildsDir);
-      if (digest === undefined) return [];
+      if (digest === undefined) return undefined;
       try {
         return (await loadBuild(buildsDir, digest)).manifest.pipelines;
       } catch (error) {
-        if (error instanceof AnnealError) return [];
+        if (error instanceof AnnealError) return undefined;
         throw error;
       }
     },

@@ -79,6 +79,13 @@ describe('keys of partitions', () => {
     assert.equal(partitionProblem({ by: 'day', parameter: 'day' }, params), undefined);
     assert.match(partitionProblem({ by: 'day', parameter: 'n' }, params) ?? '', /declared with string\(\)/);
     assert.match(partitionProblem({ keys: ['a', 'a'], parameter: 'day' }, params) ?? '', /each once/);
+    assert.equal(partitionProblem({ keys: ['eu', 'north america'], parameter: 'day' }, params), undefined);
+    for (const key of ['', 'a,b', ' eu', 'x'.repeat(201)])
+      assert.match(partitionProblem({ keys: [key], parameter: 'day' }, params) ?? '', /must be a text of 1/);
+    assert.match(
+      partitionProblem({ keys: ['a', 'a.r2'], parameter: 'day' }, params) ?? '',
+      /"a\.r2" ends as/,
+    );
     assert.match(
       partitionProblem({ by: 'day', parameter: 'day', timezone: 'X/Y' }, params) ?? '',
       /no IANA zone/,

@@ -137,6 +137,7 @@ describe('a schedule that cannot be used is refused', () => {
     [{ cron: '0 2 L * *' }, /"L" is no day of month/],
     [{ cron: '0 2 * * 5-1' }, /"5-1" is no range of the day of week: it ends before it begins$/],
     [{ cron: 'TZ=UTC 0 2 * * *' }, /the zone is said by timezone, not inside of cron$/],
+    [{ cron: '0 2 * * *', overlap: 'skipp' as 'skip' }, /^its overlap "skipp" is none of skip, buffer-one/],
     [{ cron: '0 2 30 2 *' }, /^none of its times ever comes$/],
     [{ cron: '0 2 * * *', timezone: 'Mars/Base' }, /"Mars\/Base" is no IANA zone/],
     [{ every: '500ms' }, /every "500ms" is no whole number of seconds/],

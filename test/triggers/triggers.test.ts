@@ -27,7 +27,13 @@ function createWorld(...pipelines: PipelineDefinition[]) {
   const ends: EndedRun[] = [];
   const tags: { [name: string]: string } = {};
   const aliases: { [alias: string]: string } = {};
-  const world = { nowMs: NOW, pipelines, away: false, crash: false };
+  const world = {
+    ...{ nowMs: NOW, away: false, crash: false },
+    /** Undefined: of a machine that does not know the build. */
+    pipelines: pipelines as readonly PipelineDefinition[] | undefined,
+    /** The run after which nothing can be started. */
+    refused: undefined as string | undefined,
+  };
   const sweep = async () =>
     await sweepTriggers(
       {
@@ -50,6 +56,8 @@ function createWorld(...pipelines: PipelineDefinition[]) {
             Promise.resolve(model === 'churn' ? { aliases: { ...aliases }, tags: { ...tags } } : null),
           // As the server does: an id is started once.
           start: async (run) => {
+            if (world.refused !== undefined && run.runId.endsWith(world.refused))
+              throw new Error('Temporal refuses it');
             if (!taken.has(run.runId)) started.push(run);
             taken.add(run.runId);
             return Promise.resolve();
@@ -126,7 +134,7 @@ describe('a trigger after a pipeline', () => {
   test('starts nothing for what happened while it was not in the code', async () => {
     const world = after();
     await world.sweep();
-    const [, report] = world.pipelines;
+    const [, report] = world.pipelines ?? [];
     world.pipelines = [pipeline('ingest'), pipeline('report')];
     world.later();
     await world.sweep();
@@ -202,6 +210,39 @@ describe('a trigger after a pipeline', () => {
   });
 });
 
+describe('a trigger', () => {
+  const world = () => createWorld(pipeline('ingest'), pipeline('report', [{ after: 'ingest' }]));
+
+  test('goes on counting over looks of a machine that does not know the build', async () => {
+    const one = world();
+    await one.sweep();
+    const { pipelines } = one;
+    one.later();
+    await one.end('one');
+    one.pipelines = undefined;
+    await one.sweep();
+    one.pipelines = pipelines;
+    one.later();
+    await one.sweep();
+    assert.deepEqual(ids(one), ['one']);
+  });
+
+  test('starts its other runs where one cannot be started, and that one later', async () => {
+    const one = world();
+    await one.sweep();
+    one.later();
+    await one.end('refused');
+    await one.end('two');
+    one.refused = 'refused';
+    await one.sweep();
+    assert.deepEqual(ids(one), ['two']);
+    one.refused = undefined;
+    one.later();
+    await one.sweep();
+    assert.deepEqual(ids(one), ['two', 'refused']);
+  });
+});
+
 describe('a trigger of an alias', () => {
   const onMove = () =>
     createWorld(pipeline('report', [{ alias: 'churn@champion', params: { version: { from: 'version' } } }]));
@@ -259,6 +300,10 @@ test('triggers that cannot be are refused', () => {
     problems(pipeline('a', [{ alias: 'churn@champion', params: { verson: 1 } }])),
     /no parameter "verson".*"version"/,
   );
+  const from = (path: string) => [{ alias: 'churn@champion', params: { version: { from: path } } }];
+  assert.match(problems(pipeline('a', from('verson'))), /its event has no "verson".*"version"/);
+  assert.match(problems(pipeline('a', from('result.version'))), /its event has no "result"/);
+  assert.equal(problems(pipeline('a', from('version'))), '');
   assert.match(
     problems(pipeline('a', [{ after: 'a', on: ['ended' as 'completed'] }])),
     /"ended" is none of completed, not-promoted/,

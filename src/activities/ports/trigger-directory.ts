@@ -14,8 +14,8 @@ export interface TriggeredRun {
 
 /** What triggers watch, and how they start runs. */
 export interface TriggerDirectory {
-  /** Pipelines of the build that new runs use. */
-  listPipelines(): Promise<readonly PipelineDefinition[]>;
+  /** Pipelines of the build that new runs use; undefined where this machine does not know them. */
+  listPipelines(): Promise<readonly PipelineDefinition[] | undefined>;
   /** Runs of a pipeline that ended since then, however they ended, each once. */
   listEnds(pipeline: string, sinceMs: number): AsyncIterable<EndedRun>;
   /** Aliases and their moves; null where there is no such model, undefined where there is no registry. */
