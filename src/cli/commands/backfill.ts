@@ -10,18 +10,15 @@ import { EXIT } from '../report-error.js';
 
 /** `anneal backfill`: adds partitions, or says how far it is; with --pause, --resume, --cancel, --retry-failed it steers. */
 export const backfill: Command = async (context, [name = ''], options) => {
+  const verb = readVerb(options);
+  const isRange = readsRange(options, verb);
   const project = await context.openProject();
   const { terminal } = context;
   const { backfills } = await project.client();
-  const verb = readVerb(options);
-  if (verb !== undefined && verb !== 'retry') {
-    const progress = await backfills[verb](name);
-    terminal.show(progress, () => progressText(progress, context.nowMs()));
-    return EXIT.ok;
-  }
+  if (verb !== undefined && verb !== 'retry')
+    return await follow(context, name, { first: await backfills[verb](name), options });
   const { digest, manifest } = await project.currentBuild();
-  const isRange = options.from !== undefined || options.to !== undefined || options.keys !== undefined;
-  if (isRange || options.all === true) {
+  if (isRange) {
     const pipeline = find(manifest.pipelines, name);
     const keys = readKeys(pipeline, options);
     const params = readParams(pipeline, keys[0] ?? '', options);
@@ -72,6 +69,24 @@ function readVerb({ pause, resume, cancel, retryFailed }: CommandOptions): Verb 
   return given[0]?.[0] as Verb | undefined;
 }
 
+/** Whether partitions are named. What would be ignored is refused: `--dry-run` beside it would not be one. */
+function readsRange(options: CommandOptions, verb: Verb | undefined): boolean {
+  const { from, to, keys, all, again, param = [], concurrency, dryRun } = options;
+  const ways = [from !== undefined || to !== undefined, keys !== undefined, all === true];
+  const named = ways.filter(Boolean).length;
+  if (named > 1)
+    throw new AnnealError('InvalidCommand', 'Name partitions in one way: --from and --to, --keys, or --all.');
+  const hasMore = again === true || param.length > 0 || concurrency !== undefined || dryRun === true;
+  if (verb !== undefined && (named > 0 || hasMore))
+    throw new AnnealError(
+      'InvalidCommand',
+      '--pause, --resume, --cancel and --retry-failed are of the whole backfill: of the other options they take --wait only.',
+    );
+  if (named === 0 && hasMore)
+    throw new AnnealError('InvalidCommand', 'Say which partitions: --from and --to, --keys, or --all.');
+  return named > 0;
+}
+
 function find(pipelines: readonly PipelineDefinition[], name: string): PipelineDefinition {
   const found = pipelines.find((one) => one.name === name);
   if (found !== undefined) return found;
@@ -89,6 +104,8 @@ function readKeys({ name, partition }: PipelineDefinition, options: CommandOptio
       `Pipeline "${name}" has no partitions. Add partition: to definePipeline, with the parameter that takes the key.`,
     );
   const { from, to = from, keys } = options;
+  if ('keys' in partition && keys === undefined && options.all !== true)
+    throw new AnnealError('InvalidCommand', `Pipeline "${name}" is cut by a list: give --keys or --all.`);
   if (keys !== undefined || 'keys' in partition) {
     const chosen = keys?.split(',').map((key) => key.trim()) ?? ('keys' in partition ? partition.keys : []);
     const problem = chosen.map((key) => keyProblem(partition, key)).find((one) => one !== undefined);
