@@ -46,6 +46,8 @@ export interface PodPaths {
   readonly exit: string;
   /** Written by the agent when all is stored: `0`, or {@link UPLOAD_FAILED_EXIT}. Lets the wrapper end. */
   readonly done: string;
+  /** How many agents were started since the command ended. */
+  readonly lateAgents: string;
   readonly renamedCheckpoints: string;
   readonly restoredCheckpoints: string;
   /** Standard output and standard error, in the order they were written. */
@@ -80,6 +82,7 @@ export function podPaths(root: string = POD_ROOT): PodPaths {
     signal: `${control}/signal`,
     exit: `${control}/exit`,
     done: `${control}/done`,
+    lateAgents: `${control}/late-agents`,
     renamedCheckpoints: `${control}/renamed-checkpoints.json`,
     restoredCheckpoints: `${control}/restored-checkpoints.json`,
     log: `${root}/logs/output.log`,

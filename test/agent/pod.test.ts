@@ -464,6 +464,18 @@ describe('a pod whose store goes away', { skip: isLinux ? false : 'pods run on L
     await stop();
   });
 
+  test('is let go when agents have died one after the other long after the command has ended', async () => {
+    const { pod, back, stop } = await away(30_000);
+    const long = new Date(Date.now() - 3_600_000);
+    await utimes(pod.paths.exit, long, long);
+    await writeFile(pod.paths.lateAgents, '3');
+    await pod.killAgent();
+    await back();
+    assert.equal(await pod.end(), UPLOAD_FAILED_EXIT);
+    assert.match(await pod.message(), /the agent was ended again and again/);
+    await stop();
+  });
+
   test('is let go by an agent that starts long after the command has ended', async () => {
     const { pod, back, stop } = await away(30_000);
     const long = new Date(Date.now() - 3_600_000);

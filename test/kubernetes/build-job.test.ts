@@ -167,6 +167,10 @@ describe("an attempt's Job", () => {
     assert.deepEqual(pod.tolerations, [{ key: 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' }]);
     assert.equal(envOf(mainOf(pod))['NVIDIA_VISIBLE_DEVICES'], undefined);
     assert.equal(envOf(mainOf(built()))['NVIDIA_VISIBLE_DEVICES'], 'void');
+    const greedy = { env: { NVIDIA_VISIBLE_DEVICES: 'all' } };
+    assert.equal(envOf(mainOf(built(greedy)))['NVIDIA_VISIBLE_DEVICES'], 'void');
+    const asked = built({ ...greedy, resources: { gpu: 1 } });
+    assert.equal(envOf(mainOf(asked))['NVIDIA_VISIBLE_DEVICES'], undefined);
   });
 
   test('has disk, shared memory and scratch space as asked', () => {

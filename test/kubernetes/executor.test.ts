@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { describe, test } from 'node:test';
+import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import type { AttemptOutcome } from '../../src/core/attempt.js';
+import { AnnealError } from '../../src/core/failures.js';
 import { failedWith, recordWatch, succeeded } from '../executor/contract.js';
 import { withExecutor } from './executor-world.js';
 import { until } from './kubernetes-world.js';
@@ -325,6 +330,42 @@ describe('an attempt on Kubernetes', () => {
     const times = world.server.requests.filter(({ method }) => method === 'POST').map(({ atMs }) => atMs);
     assert.equal(times.length, 30);
     assert.ok(performance.now() - began > 450, 'ten Jobs after the first burst of twenty');
+  });
+
+  test('goes on with its second pod while the store is away for a moment', async (t) => {
+    const root = await mkdtemp(path.join(tmpdir(), 'anneal-away-'));
+    t.after(async () => await rm(root, { recursive: true, force: true }));
+    const whole = createFileStore({ root });
+    let away = 0;
+    const store = {
+      ...whole,
+      readBytes: async (key: string) => {
+        if (away === 0) return await whole.readBytes(key);
+        away--;
+        throw new AnnealError('StoreUnavailable', 'The artifact store cannot be read.');
+      },
+    };
+    const world = await withExecutor(t, { store });
+    const launch = world.launchOf();
+    const { outcome, isRunning } = await world.begin(launch);
+    const first = world.startPod(launch);
+    await until('it runs', isRunning);
+    const second = world.startPod(launch);
+    away = 3;
+    world.server.state.remove('pods', first.name);
+    await until('the store was asked in vain', () => away === 0);
+    const manifest = {
+      version: 1,
+      attempt: launch.name,
+      outputs: {},
+      parameters: {},
+      startedAtMs: 1,
+      endedAtMs: 2,
+    };
+    const key = storeKeys.manifest(launch.request.executionId, launch.name);
+    await store.putBytes(key, Buffer.from(JSON.stringify(manifest)));
+    world.endPod(second.name, 0);
+    succeeded(await outcome);
   });
 
   test('outlives an API server that is away while it runs and ends', async (t) => {

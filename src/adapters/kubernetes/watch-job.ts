@@ -1,6 +1,7 @@
 import type { CoreV1Event, V1Job } from '@kubernetes/client-node';
 import type { AttemptLaunch, AttemptProgress, AttemptWatch } from '../../activities/ports/executor.js';
 import type { AttemptOutcome } from '../../core/attempt.js';
+import { AnnealError } from '../../core/failures.js';
 import { readVerdict } from './attempt-verdict.js';
 import type { AttemptView } from './attempt-watcher.js';
 import { createWaker } from './create-waker.js';
@@ -54,7 +55,7 @@ export async function watchJob(deps: KubernetesExecutorDeps, watched: WatchedJob
       watch.detached.throwIfAborted();
       const view = confirmed ?? deps.watcher.view(launch.name);
       pods.update(view);
-      const outcome = mayHaveEnded(view, pods) && (await readStored(deps, launch, pods));
+      const outcome = mayHaveEnded(view, pods) && (await readStored(deps, launch, { view, pods }));
       if (outcome) {
         await metrics.read(pods, { atEnd: true });
         return { kind: 'stored', outcome, pods };
@@ -88,9 +89,19 @@ function mayHaveEnded({ job }: AttemptView, { pods, gone }: PodsSeen): boolean {
 async function readStored(
   { store }: KubernetesExecutorDeps,
   { request, name }: AttemptLaunch,
-  pods: PodsSeen,
+  { view, pods }: { readonly view: AttemptView; readonly pods: PodsSeen },
 ): Promise<AttemptOutcome | undefined> {
-  return await readVerdict(store, { executionId: request.executionId, name }, pods.uids);
+  try {
+    return await readVerdict(store, { executionId: request.executionId, name }, pods.uids);
+  } catch (error) {
+    // While another pod of the Job runs on, a store that is away for a moment must not end it: it is asked again.
+    if (error instanceof AnnealError && error.code === 'StoreUnavailable' && goesOn(view)) return undefined;
+    throw error;
+  }
+}
+
+function goesOn({ job, pods }: AttemptView): boolean {
+  return job !== undefined && pods.some((pod) => !hasMainEnded(pod) && !isTerminal(pod));
 }
 
 function hasEndedPod({ pods, gone }: PodsSeen): boolean {

@@ -28,6 +28,12 @@ export interface AgentSigns {
  * @throws AnnealError when the store does not answer at the start: the next process of this container tries again.
  */
 export async function runAgent(places: PodPlaces, signs: AgentSigns): Promise<void> {
+  if (await haveDied(places.paths)) {
+    // Of what ends it, such as a lack of memory, the agent itself never learns.
+    const why = 'the agent was ended again and again while it stored them';
+    await letGo(places, `Its outputs could not be stored: ${why}`, UPLOAD_FAILED_EXIT);
+    return;
+  }
   try {
     await storeEverything(places, signs);
   } catch (error) {
@@ -54,6 +60,17 @@ async function letGo({ paths, terminationLog }: PodPlaces, message: string, answ
   await writeVolumeText(paths.root, paths.done, String(answer));
 }
 
+/** Whether agents have died one after the other since the command ended long ago: a node must not be kept for ever. */
+async function haveDied(paths: PodPaths): Promise<boolean> {
+  const { root, exit, lateAgents } = paths;
+  if ((await readVolumeText(root, exit)) === undefined) return false;
+  const before = Number(await readVolumeText(root, lateAgents)) || 0;
+  // A full disk keeps no count.
+  await writeVolumeText(root, lateAgents, String(before + 1)).catch(() => undefined);
+  return before >= LATE_AGENTS && (await hasEndedLongAgo(paths));
+}
+
+const LATE_AGENTS = 3;
 /** Longer than an upload may take. */
 const GIVE_UP_MS = 30 * 60_000;
 

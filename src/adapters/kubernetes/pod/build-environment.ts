@@ -28,8 +28,6 @@ export function buildMainEnvironment(
   put('TMPDIR', paths.temporary);
   put('PYTHONUNBUFFERED', '1');
   put('TRACEPARENT', traceParent(request.executionId, launch.name));
-  // Images for GPUs ask for all of them, and get them where the runtime is the nodes' default.
-  if (gpuCount(request.resources) === 0) put('NVIDIA_VISIBLE_DEVICES', 'void');
   for (const [name, value] of Object.entries(launch.environment)) put(name, value);
   if (mlflowSecret !== undefined && request.tracking !== undefined) {
     takeSecret('MLFLOW_TRACKING_USERNAME', { name: mlflowSecret, key: 'username' });
@@ -42,6 +40,10 @@ export function buildMainEnvironment(
     else takeSecret(name, value.secret);
   // Nobody's own variable may pose as one of these, whatever the image or the step says.
   env.delete(podVariables.timeout);
+  // Who names GPUs here gets them where NVIDIA's runtime is the nodes' default, asked for or not, and images for GPUs name all of them. Those
+  // that were asked for are the device plugin's to name.
+  env.delete('NVIDIA_VISIBLE_DEVICES');
+  if (gpuCount(request.resources) === 0) put('NVIDIA_VISIBLE_DEVICES', 'void');
   put('ANNEAL_RUN_ID', launch.runId);
   put('ANNEAL_STEP', request.step);
   put('ANNEAL_ATTEMPT', String(request.attempt));
