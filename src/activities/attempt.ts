@@ -90,7 +90,9 @@ async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest): 
       executionId: request.executionId,
     });
     const found = await findQuietly(deps, request, name);
-    if (typeof found === 'object' && found.kind === 'succeeded') return found;
+    // That it was ended here says nothing of why.
+    if (typeof found === 'object' && (found.kind === 'succeeded' || found.code !== 'AttemptKilled'))
+      return found;
     return outcomeOfError(error, { request, name, startedAtMs, endedAtMs: deps.clock.nowMs() });
   } finally {
     clearTimeout(first);

@@ -54,7 +54,7 @@ describe('an attempt that was not launched', () => {
   test('fails with its own error when the store says that it was stopped', async () => {
     let ended = false;
     const { activities } = compose({
-      find: () => Promise.resolve(ended ? buildFailed() : undefined),
+      find: () => Promise.resolve(ended ? { ...buildFailed(), code: 'AttemptKilled' } : undefined),
       run: () => Promise.reject(new AnnealError('StoreUnavailable', 'The disk is full.')),
       end: () => {
         ended = true;
@@ -63,6 +63,20 @@ describe('an attempt that was not launched', () => {
     });
     const outcome = await activities.executeAttempt(buildRequest());
     assert.equal(outcome.kind === 'failed' && outcome.code, 'StoreUnavailable');
+  });
+
+  test('fails by what the store says that it failed by', async () => {
+    let ended = false;
+    const { activities } = compose({
+      find: () => Promise.resolve(ended ? buildFailed() : undefined),
+      run: () => Promise.reject(new AnnealError('StoreUnavailable', 'The disk is full.')),
+      end: () => {
+        ended = true;
+        return Promise.resolve();
+      },
+    });
+    const outcome = await activities.executeAttempt(buildRequest());
+    assert.equal(outcome.kind === 'failed' && outcome.code, 'StepFailed');
   });
 });
 

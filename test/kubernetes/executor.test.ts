@@ -265,6 +265,18 @@ describe('an attempt on Kubernetes', () => {
     assert.match(log, /^PendingTooLong: /);
   });
 
+  test('failed by what it failed by, also where its pod cannot be ended at once', async (t) => {
+    const world = await withExecutor(t, { placement: { maxPendingMs: 500 } });
+    const launch = world.launchOf();
+    world.server.fail({ method: 'DELETE', resource: 'pods', answer: { status: 403, message: 'not now' } });
+    const { outcome } = await world.begin(launch);
+    world.server.addPod(launch.name);
+    await assert.rejects(outcome, /not now/);
+    const known = await world.executor.find({ name: launch.name, executionId: 'execution' });
+    assert.ok(typeof known === 'object', String(known));
+    failedWith(known, 'PendingTooLong');
+  });
+
   test('is deleted by somebody: the cluster, and the watch, know nothing of it any more', async (t) => {
     const world = await withExecutor(t);
     const launch = world.launchOf();

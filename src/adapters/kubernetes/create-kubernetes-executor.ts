@@ -126,20 +126,29 @@ async function settle(
     return end.outcome;
   }
   const logTail = await readLastLines(deps, { launch, end }).catch(() => []);
-  if (end.alive) await endJob(api, name, request.stopGraceMs);
-  else if (uid !== undefined) await api.setJobTtl(name, uid, JOB_TTL.settled).catch(() => undefined);
-  // What its pod stored while it was ended counts.
-  const stored = await readVerdict(store, place, end.pods.uids);
-  if (stored) return stored;
-  const nowMs = clock.nowMs();
-  const failed = failedOutcome(end.failure, {
-    step: request.step,
-    name,
-    logTail,
-    startedAtMs: end.startedAtMs ?? nowMs,
-    endedAtMs: end.endedAtMs ?? nowMs,
-  });
-  return await recordFailure(store, place, failed);
+  const judge = async (): Promise<AttemptOutcome> => {
+    // What its pod stored while it was ended counts.
+    const stored = await readVerdict(store, place, end.pods.uids);
+    if (stored) return stored;
+    const nowMs = clock.nowMs();
+    const failed = failedOutcome(end.failure, {
+      step: request.step,
+      name,
+      logTail,
+      startedAtMs: end.startedAtMs ?? nowMs,
+      endedAtMs: end.endedAtMs ?? nowMs,
+    });
+    return await recordFailure(store, place, failed);
+  };
+  try {
+    if (end.alive) await endJob(api, name, request.stopGraceMs);
+    else if (uid !== undefined) await api.setJobTtl(name, uid, JOB_TTL.settled).catch(() => undefined);
+  } catch (error) {
+    // Who asked ends it again, which must not look like the reason.
+    await judge();
+    throw error;
+  }
+  return await judge();
 }
 
 /**
