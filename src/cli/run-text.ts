@@ -1,3 +1,4 @@
+import { formatCost } from '../core/cost.js';
 import { formatDuration } from '../core/duration.js';
 import { CALL_MARKS, type CallState, type CallStatus, type RunState, type RunStatus } from '../core/run.js';
 import { shellWord } from '../client/run-id.js';
@@ -58,6 +59,7 @@ export function renderCall(
     call.state === 'cached' ? 'cached' : '',
     call.state === 'retrying' || call.attempt > 1 ? `attempt ${call.attempt}` : '',
     call.failure === undefined || call.state === 'retrying' ? (call.detail ?? '') : '',
+    call.cost === undefined ? '' : `cost ${formatCost(call.cost)}`,
   ];
   const text = facts
     .filter((fact) => fact !== '')

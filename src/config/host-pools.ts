@@ -35,6 +35,7 @@ export function poolsForHost(
     gpu: pool.gpu,
     ...(pool.gpuType === undefined ? {} : { gpuType: pool.gpuType }),
     gpuOptional: pool.gpuOptional,
+    ...(pool.placement?.pricePerHour === undefined ? {} : { pricePerHour: pool.placement.pricePerHour }),
     ...(served === undefined || served.has(name) || isCluster(pool) ? {} : { unservedOn: host.name }),
   }));
 }

@@ -18,6 +18,8 @@ export interface Pool {
   readonly gpuType?: string;
   /** A laptop's pool may run steps that ask for GPUs it does not have (once said). */
   readonly gpuOptional: boolean;
+  /** What an hour of an attempt costs. */
+  readonly pricePerHour?: number;
   /** The host whose runs cannot use the pool: none of its workers serves it. Absent: it is served. */
   readonly unservedOn?: string;
 }

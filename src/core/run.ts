@@ -86,6 +86,8 @@ export interface CallStatus {
   /** Last attempt of each execution of the run that the call had attempts in, before it continued as new: they have names of their own. */
   readonly earlierAttempts?: readonly string[];
   readonly trackingRunId?: string;
+  /** What its attempts that have ended cost, on pools that have a price. */
+  readonly cost?: number;
   /** Where a cached result comes from: a run, and MLflow's run of the step that made it. */
   readonly cachedFrom?: {
     readonly runId: string;
@@ -107,6 +109,10 @@ export interface RunStatus {
   readonly pipeline: string;
   readonly project: string;
   readonly build: string;
+  /** Of the pipeline, where it has one. */
+  readonly owner?: string;
+  /** What all attempts that have ended cost, on pools that have a price. */
+  readonly cost?: number;
   readonly state: RunState;
   readonly parameters: { readonly [name: string]: Json };
   /** Key of the partition that it makes. */

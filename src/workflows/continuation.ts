@@ -20,6 +20,7 @@ export interface Continuation {
   readonly continuations: number;
   readonly calls: readonly CallStatus[];
   readonly counts: RunStatus['counts'];
+  readonly cost?: number;
   readonly decisions: CarriedDecisions;
   readonly tags: readonly string[];
   readonly controls: CarriedControls;

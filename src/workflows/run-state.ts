@@ -2,6 +2,7 @@ import type { TakenCommand } from '../core/step-command.js';
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { RunSnapshot } from '../core/activities.js';
+import { addCost } from '../core/cost.js';
 import type { RecordedDecision, RefusedDecision } from '../core/approval.js';
 import type { FailureInfo } from '../core/failures.js';
 import type { Paused, RetryOrigin, StepSettings } from '../core/run-control.js';
@@ -43,6 +44,7 @@ export class RunView {
   private paused: Paused | undefined;
   private changes: { readonly [step: string]: StepSettings } = {};
   private drawing = false;
+  private cost: number | undefined;
   private result: Json | undefined;
   private failure: FailureInfo | undefined;
   private endedAtMs: number | undefined;
@@ -61,6 +63,7 @@ export class RunView {
     this.startedAtMs = continuation?.startedAtMs ?? workflowInfo().startTime.getTime();
     this.continuations = continuation?.continuations ?? 0;
     this.counts = { ...continuation?.counts };
+    this.cost = continuation?.cost;
     for (const call of continuation?.calls ?? []) this.calls.set(call.id, call);
     this.tags = new Set(continuation?.tags ?? []);
     this.snapshot = continuation?.snapshot;
@@ -131,9 +134,17 @@ export class RunView {
     const before = this.calls.get(call.id);
     if (before) this.counts[before.state] = (this.counts[before.state] ?? 1) - 1;
     this.counts[call.state] = (this.counts[call.state] ?? 0) + 1;
-    this.calls.set(call.id, call);
+    const cost = call.cost ?? before?.cost;
+    this.calls.set(call.id, cost === undefined ? call : { ...call, cost });
     if (this.calls.size > SHOWN_CALLS) this.forgetOldestSettled();
     this.drawSoon();
+  }
+
+  /** An attempt of a call has ended that cost something. */
+  spend(callId: string, cost: number): void {
+    this.cost = addCost(this.cost, cost);
+    const call = this.calls.get(callId);
+    if (call) this.calls.set(callId, { ...call, cost: addCost(call.cost, cost) });
   }
 
   call(id: string): CallStatus | undefined {
@@ -170,6 +181,8 @@ export class RunView {
       pipeline: this.identity.definition.name,
       project: this.snapshot?.project ?? '',
       build: this.snapshot?.build ?? '',
+      ...(this.definition.owner === undefined ? {} : { owner: this.definition.owner }),
+      ...(this.cost === undefined ? {} : { cost: this.cost }),
       state: this.shownState,
       parameters: this.identity.parameters,
       ...(this.partition === undefined ? {} : { partition: this.partition }),
@@ -192,13 +205,14 @@ export class RunView {
   }
 
   /** What the next execution starts from. */
-  carried(): Pick<Continuation, 'startedAtMs' | 'continuations' | 'calls' | 'counts' | 'tags'> {
+  carried(): Pick<Continuation, 'startedAtMs' | 'continuations' | 'calls' | 'counts' | 'tags' | 'cost'> {
     return {
       startedAtMs: this.startedAtMs,
       continuations: this.continuations + 1,
       calls: [...this.calls.values()],
       counts: this.counts,
       tags: [...this.tags],
+      ...(this.cost === undefined ? {} : { cost: this.cost }),
     };
   }
 

@@ -1,6 +1,8 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
+import type { AttemptOutcome } from '../core/attempt.js';
 import { inputDigests } from '../core/cache.js';
 import type { CacheHit, CacheSlot } from '../core/claims.js';
+import { costOfAttempt } from '../core/cost.js';
 import { formatDuration } from '../core/duration.js';
 import type { FailureCode } from '../core/failures.js';
 import { decideRetry, FIRST_ATTEMPT, type RetryState } from '../core/retry.js';
@@ -8,7 +10,7 @@ import type { CallStatus } from '../core/run.js';
 import type { StepOutputs, StepRequest } from '../pipeline/runtime.js';
 import { readFailure, toFailure } from './failures.js';
 import type { LiveCall, RunContext } from './run-context.js';
-import { runAttempt } from './step-attempt.js';
+import { runAttempt, type AttemptPlan } from './step-attempt.js';
 import { askCache, type CachePlan } from './step-cache.js';
 import { currentPlan, planStep, type StepPlan } from './step-plan.js';
 
@@ -67,7 +69,7 @@ async function runAttempts(
     base = { ...(cached?.base ?? base), pool: plan.pool.name };
     index ??= context.nextIndex(plan.request.definition.name);
     const slot = cached?.slot;
-    const outcome = await runAttempt(context, call, { plan, base, state, index, slot });
+    const outcome = await runPriced(context, call, { plan, base, state, index, slot });
     const { attemptName } = outcome;
     const tracked = outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId };
     const ended = { ...base, ...tracked, attempt: state.attempt, attemptName, endedAtMs: Date.now() };
@@ -89,6 +91,23 @@ async function runAttempts(
     if (attemptName !== '') earlierAttempts = [...(begun.earlierAttempts ?? []), attemptName];
     call.setPending({ retry: state, notBeforeMs, ...(earlierAttempts && { earlierAttempts }) });
     call.end();
+  }
+}
+
+/** Runs an attempt and counts what it cost. One that gave no outcome, as when it is cancelled, counts from when it was asked for. */
+async function runPriced(context: RunContext, call: LiveCall, attempt: AttemptPlan): Promise<AttemptOutcome> {
+  const startedAtMs = Date.now();
+  const count = (times: { readonly startedAtMs: number; readonly endedAtMs: number }) => {
+    const cost = costOfAttempt(attempt.plan.pool, times);
+    if (cost !== undefined) context.view.spend(call.callId, cost);
+  };
+  try {
+    const outcome = await runAttempt(context, call, attempt);
+    count(outcome.attemptName === '' ? { startedAtMs, endedAtMs: Date.now() } : outcome);
+    return outcome;
+  } catch (error) {
+    count({ startedAtMs, endedAtMs: Date.now() });
+    throw error;
   }
 }
 

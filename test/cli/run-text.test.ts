@@ -13,7 +13,7 @@ test('the tree shows state, duration, pool, attempt, metric values, cache hits, 
     state: 'waiting-for-approval',
     calls: [
       call({ name: 'ingest', state: 'cached' }),
-      call({ name: 'evaluate', state: 'succeeded', detail: 'f1=0.94' }),
+      call({ name: 'evaluate', state: 'succeeded', detail: 'f1=0.94', cost: 1.255 }),
       call({ name: 'train', state: 'running', attempt: 2 }),
       call({
         name: 'score',
@@ -35,7 +35,7 @@ test('the tree shows state, duration, pool, attempt, metric values, cache hits, 
   assert.deepEqual(renderRunTree(status, options), [
     'churn-training churn-1  waiting-for-approval  5.0s',
     '  ⚡ ingest        2.0s  cpu     cached',
-    '  ✔ evaluate      2.0s  cpu     f1=0.94',
+    '  ✔ evaluate      2.0s  cpu     f1=0.94  cost 1.25',
     '  ▶ train         9.0s  cpu     attempt 2',
     '  ✘ score         2.0s  cpu',
     '      OutOfMemory: It used 9Gi of 8Gi.',

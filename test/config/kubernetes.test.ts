@@ -99,6 +99,7 @@ describe('pools on Kubernetes', () => {
       gpu: 8,
       gpuType: 'a100',
       gpuOptional: false,
+      pricePerHour: 2.5,
     });
   });
 

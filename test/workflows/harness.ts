@@ -50,7 +50,7 @@ import {
 const HOSTING = { isolateExecutionTimeout: '2m' } as const;
 
 export const PROJECT = 'test';
-const POOL_QUEUE = `${PROJECT}/cpu@here`;
+export const POOL_QUEUE = `${PROJECT}/cpu@here`;
 
 /** What a test decides about one attempt. */
 export type AttemptScript = (

@@ -1,3 +1,4 @@
+import { formatCost } from '../../core/cost.js';
 import { shellWord, type RunReport, type StepOutputsReport } from '../../client/index.js';
 import type { Command, CommandContext } from '../command.js';
 import { EXIT } from '../report-error.js';
@@ -52,6 +53,10 @@ function renderReport(
   lines.push(
     `  Started: ${new Date(report.startedAtMs).toISOString()}${report.build === '' ? '' : `, build ${report.build.slice(0, 12)}`}`,
   );
+  if (report.cost !== undefined)
+    lines.push(
+      `  Cost: ${formatCost(report.cost)}${report.owner === undefined ? '' : `, for ${visible(report.owner)}`}`,
+    );
   if (report.retryOf) lines.push(`  Takes up the finished work of ${report.retryOf.runId}`);
   if (report.paused)
     lines.push(
