@@ -32,9 +32,9 @@ after() {
   (
     exec 3>&- 4>&- > /dev/null 2>&1
     over=''
-    trap 'over=1; kill $!' TERM
+    trap 'over=1; kill -KILL $!' TERM
     $B sleep "$1" &
-    [ -z "$over" ] || kill $!
+    [ -z "$over" ] || kill -KILL $!
     wait $! && kill "-$2" $$
   ) &
 }
