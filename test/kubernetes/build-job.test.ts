@@ -307,6 +307,11 @@ describe('a step that asks for more than its pool lets it', () => {
       /names the secret "anneal-store", which holds the store's credentials/,
     ],
     [
+      "a secret of Anneal's workers",
+      { env: { KEY: { secret: { name: 'anneal-credentials', key: 'password' } } } },
+      /names the secret "anneal-credentials"; names that begin with "anneal-" are of Anneal's own workers/,
+    ],
+    [
       "the store's secret as a file",
       { kubernetes: { files: { '/mnt/s': { secret: 'anneal-store' } } } },
       /names the secret "anneal-store"/,

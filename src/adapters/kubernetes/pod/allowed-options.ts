@@ -69,12 +69,20 @@ function checkDisk({ launch: { request }, maxEphemeralStorage: most }: JobReques
 
 type Refuse = (what: string, next: string) => never;
 
-/** Storage credentials are of Anneal's containers alone. */
+/** Secrets of Anneal's own workers are named so (k8s/base); they may lie in the namespace of the Jobs. */
+const OWN_SECRETS = /^anneal-/;
+
+/** Credentials of the store and of Anneal's workers are not for steps. */
 function checkSecret(name: string, access: JobRequest['store']['access'], refuse: Refuse): void {
   if (access && 'secret' in access && access.secret === name)
     refuse(
       `names the secret "${name}", which holds the store's credentials`,
       'No step gets them; give it a secret or a service account of its own.',
+    );
+  if (OWN_SECRETS.test(name))
+    refuse(
+      `names the secret "${name}"; names that begin with "anneal-" are of Anneal's own workers`,
+      'Put what the step needs into a secret of another name.',
     );
 }
 
