@@ -168,9 +168,9 @@ describe('process executor: checkpoints', { concurrency: 3 }, () => {
       await readOutput(await createExecutor().run(next, recordWatch().watch), 'found'),
       '2\nmore\n',
     );
-    assert.deepEqual(
-      (await listCheckpoints(store, launch.request)).map(({ entry, sequence }) => [entry, sequence])[0],
-      ['c2', 4],
-    );
+    const [newest] = await listCheckpoints(store, launch.request);
+    assert.equal(newest?.entry, 'c2');
+    // Numbers go on after the damaged one's; how many there were before depends on when the first attempt was looked at.
+    assert.ok(newest.sequence > (found[0]?.sequence ?? Infinity), `${newest.sequence}`);
   });
 });
