@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
-import type { WorkflowHandle } from '@temporalio/client';
+import { describe, test } from 'node:test';
 import type { ApprovalDecision } from '../../src/core/approval.js';
 import {
   pipelinesTaskQueue,
@@ -13,11 +12,9 @@ import {
   people,
   signed,
   signText,
-  startApprovalHarness,
-  resetApprovals,
+  useApprovals,
   opened,
   decisionOf,
-  sendDecision,
   refusalOf,
   failureOf,
   acceptedUpdates,
@@ -32,19 +29,7 @@ describe(
   { skip: cli === undefined ? 'ANNEAL_TEST_TEMPORAL is not set' : false },
   () => {
     let h: Harness;
-    before(async () => {
-      h = await startApprovalHarness(cli ?? '');
-    });
-    after(async () => {
-      await h.close();
-    });
-    beforeEach(() => resetApprovals(h));
-
-    const send = async (
-      handle: Pick<WorkflowHandle, 'workflowId'>,
-      executionId: string,
-      decision: ApprovalDecision,
-    ) => await sendDecision(h, handle, { executionId, decision });
+    const send = useApprovals(cli ?? '', (harness) => (h = harness));
 
     /** A run whose start somebody signed. */
     interface Start {

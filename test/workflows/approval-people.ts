@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import path from 'node:path';
+import { after, before, beforeEach } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { approvalStatement, decisionId, type ApprovalDecision } from '../../src/core/approval.js';
@@ -47,14 +48,36 @@ export interface Waiting {
   readonly executionId: string;
 }
 
-/** The dev server with the pipelines that ask for approvals. */
-export async function startApprovalHarness(cli: string): Promise<Harness> {
-  const folder = path.dirname(fileURLToPath(import.meta.url));
-  return await startHarness(cli, { workflowsPath: path.join(folder, 'approval-pipelines.ts') });
+type Send = (
+  handle: Pick<WorkflowHandle, 'workflowId'>,
+  executionId: string,
+  decision: ApprovalDecision,
+) => Promise<unknown>;
+
+/**
+ * Gives the suite that calls this a dev server with the pipelines that ask for approvals, everything on it as each test wants to find it.
+ * @returns what sends a decision to the newest execution of a run, as the client does.
+ */
+export function useApprovals(cli: string, take: (harness: Harness) => void): Send {
+  let harness: Harness | undefined;
+  const started = () => harness ?? assert.fail('There is a server within tests only.');
+  before(async () => {
+    const folder = path.dirname(fileURLToPath(import.meta.url));
+    harness = await startHarness(cli, { workflowsPath: path.join(folder, 'approval-pipelines.ts') });
+    take(harness);
+  });
+  after(async () => {
+    await harness?.close();
+  });
+  beforeEach(() => resetApprovals(started()));
+  return async ({ workflowId }, executionId, decision) =>
+    await started()
+      .client.workflow.getHandle(workflowId)
+      .executeUpdate('decide', { args: [decision], updateId: decisionId(executionId, decision) });
 }
 
 /** Everything as each test finds it. */
-export function resetApprovals(h: Harness): void {
+function resetApprovals(h: Harness): void {
   h.announcements.length = 0;
   h.snapshot = {};
   h.principal = undefined;
@@ -86,18 +109,6 @@ export function decisionOf(
 ): ApprovalDecision {
   const decision = { gate: open.gate, digest: open.digest, decision: 'approve', by: name, atMs: 1 } as const;
   return signed(executionId, { ...decision, ...change }, people[name]);
-}
-
-/** Sends a decision to the newest execution of a run, as the client does. */
-export async function sendDecision(
-  { client }: Harness,
-  { workflowId }: Pick<WorkflowHandle, 'workflowId'>,
-  { executionId, decision }: { readonly executionId: string; readonly decision: ApprovalDecision },
-): Promise<unknown> {
-  return await client.workflow.getHandle(workflowId).executeUpdate('decide', {
-    args: [decision],
-    updateId: decisionId(executionId, decision),
-  });
 }
 
 export async function refusalOf(sending: Promise<unknown>): Promise<string> {

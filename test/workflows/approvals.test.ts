@@ -1,17 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
-import type { WorkflowHandle } from '@temporalio/client';
-import type { ApprovalDecision } from '../../src/core/approval.js';
+import { describe, test } from 'node:test';
 import { type RunStatus } from '../../src/core/run.js';
-import {
-  startApprovalHarness,
-  resetApprovals,
-  opened,
-  decisionOf,
-  sendDecision,
-  refusalOf,
-  failureOf,
-} from './approval-people.js';
+import { useApprovals, opened, decisionOf, refusalOf, failureOf } from './approval-people.js';
 import { type Harness } from './harness.js';
 import { until } from './until.js';
 
@@ -22,19 +12,7 @@ describe(
   { skip: cli === undefined ? 'ANNEAL_TEST_TEMPORAL is not set' : false },
   () => {
     let h: Harness;
-    before(async () => {
-      h = await startApprovalHarness(cli ?? '');
-    });
-    after(async () => {
-      await h.close();
-    });
-    beforeEach(() => resetApprovals(h));
-
-    const send = async (
-      handle: Pick<WorkflowHandle, 'workflowId'>,
-      executionId: string,
-      decision: ApprovalDecision,
-    ) => await sendDecision(h, handle, { executionId, decision });
+    const send = useApprovals(cli ?? '', (harness) => (h = harness));
 
     test("anybody's rejection ends the gate, but where some have a veto, only theirs does at once", async () => {
       const plain = await h.start('release', { quorum: 2 });
