@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { appendFile, mkdir, mkdtemp, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 
@@ -16,9 +14,9 @@ import type { ArtifactStore } from '../../src/core/artifact-store.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import { createAttemptWorld } from './attempt-world.js';
 import { buildLaunch, dataset, failedWith, input, output, recordWatch, sh, succeeded } from './contract.js';
+import { MORE_THAN_A_DISK, withSmallDisk } from './small-disk.js';
 
 const isRoot = process.platform === 'linux' && process.getuid?.() === 0;
-const system = (program: string, ...args: readonly string[]) => execFileSync(program, args);
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 describe('outputs', () => {
@@ -165,21 +163,12 @@ describe('outputs', () => {
   });
 
   describe('on a disk that is full', { skip: !isRoot && 'needs root, to mount a small disk' }, () => {
-    const withDisk = async (work: (disk: string) => Promise<void>): Promise<void> => {
-      const disk = await mkdtemp(path.join(tmpdir(), 'anneal-disk-'));
-      system('mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', disk);
-      try {
-        await work(disk);
-      } finally {
-        system('umount', '-l', disk);
-        await rm(disk, { recursive: true });
-      }
-    };
-
-    test('of the store, fail to be stored: nothing of the attempt is visible, and the reason is said', () =>
-      withDisk(async (disk) => {
+    test('of the store, fail to be stored: nothing of the attempt is visible, and the reason is said', async (t) => {
+      const kind = await withSmallDisk(async (disk) => {
         const store = createFileStore({ root: path.join(disk, 'store') });
-        const { outcome, launch } = await run(['head -c 2000000 /dev/zero > ', output('out')], { store });
+        const { outcome, launch } = await run([`head -c ${MORE_THAN_A_DISK} /dev/zero > `, output('out')], {
+          store,
+        });
         const { message } = failedWith(outcome, 'UploadFailed');
         assert.match(
           message,
@@ -188,13 +177,18 @@ describe('outputs', () => {
         assert.equal(await manifestOf(launch.name, store), undefined);
         assert.equal(await store.stat(storeKeys.output('execution', launch.name, 'out')), undefined);
         assert.deepEqual(await readdir(path.join(disk, 'store/.incoming')), []);
-      }));
+      });
+      t.diagnostic(kind);
+    });
 
-    test('of the attempts, or of its log, fail the attempt with that reason, and leave what was stored', () =>
-      withDisk(async (disk) => {
+    test('of the attempts, or of its log, fail the attempt with that reason, and leave what was stored', async (t) => {
+      const kind = await withSmallDisk(async (disk) => {
         const attemptsDir = path.join(disk, 'attempts');
         await mkdir(attemptsDir);
-        for (const script of ['head -c 2000000 /dev/zero > ', 'head -c 2000000 /dev/zero && : > ']) {
+        for (const script of [
+          `head -c ${MORE_THAN_A_DISK} /dev/zero > `,
+          `head -c ${MORE_THAN_A_DISK} /dev/zero && : > `,
+        ]) {
           const { outcome, launch } = await run([script, output('out')], { attemptsDir });
           const { message } = failedWith(outcome, 'DiskFull');
           assert.match(message, /disk of the attempt's directory is full/);
@@ -203,6 +197,8 @@ describe('outputs', () => {
         }
         const { outcome } = await run(['echo 1 > ', output('out')], { attemptsDir });
         assert.equal(outcome.kind, 'succeeded');
-      }));
+      });
+      t.diagnostic(kind);
+    });
   });
 });
