@@ -1,6 +1,6 @@
 import cronstrue from 'cronstrue';
 import { formatDuration } from '../core/duration.js';
-import { fieldText, readCron } from '../core/schedule-calendar.js';
+import { cronFields, readCron } from '../core/schedule-calendar.js';
 import {
   intervalsOf,
   listOf,
@@ -27,21 +27,9 @@ export function scheduleInWords(definition: ScheduleDefinition): string {
 }
 
 function calendarInWords(times: CalendarTimes): string {
-  const {
-    second = 0,
-    minute = 0,
-    hour = 0,
-    dayOfMonth = '*',
-    month = '*',
-    dayOfWeek = '*',
-    year = '*',
-  } = times;
-  const fields = [minute, hour, dayOfMonth, month, dayOfWeek].map(fieldText);
-  const [seconds, years] = [fieldText(second), fieldText(year)];
-  const short = seconds === '0' && years === '*';
-  return cronstrue.toString((short ? fields : [seconds, ...fields, years]).join(' '), {
-    use24HourTimeFormat: true,
-  });
+  const fields = cronFields(times);
+  const short = fields[0] === '0' && fields[6] === '*';
+  return cronstrue.toString((short ? fields.slice(1, 6) : fields).join(' '), { use24HourTimeFormat: true });
 }
 
 /** `Tue 2026-11-24 02:00 UTC (in 13h 20m)`, by the clock of the schedule. */

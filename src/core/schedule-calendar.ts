@@ -85,8 +85,14 @@ export function compileCalendar(times: CalendarTimes): Calendar {
   };
 }
 
-/** A calendar's field in cron's writing. */
-export function fieldText(field: CalendarField): string {
+/** A calendar as the seven fields of cron, seconds first and the year last; what it leaves out is filled in. */
+export function cronFields(times: CalendarTimes): readonly string[] {
+  const { second = 0, minute = 0, hour = 0 } = times;
+  const { dayOfMonth = '*', month = '*', dayOfWeek = '*', year = '*' } = times;
+  return [second, minute, hour, dayOfMonth, month, dayOfWeek, year].map(fieldText);
+}
+
+function fieldText(field: CalendarField): string {
   return Array.isArray(field) ? field.join(',') : String(field);
 }
 

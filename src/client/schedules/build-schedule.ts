@@ -3,13 +3,12 @@ import { digestOf } from '../../core/digest.js';
 import { parseDuration } from '../../core/duration.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import { pipelinesTaskQueue } from '../../core/run.js';
-import { fieldText } from '../../core/schedule-calendar.js';
+import { cronFields } from '../../core/schedule-calendar.js';
 import {
   DEFAULT_CATCHUP,
   intervalsOf,
   listOf,
   skippedDates,
-  type CalendarTimes,
   type ScheduleDefinition,
 } from '../../core/schedule-definition.js';
 import { DEFINITION_MEMO, DIGEST_MEMO, OWNER_MEMO, scheduleIdOf } from '../../core/schedule-memos.js';
@@ -54,7 +53,7 @@ function buildSpec(wanted: ScheduleDefinition): ScheduleOptions['spec'] {
   const { cron, calendar, timezone = 'UTC', from, until, jitter } = wanted;
   return {
     timezone,
-    cronExpressions: [...listOf(cron), ...listOf(calendar).map(cronOf)],
+    cronExpressions: [...listOf(cron), ...listOf(calendar).map((times) => cronFields(times).join(' '))],
     intervals: intervalsOf(wanted).map(({ every, offset }) => ({
       every: parseDuration(every),
       ...(offset === undefined ? {} : { offset: parseDuration(offset) }),
@@ -64,20 +63,6 @@ function buildSpec(wanted: ScheduleDefinition): ScheduleOptions['spec'] {
     ...(until === undefined ? {} : { endAt: new Date(until) }),
     ...(jitter === undefined ? {} : { jitter: parseDuration(jitter) }),
   };
-}
-
-/** A calendar as seven fields of cron, which Temporal reads as the same calendar. */
-export function cronOf(times: CalendarTimes): string {
-  const {
-    second = 0,
-    minute = 0,
-    hour = 0,
-    dayOfMonth = '*',
-    month = '*',
-    dayOfWeek = '*',
-    year = '*',
-  } = times;
-  return [second, minute, hour, dayOfMonth, month, dayOfWeek, year].map(fieldText).join(' ');
 }
 
 const MONTHS = [
