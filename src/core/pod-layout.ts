@@ -1,3 +1,5 @@
+import type { CommandPaths } from './command-paths.js';
+
 /** Where the pod's one shared volume is mounted, in all of its containers. */
 export const POD_ROOT = '/anneal';
 
@@ -22,7 +24,7 @@ export const podVariables = {
 } as const;
 
 /** Every path in a pod's volume; the one place that knows its layout, beside `wrapper.sh`. */
-export interface PodPaths {
+export interface PodPaths extends CommandPaths {
   readonly root: string;
   readonly busybox: string;
   readonly wrapper: string;
@@ -50,19 +52,6 @@ export interface PodPaths {
   readonly lateAgents: string;
   readonly renamedCheckpoints: string;
   readonly restoredCheckpoints: string;
-  /** Standard output and standard error, in the order they were written. */
-  readonly log: string;
-  readonly metricsStream: string;
-  /** The command's working directory, with the step's code. */
-  readonly work: string;
-  readonly inputs: string;
-  readonly parameters: string;
-  readonly outputs: string;
-  readonly checkpoints: string;
-  /** Where commands of people arrive, for steps that take some. */
-  readonly commands: string;
-  readonly home: string;
-  readonly temporary: string;
 }
 
 /** The paths of a pod whose volume is at `root`. */

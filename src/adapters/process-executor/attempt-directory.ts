@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
+import type { CommandPaths } from '../../core/command-paths.js';
 import { readJson } from '../attempt-files/json-file.js';
 import { hasErrorCode } from '../file-store/store-errors.js';
 
 /** Every path of one attempt's directory; the one place that knows its layout. */
-export interface AttemptPaths {
+export interface AttemptPaths extends CommandPaths {
   readonly directory: string;
   /** What to run: `AttemptSpec`. */
   readonly spec: string;
@@ -27,19 +28,8 @@ export interface AttemptPaths {
   /** Names of checkpoint entries that are written as `<name>.tmp` first. */
   readonly renamedCheckpoints: string;
   readonly supervisorLog: string;
-  readonly log: string;
-  readonly metricsStream: string;
-  readonly work: string;
-  readonly inputs: string;
-  readonly parameters: string;
-  readonly outputs: string;
-  readonly checkpoints: string;
-  /** Where the command finds what people send it. */
-  readonly commands: string;
   /** What people have sent, and what became of it. */
   readonly commandInbox: string;
-  readonly home: string;
-  readonly temporary: string;
 }
 
 export function attemptPaths(attemptsDir: string, name: string): AttemptPaths {
