@@ -191,6 +191,7 @@ export async function startHarness(
       taskQueue: systemTaskQueue(PROJECT),
       workflowBundle: system,
       activities: asActivities(systemActivities(state)),
+      ...HOSTING,
     }),
     await Worker.create({
       ...common,
