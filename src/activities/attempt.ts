@@ -89,7 +89,7 @@ async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest): 
       graceMs: request.stopGraceMs,
       executionId: request.executionId,
     });
-    const found = await findQuietly(deps, request, name);
+    const found = await findQuietly(deps, request, { name, signal: context.signal });
     // That it was ended here says nothing of why.
     if (typeof found === 'object' && (found.kind === 'succeeded' || found.code !== 'AttemptKilled'))
       return found;
@@ -115,7 +115,7 @@ async function runTracked(deps: PoolActivityDeps, attempt: TrackedAttempt): Prom
   const { context, request, name, onProgress } = attempt;
   const { workflowId, epoch } = context;
   const executor = deps.executorOf(request.pool);
-  const found = await executor.find({ name, executionId: request.executionId });
+  const found = await executor.find({ name, executionId: request.executionId }, context.signal);
   if (typeof found === 'object') return await trackFound(deps, attempt, found);
   const opening = { request, name, runId: workflowId };
   const opened = await (found === 'running'
@@ -177,10 +177,10 @@ async function openQuietly(
 async function findQuietly(
   deps: PoolActivityDeps,
   { pool, executionId }: AttemptRequest,
-  name: string,
+  { name, signal }: { readonly name: string; readonly signal: AbortSignal },
 ): Promise<'running' | AttemptOutcome | undefined> {
   try {
-    return await deps.executorOf(pool).find({ name, executionId });
+    return await deps.executorOf(pool).find({ name, executionId }, signal);
   } catch {
     return undefined;
   }

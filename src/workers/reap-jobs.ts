@@ -86,7 +86,7 @@ export function createReaper({ client, api, jobs }: ReaperDeps): Reaper {
   };
 }
 
-/** Each Job that is being ended is asked after every second: those of a thousand must not take the API server's time from what runs. */
+/** Each Job that is being ended is asked after every two seconds: those of a thousand must not take the API server's time from what runs. */
 const AT_ONCE = 100;
 
 /** @returns names of those that it ended. @throws the problems, when all else is done. */

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import type { AttemptLaunch } from '../../src/activities/ports/executor.js';
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
+import type { AttemptWatcher } from '../../src/adapters/kubernetes/attempt-watcher.js';
 import { createKubernetesExecutor } from '../../src/adapters/kubernetes/create-kubernetes-executor.js';
 import type { KubernetesExecutorDeps } from '../../src/adapters/kubernetes/executor-deps.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
@@ -27,10 +28,10 @@ export async function withExecutor(
   const store = createFileStore({ root });
   const shipped: string[] = [];
   const clock = { offsetMs: 0, nowMs: () => Date.now() + clock.offsetMs };
-  const createExecutor = async () =>
+  const createExecutorOn = (watcher: AttemptWatcher) =>
     createKubernetesExecutor({
       api,
-      watcher: await world.watcher(),
+      watcher,
       store,
       project: 'churn',
       settings: { image: 'anneal:1', jobsPerSecond: 100 },
@@ -41,6 +42,7 @@ export async function withExecutor(
       metricsEveryMs: 20,
       ...more,
     });
+  const createExecutor = async () => createExecutorOn(await world.watcher());
   const executor = await createExecutor();
   const launchOf = (request: Parameters<typeof buildLaunch>[0] = {}, name?: string): AttemptLaunch => ({
     ...buildLaunch({ project: 'churn', step: 'train', ...request }, name),
@@ -61,6 +63,8 @@ export async function withExecutor(
     clock,
     executor,
     createExecutor,
+    /** One whose watcher has not listed anything yet. */
+    createUnreadyExecutor: () => createExecutorOn(world.startWatcher()),
     launchOf,
     /** Begins an attempt and resolves when its Job is there. */
     begin: async (launch: AttemptLaunch, with_ = executor) => {
@@ -117,6 +121,18 @@ export async function withExecutor(
         .filter(({ method, watch, query }) => method === 'GET' && !watch && !query.has('limit'))
         .map(({ path: asked }) => asked),
   };
+}
+
+/** The kubelet of a pod that is told to go. */
+export async function removeDeleted(
+  { server }: Pick<Awaited<ReturnType<typeof withExecutor>>, 'server'>,
+  pod: string,
+): Promise<void> {
+  await until(
+    'the pod is deleted',
+    () => server.state.read('pods', pod)?.metadata.deletionTimestamp !== undefined,
+  );
+  server.state.remove('pods', pod);
 }
 
 const MAIN = { name: 'main', image: 'x', imageID: '', ready: true, restartCount: 0 };

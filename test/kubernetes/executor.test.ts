@@ -8,7 +8,7 @@ import { storeKeys } from '../../src/core/artifact-store.js';
 import type { AttemptOutcome } from '../../src/core/attempt.js';
 import { AnnealError } from '../../src/core/failures.js';
 import { failedWith, recordWatch, succeeded } from '../executor/contract.js';
-import { withExecutor } from './executor-world.js';
+import { removeDeleted, withExecutor } from './executor-world.js';
 import { until } from './kubernetes-world.js';
 
 const killed = (name: string): AttemptOutcome => ({
@@ -270,9 +270,15 @@ describe('an attempt on Kubernetes', () => {
     const launch = world.launchOf();
     world.server.fail({ method: 'DELETE', resource: 'pods', answer: { status: 403, message: 'not now' } });
     const { outcome } = await world.begin(launch);
-    world.server.addPod(launch.name);
+    const pod = world.server.addPod(launch.name);
     await assert.rejects(outcome, /not now/);
-    const known = await world.executor.find({ name: launch.name, executionId: 'execution' });
+    const identity = { name: launch.name, executionId: 'execution' };
+    // It is recorded, and not believed while its pod is there.
+    assert.equal(await world.executor.find(identity), 'running');
+    const again = world.executor.run(launch, recordWatch().watch);
+    await removeDeleted(world, pod.metadata.name);
+    failedWith(await again, 'PendingTooLong');
+    const known = await world.executor.find(identity);
     assert.ok(typeof known === 'object', String(known));
     failedWith(known, 'PendingTooLong');
   });

@@ -52,22 +52,28 @@ export async function withKubernetes(t: TestContext, options: Partial<ApiTranspo
     await transport.close();
     await server.close();
   });
+  const startWatcher = (times: Partial<ReflectorTimes> = {}) => {
+    const watcher = createAttemptWatcher({
+      transport,
+      namespace: server.namespace,
+      labelSelector: SELECTOR,
+      onProblem: (problem) => void problems.push(problem),
+      times: { ...FAST, ...times },
+    });
+    stops.push(async () => await watcher.stop());
+    watcher.start();
+    return watcher;
+  };
   return {
     server,
     transport,
     problems,
     api: createKubernetesApi(transport, server.namespace),
+    /** One that runs, and may not have listed yet. */
+    startWatcher,
     /** One that runs and has listed. */
     watcher: async (times: Partial<ReflectorTimes> = {}) => {
-      const watcher = createAttemptWatcher({
-        transport,
-        namespace: server.namespace,
-        labelSelector: SELECTOR,
-        onProblem: (problem) => void problems.push(problem),
-        times: { ...FAST, ...times },
-      });
-      stops.push(async () => await watcher.stop());
-      watcher.start();
+      const watcher = startWatcher(times);
       await watcher.ready();
       return watcher;
     },

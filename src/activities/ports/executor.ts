@@ -70,8 +70,9 @@ export interface AttemptExecutor {
   /**
    * What there is under the name, so that it is known before anything else is waited for. `running`: it was launched, and `run` adopts
    * it; the call claims it. An outcome: how it ended. `undefined`: nothing was launched, or nothing of it is left.
+   * @throws the signal's reason when it is aborted while whoever knows does not answer.
    */
-  find(attempt: AttemptIdentity): Promise<'running' | AttemptOutcome | undefined>;
+  find(attempt: AttemptIdentity, signal?: AbortSignal): Promise<'running' | AttemptOutcome | undefined>;
   /**
    * Hands a command to what runs under the name, and waits for its answer for a while. The same id again is the same command. Absent: this
    * executor hands over none.

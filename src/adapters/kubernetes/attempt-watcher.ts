@@ -16,8 +16,11 @@ export interface AttemptWatcher {
   start(): void;
   /** Resolves when nothing of it runs any more. */
   stop(): Promise<void>;
-  /** Resolves when Jobs and Pods have been listed once. @throws KubernetesApiError when the first list is refused for good. */
-  ready(): Promise<void>;
+  /**
+   * Resolves when Jobs and Pods have been listed once. @throws KubernetesApiError when the first list is refused for good. @throws the signal's
+   * reason.
+   */
+  ready(signal?: AbortSignal): Promise<void>;
   view(jobName: string): AttemptView;
   /** Every Job that is known. */
   jobs(): readonly V1Job[];
@@ -64,7 +67,8 @@ export function createAttemptWatcher(deps: AttemptWatcherDeps): AttemptWatcher {
   return {
     start: () => reflectors.forEach((reflector) => reflector.start()),
     stop: async () => void (await Promise.all(reflectors.map(async (reflector) => await reflector.stop()))),
-    ready: async () => void (await Promise.all(reflectors.map(async (reflector) => await reflector.ready()))),
+    ready: async (signal) =>
+      void (await Promise.all(reflectors.map(async (reflector) => await reflector.ready(signal)))),
     view: (jobName) => {
       const job = jobs.group(jobName).at(-1);
       return { ...(job && { job }), pods: [...pods.group(jobName)].sort((a, b) => bornAt(a) - bornAt(b)) };

@@ -67,6 +67,6 @@ function isOver({ status }: V1Job): boolean {
 export async function reapJob(api: KubernetesApi, { name, uid, stopGraceMs }: AttemptJob): Promise<boolean> {
   const there = await api.readJob(name);
   if (there?.metadata?.uid !== uid) return false;
-  await endJob(api, name, stopGraceMs);
+  await endJob({ api, throttle: async () => await Promise.resolve() }, { name, uid, graceMs: stopGraceMs });
   return true;
 }

@@ -42,7 +42,7 @@ export interface Reflector {
   start(): void;
   stop(): Promise<void>;
   /** See AttemptWatcher.ready. */
-  ready(): Promise<void>;
+  ready(signal?: AbortSignal): Promise<void>;
   /** Since when no watch is open; `undefined`: one is. */
   readonly brokenSinceMs: number | undefined;
 }
@@ -110,7 +110,7 @@ export function createReflector<T extends object>(deps: ReflectorDeps<T>): Refle
       ending?.abort();
       await running;
     },
-    ready: async () => await gate.wait(),
+    ready: async (signal) => await gate.wait(signal),
     get brokenSinceMs() {
       return brokenSinceMs;
     },
@@ -236,12 +236,28 @@ function createGate() {
       refused = problem;
       for (const { reject } of waiting.splice(0)) reject(problem);
     },
-    wait: async () => {
+    wait: async (signal?: AbortSignal) => {
+      signal?.throwIfAborted();
       if (opened) return;
       const last = refused;
       refused = undefined;
       if (last) throw last;
-      await new Promise<void>((resolve, reject) => waiting.push({ resolve, reject }));
+      let abort: () => void = () => undefined;
+      const waiter = new Promise<void>((resolve, reject) => {
+        const one = { resolve, reject };
+        waiting.push(one);
+        abort = () => {
+          if (waiting.includes(one)) waiting.splice(waiting.indexOf(one), 1);
+          resolve();
+        };
+        signal?.addEventListener('abort', abort);
+      });
+      try {
+        await waiter;
+      } finally {
+        signal?.removeEventListener('abort', abort);
+      }
+      signal?.throwIfAborted();
     },
   };
 }
