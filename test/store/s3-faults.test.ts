@@ -29,6 +29,8 @@ const isComplete = ({ method, url }: Seen) => method === 'POST' && url.includes(
 const isGet = ({ method, url }: Seen) =>
   method === 'GET' && !url.includes('list-type') && !url.includes('upload');
 const isPut = ({ method }: Seen) => method === 'PUT';
+const COMPLETED =
+  '<CompleteMultipartUploadResult><ETag>&quot;made-up-3&quot;</ETag></CompleteMultipartUploadResult>';
 /** Without checksums of parts everything is sent again. */
 const noResume = { skip: isMoto && 'moto lists no checksums of parts' };
 const failsWith = (code: string, message: RegExp) => (error: unknown) => {
@@ -111,6 +113,34 @@ describe(
         assert.deepEqual(entry, { path: 'model.bin', sizeBytes: content.byteLength, sha256 });
         await assertStored(store, 'a/model.bin');
       });
+
+    test('believes a large file to be there when it is, though the service says so while it still puts it together', async () => {
+      const store = open();
+      let asked = 0;
+      proxy.decide = (seen) => {
+        if (!isComplete(seen)) return undefined;
+        asked += 1;
+        if (asked === 1) return { kind: 'hang' };
+        return asked < 4 ? { kind: 'answer', status: 200, body: COMPLETED } : undefined;
+      };
+      await store.putFile('late', file);
+      assert.equal(asked, 4);
+      await assertStored(store, 'late');
+    });
+
+    test('gives up on a large file that the service says is there and is not', async () => {
+      const store = open({ timing: { ...timing, completeMs: 200 } });
+      let asked = 0;
+      proxy.decide = (seen) => {
+        if (!isComplete(seen)) return undefined;
+        asked += 1;
+        return asked === 1 ? { kind: 'refuse' } : { kind: 'answer', status: 200, body: COMPLETED };
+      };
+      await assert.rejects(
+        store.putFile('never', file),
+        failsWith('StoreUnavailable', /not put ".*never" together within 0.2 s/),
+      );
+    });
 
     test('sends again what arrives damaged', { skip: isMoto && 'moto does not look' }, async () => {
       const store = open();

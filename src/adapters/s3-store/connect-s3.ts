@@ -12,6 +12,8 @@ export interface S3Timing {
   readonly idleMs: number;
   /** From a request to the head of its answer. */
   readonly requestMs: number;
+  /** For putting a large file together from its parts, which some services answer at the end only. */
+  readonly completeMs: number;
   readonly tries: number;
   /** The n-th wait is a random time up to `baseMs * 2^n`, at most `capMs`. */
   readonly baseMs: number;
@@ -90,6 +92,7 @@ const TIMING: S3Timing = {
   connectMs: 5_000,
   idleMs: 30_000,
   requestMs: 300_000,
+  completeMs: 900_000,
   tries: 6,
   baseMs: 100,
   capMs: 10_000,

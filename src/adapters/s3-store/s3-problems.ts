@@ -42,6 +42,11 @@ export function classifyS3Error(error: unknown): S3ProblemKind {
   return code !== undefined || CUT.test(error.message) ? 'transient' : 'other';
 }
 
+/** Whether nobody knows what became of a request: its answer did not come. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof Error && classifyS3Error(error) === 'transient' && statusOf(error) === undefined;
+}
+
 /** An error of the service as the store's: one sentence with what was tried, what it said and what to do. */
 export function toS3StoreError(
   { verb, key }: S3Action,

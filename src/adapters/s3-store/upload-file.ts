@@ -5,7 +5,8 @@ import path from 'node:path';
 import type { FileEntry } from '../../core/artifacts.js';
 import { AnnealError } from '../../core/failures.js';
 import { openRegularFile } from '../file-store/copy-regular-file.js';
-import { PART_BYTES_KEY, SHA256_KEY, compositeOf, readComposite, sha256Of } from './checksums.js';
+import { PART_BYTES_KEY, SHA256_KEY, sha256Of } from './checksums.js';
+import { completeUpload } from './complete-upload.js';
 import type { S3Connection } from './connect-s3.js';
 import type { PartBuffers } from './part-buffers.js';
 import { classifyS3Error } from './s3-problems.js';
@@ -207,41 +208,6 @@ async function sendPart(
     }),
   );
   return { number, etag, checksum, sizeBytes: bytes.byteLength };
-}
-
-/** An answer that was lost leaves the upload gone and the object there: its checksum tells. */
-async function completeUpload(
-  { bucket, call }: S3Connection,
-  { objectKey, uploadId }: UnfinishedUpload,
-  parts: readonly KnownPart[],
-): Promise<void> {
-  const composite = compositeOf(parts.map(({ checksum }) => checksum));
-  await call({ verb: 'store', key: objectKey }, async (s3, attempt) => {
-    if (attempt > 1) {
-      const there = await s3
-        .headObject({ Bucket: bucket, Key: objectKey, ChecksumMode: 'ENABLED' })
-        .catch(() => undefined);
-      if (readComposite(there?.ChecksumSHA256) === composite) return;
-    }
-    const completed = await s3.completeMultipartUpload({
-      Bucket: bucket,
-      Key: objectKey,
-      UploadId: uploadId,
-      MultipartUpload: {
-        Parts: parts.map(({ number, etag, checksum }) => ({
-          PartNumber: number,
-          ETag: etag,
-          ChecksumSHA256: checksum,
-        })),
-      },
-    });
-    const found = readComposite(completed.ChecksumSHA256);
-    if (found !== undefined && found !== composite)
-      throw new AnnealError(
-        'StoreUnavailable',
-        `The artifact store put "${objectKey}" together with checksum ${found} instead of ${composite}.`,
-      );
-  });
 }
 
 async function readPart(
