@@ -36,6 +36,8 @@ export interface PodPaths extends CommandPaths {
   readonly alive: string;
   /** Written by the wrapper, after it opened `alive`. */
   readonly started: string;
+  /** Written by the agent while the command has not begun: its attempt has ended, and the wrapper begins nothing. */
+  readonly over: string;
   /** Why the wrapper or the time limit ended the command: `timeout` or `signal`; absent: it ended by itself. */
   readonly endedBy: string;
   /** One sentence: why the wrapper did not start the command. */
@@ -65,6 +67,7 @@ export function podPaths(root: string = POD_ROOT): PodPaths {
     agentStarted: `${control}/agent-started`,
     alive: `${control}/alive`,
     started: `${control}/started`,
+    over: `${control}/over`,
     endedBy: `${control}/ended-by`,
     refused: `${control}/refused`,
     memoryKills: `${control}/memory-kills`,

@@ -349,6 +349,21 @@ function describePods(name: string, skip: string | false, create: () => Promise<
       assert.match((await pod.message()) ?? '', /its attempt had ended before this pod began/);
     });
 
+    test('runs nothing when its attempt has ended while it waited for its image', async () => {
+      const pod = await prepared({ command: sh('echo ran') });
+      assert.equal(await pod.fetch(), 0);
+      await pod.startAgent();
+      const { executionId, attemptName } = pod.place;
+      const ended = { kind: 'failed', attemptName, code: 'AttemptKilled', message: 'stopped', logTail: [] };
+      const key = `${storeKeys.attempt(executionId, attemptName)}outcome.json`;
+      await place.world.store.putBytes(key, Buffer.from(JSON.stringify(ended)));
+      await eventually('the agent knows', async () => (await readText(pod.paths.over)) !== undefined);
+      pod.startMain();
+      assert.equal(await pod.end(), 143);
+      assert.equal(await pod.log(), '');
+      assert.equal(await pod.outcome(), undefined);
+    });
+
     test('says why what the command needs could not be fetched', async () => {
       const missing = place.world.store.uriOf('runs/none/attempts/a/outputs/table');
       const pod = await prepared({

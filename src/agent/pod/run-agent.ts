@@ -10,6 +10,7 @@ import { keepSyncing } from '../sync-while-running.js';
 import { createChunkStream, keepFlowing } from './chunk-stream.js';
 import { deliverToPod } from './deliver-to-pod.js';
 import { finishPod } from './finish-pod.js';
+import { holdBack } from './hold-back.js';
 import type { PodContext, PodPlaces } from './pod-context.js';
 import { readPodContext } from './pod-context.js';
 import { removeLogChunks } from './store-pod-log.js';
@@ -107,7 +108,9 @@ async function followCommand(pod: PodContext, told: AbortSignal): Promise<Attemp
   const flowing = keepFlowing(streams, clock);
   const syncing = keepSyncing(sync, paths.checkpoints);
   const delivering = launch.request.takesCommands === true ? await deliverToPod(pod) : undefined;
+  const holding = holdBack(pod);
   const end = await watchCommand(paths, told);
+  await holding.end();
   await delivering?.end();
   await flowing.end();
   await syncing.end();

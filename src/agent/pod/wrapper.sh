@@ -241,6 +241,8 @@ put started 1
 ) &
 pump=$!
 exec 5<&-
+# A node that was pulling the image starts this although the attempt has ended meanwhile.
+[ ! -e "$ctl/over" ] || stop signal
 if [ -n "$stopping" ]; then code=143; else run_command "$@"; fi
 ended=1
 
