@@ -229,6 +229,8 @@ async function connect({ config, paths, addresses }: ConnectionParts): Promise<T
 }
 
 async function findCurrentBuild(config: ProjectConfig, paths: ProjectPaths): Promise<Build> {
+  if (config.builds === 'store')
+    return await (await import('./stored-build.js')).fetchCurrentBuild(config, paths);
   const [{ loadBuild }, { readCurrent }] = await Promise.all([
     import('../workers/build/load-build.js'),
     import('../workers/current-build.js'),

@@ -1,3 +1,4 @@
+import { AnnealError } from '../core/failures.js';
 import type { LocalServices } from '../local/local-servers.js';
 import type { OnServer } from '../local/server-process.js';
 import type { RunningWorker } from '../local/worker-process.js';
@@ -51,6 +52,7 @@ export async function startStack(
     parts = new StartedParts(),
   }: { readonly terminal: Terminal; readonly signal: AbortSignal; readonly parts?: StartedParts },
 ): Promise<StartedStack> {
+  refuseStoreBuilds(project);
   const say = (line: string) => terminal.line(terminal.colors.dim(`  ${line}`));
   let onWorkable: () => void = () => undefined;
   const workable = new Promise<void>((resolve) => (onWorkable = resolve));
@@ -80,6 +82,15 @@ export async function startStack(
     build,
     worker: moved ? (await startWorker(project, { build, terminal, signal, parts })).worker : worker,
   };
+}
+
+/** What is made current here would be so for nobody: workers on other machines take builds from the store. */
+function refuseStoreBuilds({ config: { builds, project } }: Project): void {
+  if (builds === 'store')
+    throw new AnnealError(
+      'InvalidCommand',
+      `Workers of project "${project}" take their builds from the store, not from this directory. Deploy the code with "anneal deploy", try it with "anneal run PIPELINE --remote", serve it here with "anneal worker".`,
+    );
 }
 
 interface WorkerStart {

@@ -90,6 +90,7 @@ export const configSchema = z.strictObject(
       .optional(),
     kubernetes: kubernetesSection,
     store: path('a directory, or a file:// or s3:// URI').optional(),
+    builds: z.enum(['directory', 'store'], { error: '"directory" or "store"' }).optional(),
     s3: section({
       endpoint: url(['http', 'https']).optional(),
       region: z

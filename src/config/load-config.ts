@@ -90,6 +90,7 @@ function resolveConfig(written: ConfigFile, file: string, env: Environment): Pro
     pools: resolvePools(written.pools ?? { cpu: {}, gpu: { gpu: 1 } }),
     ...(kubernetes === undefined ? {} : { kubernetes }),
     store: locateStore(root, written, env),
+    builds: locateBuilds(written, env),
     data: { allowHosts: written.data?.allowHosts ?? [], s3: resolveS3(written.s3, env) },
     ...resolvePeople(written, file),
     ...resolveNotify(written, file),
@@ -176,6 +177,18 @@ function locateStore(root: string, written: ConfigFile, env: Environment): Store
   const store = written.store ?? '.anneal/local/store';
   if (isS3Uri(store)) return { root: withoutSlash(store), s3: resolveS3(written.s3, env) };
   return { root: store.startsWith('file://') ? fileURLToPath(store) : path.resolve(root, store) };
+}
+
+/** Local servers and their workers share the project's directory: what is tried there changes nothing for the workers of a cluster. */
+function locateBuilds(written: ConfigFile, env: Environment): ProjectConfig['builds'] {
+  const builds = fromEnvironment(env, 'ANNEAL_BUILDS') ?? written.builds ?? 'directory';
+  if (builds !== 'store' && builds !== 'directory')
+    throw new AnnealError(
+      'InvalidConfig',
+      `ANNEAL_BUILDS is "${builds}"; it must be store or directory. Change it, or unset it for what ${CONFIG_FILE} says.`,
+    );
+  const isExternal = (fromEnvironment(env, 'TEMPORAL_ADDRESS') ?? written.temporal?.address) !== undefined;
+  return isExternal ? builds : 'directory';
 }
 
 /** AWS's variables beat the file, which beats what is set for MLflow. The rest of AWS's settings its SDK reads by itself. */

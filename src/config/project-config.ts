@@ -21,6 +21,8 @@ export interface ProjectConfig {
   /** Where Jobs run; absent: no pool is on Kubernetes. */
   readonly kubernetes?: KubernetesSettings;
   readonly store: StoreLocation;
+  /** Where workers get builds from: the project's directory on their machine, or the store. Always the directory where Temporal is local. */
+  readonly builds: 'directory' | 'store';
   readonly data: {
     /** Hosts that datasets may be read from although they are no public ones, or by `http://`. */
     readonly allowHosts: readonly string[];

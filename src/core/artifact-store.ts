@@ -21,7 +21,8 @@ export interface StoredObject {
  * - `runs/<execution id>/datasets/<digest>.json`: the objects of a dataset outside the store, as the run pinned them
  * - `runs/<execution id>/journal.json` of a run that did not complete: what a retry takes up
  * - `runs/<execution id>/run.json`, `runs/<execution id>/notifications/<id>.json`
- * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`
+ * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`, its `manifest.json` written last
+ * - `deployments/<project>/{routing/<8 digits>.json,wanted/<digest>.json}`: which builds new runs used, the highest number now, and which others workers host for a while
  * - `uses/<execution id>/<attempt name>/<run id, escaped>.<epoch>.json`: that run took that attempt's result from the cache
  * - `triggers/active.json`, `triggers/<pipeline>/<trigger>/{mark,fired/<event>}.json`: from when on triggers count, and which events started runs
  * - `partitions/<pipeline>/<key, escaped>.json`: the run that made a partition last
@@ -105,6 +106,12 @@ export const storeKeys = {
   /** Commands of people to an attempt that is a pod. */
   commands: (executionId: string, attemptName: string) =>
     `runs/${executionId}/attempts/${attemptName}/commands/`,
+  /** A build: the files of its directory, the code of its steps as below. */
+  build: (digest: string) => `builds/${digest}/`,
+  /** What new runs of a project used, by number. */
+  routing: (project: string) => `deployments/${project}/routing/`,
+  /** Builds that are to be hosted although new runs do not use them. */
+  wantedBuilds: (project: string) => `deployments/${project}/wanted/`,
   /** One step's code of a build: `files/<path>`, and `code.json`, written last. */
   stepCode: (build: string, step: string) => `builds/${build}/code/${step}/`,
   checkpoints: (executionId: string, callId: string) => `runs/${executionId}/checkpoints/${callId}/`,

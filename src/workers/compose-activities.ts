@@ -53,6 +53,7 @@ import { readCurrent } from './current-build.js';
 import { createExecutions } from './executions.js';
 import { createClusterExecutor, type Cluster } from './open-cluster.js';
 import { createPartitionDirectory } from './partition-directory.js';
+import { createEnsureBuild, readStoredManifest } from './fetch-build.js';
 import { createReadCode } from './read-code.js';
 import { openMlflowArtifacts } from './mlflow-artifacts.js';
 
@@ -121,10 +122,14 @@ function connectParts({ config, services, client, env }: WorkerSetting) {
   const openArtifacts = openMlflowArtifacts(config, env);
   const mlflow =
     trackingUri === undefined ? undefined : connectMlflow({ trackingUri, env, clock, openArtifacts });
-  const readCode = createReadCode(projectPaths(config).buildsDir);
+  const store = openStore(config.store);
+  const readCode = createReadCode(
+    projectPaths(config).buildsDir,
+    config.builds === 'store' ? async (digest) => await readStoredManifest(store, digest) : undefined,
+  );
   const context = readActivityContext;
   return {
-    store: openStore(config.store),
+    store,
     executions: createExecutions(client),
     tracking: mlflow && { tracking: mlflow.tracking, clock, context, readCode, ...links },
     mlflow,
@@ -193,6 +198,9 @@ function createExecutors(setting: WorkerSetting, store: ArtifactStore): (pool: s
     store,
     attemptsDir: paths.attemptsDir,
     buildsDir: paths.buildsDir,
+    ...(config.builds === 'store' && {
+      ensureBuild: createEnsureBuild({ store, buildsDir: paths.buildsDir }),
+    }),
     supervisorPath: fileURLToPath(new URL('../agent/supervisor.js', import.meta.url)),
     clock,
     env,

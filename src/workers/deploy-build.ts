@@ -8,7 +8,10 @@ export interface BuildPlace {
   /** Puts a build where every worker of the project can read it. */
   ship(build: Build): Promise<void>;
   readRouting(): Promise<Routing | undefined>;
-  writeRouting(routing: Routing): Promise<void>;
+  /** Changes what new runs are to use: of two at once, the later one knows the earlier. @returns what was written. */
+  changeRouting(change: (before: Routing | undefined) => Routing): Promise<Routing>;
+  /** What to do where no worker takes a build up. */
+  readonly advice: string;
 }
 
 /** What {@link deployBuild} and {@link rollBack} stand on. */
@@ -31,9 +34,7 @@ export interface DeployDeps {
 export async function deployBuild(deps: DeployDeps, build: Build, percent?: number): Promise<Routing> {
   const { place } = deps;
   await place.ship(build);
-  const before = await place.readRouting();
-  const routing = routingWith(before, build.digest, percent);
-  await place.writeRouting(routing);
+  const routing = await place.changeRouting((before) => routingWith(before, build.digest, percent));
   await untilRouted(deps, routing);
   return routing;
 }
@@ -43,20 +44,21 @@ export async function deployBuild(deps: DeployDeps, build: Build, percent?: numb
  * @throws AnnealError InvalidInput where there is nothing to go back to; WorkerUnavailable.
  */
 export async function rollBack(deps: DeployDeps): Promise<Routing> {
-  const before = await deps.place.readRouting();
+  const routing = await deps.place.changeRouting(routingBefore);
+  await untilRouted(deps, routing);
+  return routing;
+}
+
+function routingBefore(before: Routing | undefined): Routing {
   if (before?.ramp === undefined && before?.previous === undefined)
     throw new AnnealError(
       'InvalidInput',
       'There is nothing to go back to: no share of new runs is on another build, and no other build was current here before. See: anneal versions',
     );
   const { ramp, previous, ...current } = before;
-  const routing: Routing =
-    ramp === undefined
-      ? { current: previous ?? current.current, previous: current.current }
-      : { ...current, ...(previous === undefined ? {} : { previous }) };
-  await deps.place.writeRouting(routing);
-  await untilRouted(deps, routing);
-  return routing;
+  return ramp === undefined
+    ? { current: previous ?? current.current, previous: current.current }
+    : { ...current, ...(previous === undefined ? {} : { previous }) };
 }
 
 function routingWith(before: Routing | undefined, digest: string, percent: number | undefined): Routing {
@@ -80,19 +82,30 @@ export function isSameRamp(one: Routing['ramp'], other: Routing['ramp']): boolea
   return one.digest === other.digest && Math.fround(one.percent) === Math.fround(other.percent);
 }
 
+function isSameRouting(one: Routing, other: Routing): boolean {
+  return one.current === other.current && isSameRamp(one.ramp, other.ramp);
+}
+
 const PATIENCE_MS = 60_000;
 const POLL_MS = 200;
 
-async function untilRouted(deps: DeployDeps, { current, ramp }: Routing): Promise<void> {
+async function untilRouted(deps: DeployDeps, routing: Routing): Promise<void> {
+  const { current, ramp } = routing;
   const deadline = deps.nowMs() + (deps.patienceMs ?? PATIENCE_MS);
   for (;;) {
     const found = await deps.readServerRouting();
     if (found?.current === current && isSameRamp(found.ramp, ramp)) return;
     deps.signal.throwIfAborted();
+    const asked = await deps.place.readRouting();
+    if (asked !== undefined && !isSameRouting(asked, routing))
+      throw new AnnealError(
+        'InvalidInput',
+        `Another deployment came after this one: build ${asked.current.slice(0, 12)} is to be current${asked.ramp === undefined ? '' : `, and ${asked.ramp.digest.slice(0, 12)} to take ${asked.ramp.percent} % of new runs`}. See "anneal versions", and deploy again if that is not what was meant.`,
+      );
     if (deps.nowMs() > deadline)
       throw new AnnealError(
         'WorkerUnavailable',
-        `No worker has taken up build ${(ramp?.digest ?? current).slice(0, 12)} yet, so new runs go where they went before. A worker that reads the same builds does it as soon as it runs; start one with: anneal up`,
+        `No worker has taken up build ${(ramp?.digest ?? current).slice(0, 12)} yet, so new runs go where they went before. ${deps.place.advice}`,
       );
     await wait(POLL_MS, undefined, { signal: deps.signal }).catch(() => undefined);
   }

@@ -87,10 +87,33 @@ export async function countOpenRunsOutside(
   project: string,
   digests: readonly string[],
 ): Promise<number> {
+  return (await client.workflow.count(openRunsOutside(project, digests))).count;
+}
+
+function openRunsOutside(project: string, digests: readonly string[]): string {
   const known = digests.map((digest) => `'${project}:${digest}'`).join(', ');
   const query = `TemporalWorkerDeployment = '${project}' AND ExecutionStatus = 'Running'`;
-  const others = known === '' ? '' : ` AND TemporalWorkerDeploymentVersion NOT IN (${known})`;
-  return (await client.workflow.count(query + others)).count;
+  return known === '' ? query : `${query} AND TemporalWorkerDeploymentVersion NOT IN (${known})`;
+}
+
+/** Builds beside `digests` that open runs of the project are pinned to: one run of each is looked at. */
+export async function listOpenBuildsOutside(
+  client: Client,
+  project: string,
+  digests: readonly string[],
+): Promise<string[]> {
+  const found: string[] = [];
+  for (;;) {
+    const query = openRunsOutside(project, [...digests, ...found]);
+    let next: string | undefined;
+    for await (const { searchAttributes } of client.workflow.list({ query, pageSize: 1 })) {
+      const [version] = searchAttributes['TemporalWorkerDeploymentVersion'] ?? [];
+      if (typeof version === 'string') next = version.slice(project.length + 1);
+      break;
+    }
+    if (next === undefined || found.includes(next)) return found;
+    found.push(next);
+  }
 }
 
 /** Whether any run that is pinned to the build is still open. */

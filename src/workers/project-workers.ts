@@ -7,19 +7,19 @@ import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
 import { isS3Uri } from '../core/store-location.js';
 import type { Build } from './build/build-manifest.js';
-import { listBuilds, loadBuild } from './build/load-build.js';
+import { createDirectorySource, createStoreSource, type BuildSource } from './build-source.js';
 import { checkSearchAttributes } from './check-search-attributes.js';
 import { composeActivities } from './compose-activities.js';
 import { createWorkerFactory, type WorkerFactoryOptions } from './create-workers.js';
-import { followRouting, type Routing } from './current-build.js';
-import { countOpenRunsOutside, hasOpenRuns, routeNewRuns } from './deployment.js';
+import type { Routing } from './current-build.js';
+import { countOpenRunsOutside, hasOpenRuns, listOpenBuildsOutside, routeNewRuns } from './deployment.js';
 import { keepEndingOrphans } from './end-orphans.js';
 import { createBuildHost, type BuildHost } from './host-builds.js';
 import { loadHostName } from './host-name.js';
 import { keepSweeper } from './keep-sweeper.js';
 import { announceServedPools, readServedPools } from './served-pools.js';
 import { openCluster, type Cluster } from './open-cluster.js';
-import { requireStore } from './open-store.js';
+import { openStore, requireStore } from './open-store.js';
 import { keepReaping } from './reap-jobs.js';
 import { WorkerGroup } from './worker-group.js';
 
@@ -92,8 +92,8 @@ async function serveParts(
       ...(pipelines ? [keepSweeper(options.client, options.config.project, options)] : []),
       pipelines
         ? hostBuilds(options, group, create.pipelines)
-        : followRouting(projectPaths(options.config).buildsDir, options.signal, async ({ current }) => {
-            await Promise.resolve(options.onReady(current));
+        : openBuildSource(options).follow(options.signal, async ({ routing }) => {
+            if (routing) await Promise.resolve(options.onReady(routing.current));
           }),
     ]);
   } finally {
@@ -126,12 +126,14 @@ async function hostBuilds(
   create: (build: Build) => Promise<Worker>,
 ): Promise<void> {
   const { client, log, signal } = options;
-  const { buildsDir } = projectPaths(options.config);
   const { project } = options.config;
+  const source = openBuildSource(options);
   const host = createBuildHost({
     log,
     nowMs: () => performance.now(),
-    listBuilds: async () => await listBuilds(buildsDir),
+    where: source.name,
+    listBuilds: async (hosted) =>
+      await source.listOlder(async () => await listOpenBuildsOutside(client, project, hosted)),
     countOpenRunsOutside: async (digests) => await countOpenRunsOutside(client, project, digests),
     hasOpenRuns: async (digest) => await hasOpenRuns(client, { project, digest }),
     start: async (build) => {
@@ -141,29 +143,58 @@ async function hostBuilds(
     },
   });
   let tending: Promise<void> | undefined;
-  await followRouting(buildsDir, signal, async (routing) => {
-    const ramp = await loadRamp(buildsDir, routing, log);
-    const current = await loadBuild(buildsDir, routing.current);
-    await host.hostWanted([current, ...(ramp ? [ramp] : [])]);
-    const { ramp: asked, ...plain } = routing;
-    await routeNewRuns(client, project, ramp && asked ? routing : plain);
+  await source.follow(signal, async ({ routing, wanted }) => {
+    await host.hostTried(await loadTried(source, wanted, log));
+    if (routing) {
+      const ramp = await loadRamp(source, routing, log);
+      const current = await source.load(routing.current);
+      await host.hostWanted([current, ...(ramp ? [ramp] : [])]);
+      const { ramp: asked, ...plain } = routing;
+      await routeNewRuns(client, project, ramp && asked ? routing : plain);
+    }
     await tendQuietly(host, log);
     tending ??= keepTending(host, options);
-    options.onReady(routing.current);
+    if (routing) options.onReady(routing.current);
   });
   await tending;
 }
 
+function openBuildSource({ config, log }: ProjectWorkersOptions): BuildSource {
+  const { buildsDir } = projectPaths(config);
+  if (config.builds === 'directory') return createDirectorySource(buildsDir);
+  const { project } = config;
+  return createStoreSource({ store: openStore(config), project, buildsDir, log, nowMs: () => Date.now() });
+}
+
+/** Builds that somebody tries. One that cannot be had harms nothing else. */
+async function loadTried(
+  source: BuildSource,
+  digests: readonly string[],
+  log: (message: string) => void,
+): Promise<Build[]> {
+  const builds: Build[] = [];
+  for (const digest of digests)
+    await source.load(digest).then(
+      (build) => builds.push(build),
+      (error: unknown) => {
+        if (error instanceof AnnealError && error.code === 'StoreUnavailable') throw error;
+        log(`build ${digest.slice(0, 12)} cannot be tried here: ${String(error)}`);
+      },
+    );
+  return builds;
+}
+
 /** The build that takes a share of new runs. One that is not here takes none, and harms nothing else. */
 async function loadRamp(
-  buildsDir: string,
+  source: BuildSource,
   { ramp }: Routing,
   log: (message: string) => void,
 ): Promise<Build | undefined> {
   if (ramp === undefined) return undefined;
   try {
-    return await loadBuild(buildsDir, ramp.digest);
+    return await source.load(ramp.digest);
   } catch (error) {
+    if (error instanceof AnnealError && error.code === 'StoreUnavailable') throw error;
     log(`no ramp: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   }

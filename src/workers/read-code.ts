@@ -1,27 +1,33 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { ReadCode } from '../activities/ports/code.js';
-import { BUILD_FILES, type Build } from './build/build-manifest.js';
+import { BUILD_FILES, type BuildManifest } from './build/build-manifest.js';
 import { loadBuild } from './build/load-build.js';
 
 /**
  * Looks into the builds of this machine. One that has not been written since is not read again: every step asks. A build's origin is known
  * better when the same sources are built again.
+ * @param readElsewhere for builds that are not here; asked once for each.
  */
-export function createReadCode(buildsDir: string): ReadCode {
-  const read = new Map<string, { readonly version: string; readonly build: Build }>();
-  const find = async (digest: string): Promise<Build | undefined> => {
+export function createReadCode(
+  buildsDir: string,
+  readElsewhere: (digest: string) => Promise<BuildManifest | undefined> = async () =>
+    await Promise.resolve(undefined),
+): ReadCode {
+  const read = new Map<string, { readonly version: string | undefined; readonly manifest: BuildManifest }>();
+  const find = async (digest: string): Promise<BuildManifest | undefined> => {
     const version = await versionOf(path.join(buildsDir, digest, BUILD_FILES.manifest));
     const known = read.get(digest);
-    if (known && known.version === version) return known.build;
+    if (known && known.version === version) return known.manifest;
     const build = await loadBuild(buildsDir, digest).catch(() => undefined);
-    if (build && version !== undefined) read.set(digest, { version, build });
-    return build;
+    const manifest = build?.manifest ?? (await readElsewhere(digest).catch(() => undefined));
+    if (manifest) read.set(digest, { version, manifest });
+    return manifest;
   };
   return async ({ build, step }) => {
     const found = await find(build);
     if (found === undefined) return {};
-    const { origin, steps } = found.manifest;
+    const { origin, steps } = found;
     const pythonDigest = steps.find(({ name }) => name === step)?.pythonDigest;
     return {
       ...(origin && { origin }),

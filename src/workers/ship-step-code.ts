@@ -12,52 +12,85 @@ export interface ShippedCode {
   readonly step: string;
 }
 
+/** The part of a store that code is put into. */
+type CodeStore = Pick<ArtifactStore, 'putBytes' | 'putFile' | 'stat'>;
+
 /**
  * Puts a step's code into the store, once for each build, so that pods find it. Its list is written last: code with a list is whole. A worker that
  * does not have the build finds what another, or `anneal deploy`, has shipped.
  * @throws AnnealError CodeMissing where neither is the case.
  */
-export function createShipCode(
-  store: ArtifactStore,
-  buildsDir: string,
-): (code: ShippedCode) => Promise<void> {
-  const shipped = new Map<string, Promise<void>>();
+export function createShipCode(store: CodeStore, buildsDir: string): (code: ShippedCode) => Promise<void> {
+  const shipping = new Map<string, Promise<void>>();
   return async (code) => {
     const id = `${code.build}/${code.step}`;
-    const work = shipped.get(id) ?? ship(store, buildsDir, code);
-    shipped.set(id, work);
-    // What failed is tried again by the next attempt that needs it.
-    work.catch(() => shipped.delete(id));
+    const work =
+      shipping.get(id) ??
+      // Looked at again by the next attempt: `anneal gc` may have removed it.
+      ship(store, buildsDir, code).finally(() => shipping.delete(id));
+    shipping.set(id, work);
     await work;
   };
 }
 
-async function ship(store: ArtifactStore, buildsDir: string, { build, step }: ShippedCode): Promise<void> {
+async function ship(store: CodeStore, buildsDir: string, { build, step }: ShippedCode): Promise<void> {
   const prefix = storeKeys.stepCode(build, step);
   if ((await store.stat(stepCodeKeys.list(prefix))) !== undefined) return;
   const root = path.join(buildsDir, build, BUILD_FILES.code, step);
-  const names = await listFiles(root);
-  if (names === undefined)
+  const files = await listFiles(root);
+  if (files === undefined)
     throw new AnnealError(
       'CodeMissing',
       `Its code is neither in the store nor in build ${build.slice(0, 12)} on this machine. Start a worker where the build is, or run "anneal deploy".`,
     );
-  const files: StepCodeFile[] = [];
-  for (const name of names) {
-    const local = path.join(root, ...name.split('/'));
-    const { mode } = await lstat(local);
-    const stored = await store.putFile(stepCodeKeys.file(prefix, name), local);
-    files.push({ ...stored, path: name, executable: (mode & 0o100) !== 0 });
-  }
-  const list: StepCode = { version: 1, files };
-  await store.putBytes(stepCodeKeys.list(prefix), Buffer.from(JSON.stringify(list)), { ifAbsent: true });
+  await putCode(store, prefix, files);
 }
 
-/** Regular files below a directory, with slashes; `undefined` where there is no such directory. */
-async function listFiles(root: string): Promise<string[] | undefined> {
+/**
+ * Puts a step's code of a build on this machine into the store, unless all of it is there.
+ * @param stored sizes by key of what is there.
+ */
+export async function completeStepCode(
+  store: CodeStore,
+  { build, step, dir }: ShippedCode & { readonly dir: string },
+  stored: ReadonlyMap<string, number>,
+): Promise<void> {
+  const prefix = storeKeys.stepCode(build, step);
+  const files = (await listFiles(path.join(dir, BUILD_FILES.code, step))) ?? [];
+  const isWhole = files.every(
+    ({ name, sizeBytes }) => stored.get(stepCodeKeys.file(prefix, name)) === sizeBytes,
+  );
+  if (!isWhole || !stored.has(stepCodeKeys.list(prefix))) await putCode(store, prefix, files);
+}
+
+interface LocalFile {
+  readonly name: string;
+  readonly file: string;
+  readonly sizeBytes: number;
+  readonly executable: boolean;
+}
+
+async function putCode(store: CodeStore, prefix: string, files: readonly LocalFile[]): Promise<void> {
+  const entries: StepCodeFile[] = [];
+  for (const { name, file, executable } of files) {
+    const stored = await store.putFile(stepCodeKeys.file(prefix, name), file);
+    entries.push({ ...stored, path: name, executable });
+  }
+  const list: StepCode = { version: 1, files: entries };
+  await store.putBytes(stepCodeKeys.list(prefix), Buffer.from(JSON.stringify(list)));
+}
+
+/** Regular files below a directory, with slashes, by name; `undefined` where there is no such directory. */
+async function listFiles(root: string): Promise<LocalFile[] | undefined> {
   const entries = await readdir(root, { withFileTypes: true, recursive: true }).catch(() => undefined);
-  return entries
-    ?.filter((entry) => entry.isFile())
-    .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)).split(path.sep).join('/'))
-    .sort();
+  if (entries === undefined) return undefined;
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map(async (entry) => {
+      const file = path.join(entry.parentPath, entry.name);
+      const { mode, size: sizeBytes } = await lstat(file);
+      const name = path.relative(root, file).split(path.sep).join('/');
+      return { name, file, sizeBytes, executable: (mode & 0o100) !== 0 };
+    });
+  return (await Promise.all(files)).sort((a, b) => (a.name < b.name ? -1 : 1));
 }

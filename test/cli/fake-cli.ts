@@ -180,6 +180,7 @@ function fakeProject({
       mlflow: {},
       temporal: { namespace: 'default' },
       retention: readRetention(),
+      builds: 'directory',
       smtp: {},
       notifiers: {},
       notify: {},

@@ -39,6 +39,7 @@ describe('loadConfig', () => {
           gpu: { executor: 'process', gpu: 1, gpuOptional: true },
         },
         store: { root: path.join(root, '.anneal/local/store') },
+        builds: 'directory',
         data: { allowHosts: [], s3: {} },
         approvers: [],
         groups: {},
@@ -50,6 +51,21 @@ describe('loadConfig', () => {
         notify: {},
       });
       assert.equal(projectPaths(config).attemptsDir, path.join(root, '.anneal/local/attempts'));
+    }));
+
+  test('takes builds from the store only where Temporal is not local', () =>
+    withProject('project: churn\nbuilds: store', async (root) => {
+      const buildsWith = async (env: NodeJS.ProcessEnv) => (await loadConfig({ cwd: root, env })).builds;
+      assert.equal(await buildsWith({}), 'directory');
+      assert.equal(await buildsWith({ TEMPORAL_ADDRESS: 'host:7233' }), 'store');
+      assert.equal(
+        await buildsWith({ TEMPORAL_ADDRESS: 'host:7233', ANNEAL_BUILDS: 'directory' }),
+        'directory',
+      );
+      await assert.rejects(buildsWith({ ANNEAL_BUILDS: 's3' }), {
+        code: 'InvalidConfig',
+        message: /ANNEAL_BUILDS is "s3"; it must be store or directory/,
+      });
     }));
 
   test('finds the file from a directory below the project', () =>

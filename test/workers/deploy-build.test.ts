@@ -18,10 +18,12 @@ function createPlace({ followed = true }: { readonly followed?: boolean } = {}) 
     place: {
       ship: async ({ digest }) => void shipped.push(await Promise.resolve(digest)),
       readRouting: async () => await Promise.resolve(routing),
-      writeRouting: async (next) => {
-        routing = await Promise.resolve(next);
-        if (followed) served = next;
+      changeRouting: async (change) => {
+        routing = await Promise.resolve(change(routing));
+        if (followed) served = routing;
+        return routing;
       },
+      advice: 'Start one.',
     },
   };
   return { deps, shipped };
@@ -69,11 +71,23 @@ describe('deploying', () => {
     assert.equal((await deployBuild(rounded, build('b'), 33.3)).ramp?.percent, 33.3);
   });
 
+  test('says so where another deployment came in between', async () => {
+    const { deps } = createPlace({ followed: false });
+    const other = async () => {
+      await deps.place.changeRouting(() => ({ current: 'b', previous: 'a' }));
+      return undefined;
+    };
+    await assert.rejects(deployBuild({ ...deps, readServerRouting: other }, build('a')), {
+      code: 'InvalidInput',
+      message: /Another deployment came after this one: build b is to be current/,
+    });
+  });
+
   test('says so where no worker takes the build up', async () => {
     const { deps } = createPlace({ followed: false });
     await assert.rejects(deployBuild(deps, build('a')), {
       code: 'WorkerUnavailable',
-      message: /No worker has taken up build a yet/,
+      message: /No worker has taken up build a yet.* Start one\./,
     });
   });
 });

@@ -22,6 +22,7 @@ export async function buildAttemptSpec(
   try {
     // Said before anything runs; the values themselves go to the supervisor alone.
     await readSecrets(request.env, deps);
+    await deps.ensureBuild?.(request.build);
     const pythonBin = await makePython(deps, { launch, build }, watch);
     const count = gpuCount(request.resources);
     const devices = count === 0 ? [] : await deps.gpus.discover();

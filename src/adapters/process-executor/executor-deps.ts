@@ -17,6 +17,8 @@ export interface ProcessExecutorDeps {
    * `python/<step>.txt` beside `code/` is the lock of its Python environment.
    */
   readonly buildsDir: string;
+  /** Puts a build into that folder where it is not there. Default: it is there. @throws AnnealError: the attempt fails with it. */
+  readonly ensureBuild?: (digest: string) => Promise<void>;
   /** The compiled `agent/supervisor.js`. */
   readonly supervisorPath: string;
   readonly clock: { nowMs(): number };

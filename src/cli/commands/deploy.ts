@@ -11,7 +11,7 @@ export const deploy: Command = async (context, _args, options) => {
   const project = await context.openProject();
   const routing = await context.interruptible(async (signal) => {
     const { deployBuild, rollBack } = await import('../../workers/deploy-build.js');
-    const parts = await deploymentParts(project, { signal, nowMs: context.nowMs });
+    const parts = await deploymentParts(project, { signal, nowMs: context.nowMs, env: context.env });
     if (options.rollback === true) return await rollBack(parts);
     return await deployBuild(parts, await chooseBuild(context, project, options), percent);
   });

@@ -100,9 +100,13 @@ function readPools(option: string): string[] {
 
 /** On a fresh machine nothing is current: a worker would wait without a word. */
 async function ensureCurrentBuild(
-  { stack, build }: Project,
+  { config, stack, build }: Project,
   logger: { info(message: string): void; warn(message: string): void },
 ): Promise<void> {
+  if (config.builds === 'store') {
+    logger.info('takes builds from the store, where "anneal deploy" puts them');
+    return;
+  }
   if ((await stack.readCurrent()) !== undefined) return;
   const { digest, warnings } = await build((line) => logger.info(line));
   for (const warning of warnings) logger.warn(warning);

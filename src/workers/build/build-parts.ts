@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import path from 'node:path';
 import type { ProjectConfig } from '../../config/project-config.js';
 import { digestOf } from '../../core/digest.js';
 import type { StepDefinition } from '../../core/step.js';
+import { digestOfBuild } from './build-digest.js';
 import { buildFailure, describeProblem } from './build-failure.js';
-import { BUILD_VERSION } from './build-manifest.js';
 import type { BuiltStep } from './build-manifest.js';
 import { bundleTasks } from './bundle-tasks.js';
 import { bundleWorkflows } from './bundle-workflows.js';
@@ -57,14 +56,11 @@ export async function makeParts(config: ProjectConfig, own: OwnModules, workDir:
   const ownFiles = workflows.files.filter((file) => isProjectFile(file, { root, own }));
   const unrecorded = await findUnrecorded(ownFiles, root);
   return {
-    digest: digestOf({
-      version: BUILD_VERSION,
+    digest: digestOfBuild({
       project: config.project,
-      workflows: sha256(workflows.code),
-      tasks: tasks === undefined ? null : sha256(tasks.code),
-      pipelines,
-      steps,
-      taskDefinitions,
+      workflows: workflows.code,
+      tasks: tasks?.code,
+      ...{ pipelines, steps, taskDefinitions },
     }),
     pipelines,
     steps,
@@ -135,8 +131,4 @@ function stepInputs(files: ReadonlyMap<string, StepFiles>): string[] {
 /** A new version of Temporal's library is a reason to build again. */
 function vendorFiles(own: OwnModules): string[] {
   return Object.values(own.packages).map((directory) => path.join(directory, 'package.json'));
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

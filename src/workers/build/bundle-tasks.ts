@@ -1,5 +1,6 @@
 import { bundleModules } from '../../adapters/module-bundler.js';
 import type { CodeProblem } from '../../adapters/module-bundler.js';
+import { withoutSourceMap } from './build-digest.js';
 import { buildFailure } from './build-failure.js';
 import { isProjectFile } from './project-file.js';
 import type { OwnModules } from './own-modules.js';
@@ -37,7 +38,7 @@ export async function bundleTasks({
     entry: `export * from ${JSON.stringify(activities)};\n`,
   });
   if (!bundle.ok) throw buildFailure(bundle.problems);
-  const code = bundle.code.slice(0, bundle.code.lastIndexOf('//# sourceMappingURL='));
+  const code = withoutSourceMap(bundle.code);
   return {
     bundle: bundle.code,
     code,

@@ -5,6 +5,7 @@ import { bundleModules } from '../../adapters/module-bundler.js';
 import type { CodeProblem } from '../../adapters/module-bundler.js';
 import { buildFailure } from './build-failure.js';
 import { isProjectFile } from './project-file.js';
+import { withoutSourceMap } from './build-digest.js';
 import type { OwnModules } from './own-modules.js';
 
 /** Largest code of a workflow bundle before the build warns: each cached run pays for it in memory. */
@@ -56,7 +57,7 @@ export async function bundleWorkflows(options: {
   await writeFile(workflowsPath, modules.code);
   await writeFile(sharedPath, common.code);
   const bundle = await bundleForSandbox({ workflowsPath, sharedPath }, options);
-  const code = bundle.slice(0, bundle.lastIndexOf('//# sourceMappingURL='));
+  const code = withoutSourceMap(bundle);
   return {
     bundle,
     code,

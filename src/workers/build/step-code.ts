@@ -64,11 +64,21 @@ export async function readStepFiles(step: StepDefinition, root: string): Promise
   code.sort((a, b) => (a.name < b.name ? -1 : 1));
   return {
     code,
-    codeDigest: digestOf(code.map(({ name, executable, sha256 }) => ({ name, executable, sha256 }))),
+    codeDigest: digestOfCode(code),
     directories,
     ...(python === undefined ? {} : { python }),
     problems,
   };
+}
+
+/** Digest of a step's code files, which are in the order of their names. */
+export function digestOfCode(code: readonly Omit<CodeFile, 'source'>[]): string {
+  return digestOf(code.map(({ name, executable, sha256 }) => ({ name, executable, sha256 })));
+}
+
+/** Digest of a step's Python lock and version. */
+export function digestOfLock(requirements: string, version: string | undefined): string {
+  return digestOf({ requirements, ...(version === undefined ? {} : { version }) });
 }
 
 /**
@@ -188,9 +198,7 @@ async function readLock(
     problems.push(
       `Step "${step.name}" names python.requirements "${requirements}", which is not a file that can be read. Name a hashed lock.`,
     );
-  return text === undefined
-    ? undefined
-    : { lock, text, digest: digestOf({ requirements: text, ...(version === undefined ? {} : { version }) }) };
+  return text === undefined ? undefined : { lock, text, digest: digestOfLock(text, version) };
 }
 
 function show(root: string, file: string): string {

@@ -63,7 +63,8 @@ export async function updateOrigin(build: Build, origin: CodeOrigin | undefined)
   return { digest, dir, manifest: updated };
 }
 
-function toText(manifest: BuildManifest): string {
+/** A manifest as it is written. */
+export function toText(manifest: BuildManifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
@@ -72,8 +73,8 @@ async function writeLock(text: string, target: string): Promise<void> {
   await writeFile(target, text);
 }
 
-/** Another process may have published the same build in between: then its directory is the same and stays. */
-async function publish(draft: string, dir: string): Promise<void> {
+/** Makes a draft the build's directory. Another process may have done so in between: then that one is the same and stays. */
+export async function publish(draft: string, dir: string): Promise<void> {
   try {
     await rename(draft, dir);
   } catch (error) {
