@@ -3,18 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { say, SetupFailure } from './bootstrap.mjs';
-import {
-  clusterPlaces,
-  findClusterObstacle,
-  isClusterUp,
-  isPrepared,
-  loadImages,
-  prepareCluster,
-  prepareInBackground,
-  startCluster,
-  stopCluster,
-  withCluster,
-} from './test-cluster.mjs';
+import { findClusterObstacle, isPrepared, prepareInBackground, withCluster } from './test-cluster.mjs';
 
 const PROGRESS_MS = 60_000;
 /** From its beginning: so long may a build beside all other tests take, that all of them together end within three quarters of an hour. */
@@ -43,29 +32,16 @@ export async function planClusterTests({ required }) {
       try {
         if (preparation !== undefined)
           await finish(preparation, required ? Infinity : beganAt + BUILD_LIMIT_MS - performance.now());
-        return await withCluster(async () => await whileUp(work));
+        return await withCluster(async ({ how, env }) => {
+          say(`Test cluster: ${how}`);
+          return await work(env);
+        });
       } catch (error) {
         if (required || !(error instanceof SetupFailure)) throw error;
         return await skip(`${error.message}\nWhat was built is kept; go on with: npm test -- cluster`, work);
       }
     },
   };
-}
-
-async function whileUp(work) {
-  const { state } = await clusterPlaces();
-  const wasUp = await isClusterUp();
-  // Sources may have been compiled since the image of ours was made.
-  if (wasUp) await loadImages();
-  else {
-    await prepareCluster();
-    say(`Test cluster: up after ${(await startCluster({ owned: true })).toFixed(1)} s`);
-  }
-  try {
-    return await work({ ANNEAL_TEST_CLUSTER: state });
-  } finally {
-    if (!wasUp) await stopCluster();
-  }
 }
 
 async function finish({ log, finished, stop }, patienceMs) {

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { root, say, SetupFailure } from './bootstrap.mjs';
+import { root, say, secondsSince, SetupFailure } from './bootstrap.mjs';
 
 const scripts = path.join(root, 'test', 'cluster');
 const IMAGES = ['pause', 'busybox', 'python', 'anneal'];
@@ -124,9 +124,25 @@ export async function stopCluster() {
   rmSync(path.join(state, 'ready'), { force: true });
 }
 
-/** Runs `work` while no other test run uses the cluster. */
+/**
+ * Runs `work` while a cluster is up that no other test run uses: one that was up stays up, with images of what is compiled now; otherwise one is
+ * built where needed, started, and ended after `work`. `work` gets how that went, for people, and the variables that tell tests where it is.
+ */
 export async function withCluster(work) {
-  return await locked('use', work);
+  return await locked('use', async () => {
+    const { state } = await clusterPlaces();
+    const wasUp = await isClusterUp();
+    const preparedAt = performance.now();
+    if (wasUp) await loadImages();
+    else await prepareCluster();
+    const prepared = `binaries and images ${secondsSince(preparedAt)}`;
+    const start = wasUp ? 'it was up' : `up after ${(await startCluster({ owned: true })).toFixed(1)} s`;
+    try {
+      return await work({ how: `${prepared}, ${start}`, env: { ANNEAL_TEST_CLUSTER: state } });
+    } finally {
+      if (!wasUp) await stopCluster();
+    }
+  });
 }
 
 /** Adds images, made anew where their inputs changed, to the cluster that is up. */

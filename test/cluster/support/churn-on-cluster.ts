@@ -82,7 +82,8 @@ export async function runChurnOnCluster(say: (line: string) => void): Promise<Ch
     const pods = watchPods(async () => await readPods(namespace.name), tell);
     const run = await anneal('run', 'churn-training', '--id', 'on-cluster', '--wait');
     const seen = await pods.stop();
-    tell(run.document().trim().split('\n').at(-1) ?? '');
+    // Its links lead to servers that are gone at the end of this function.
+    for (const line of run.document().trim().split('\n')) if (!line.includes('://')) tell(line.trim());
     const status = JSON.parse((await anneal('describe', 'on-cluster', '--json')).document()) as RunStatus;
     const keys: string[] = [];
     const listed = await s3.s3.listObjectsV2({ Bucket: 'churn' });
