@@ -308,7 +308,7 @@ describe('watching Jobs of a real cluster', { skip: clusterMissing, concurrency:
     const reader = (await look(kubeconfig)).find(({ name }) => name === 'Rights');
     assert.match(
       reader?.found ?? '',
-      /^this account may not create jobs, patch jobs, delete jobs, list pods, watch pods, delete pods, get pods\/log and list events in "watching-/,
+      /^this account may not create jobs, patch jobs, delete jobs, list pods, watch pods, delete pods, get pods\/log, list events and list workloads in "watching-/,
     );
     const admin = await look(namespace.cluster.kubeconfig);
     assert.deepEqual(

@@ -17,7 +17,7 @@ const rowsOf = (heading: string) =>
   );
 
 test('docs/kubernetes.md lists every label and annotation of Jobs, and no other', () => {
-  const { jobName: _ofTheJobController, ...foreign } = FOREIGN_LABELS;
+  const { jobName: _ofTheJobController, kueueJobUid: _ofKueue, ...foreign } = FOREIGN_LABELS;
   assert.deepEqual(
     rowsOf('Labels').toSorted(),
     [...Object.values(LABELS), ...Object.values(foreign)].toSorted(),

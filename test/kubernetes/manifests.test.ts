@@ -54,7 +54,7 @@ describe('rights', () => {
 
   test('the documentation has the same list', () => {
     const page = readFileSync(path.join(root, '..', 'docs', 'kubernetes.md'), 'utf8');
-    const rows = [...page.matchAll(/^\| `([a-z/]+)`(?: \(batch\))? \| ([a-z, ]+) \|$/gm)];
+    const rows = [...page.matchAll(/^\| `([a-z/]+)`(?: \([a-z0-9.-]+\))? \| ([a-z, ]+) \|$/gm)];
     assert.deepEqual(
       rows.map(([, resource, verbs]) => [resource, verbs?.split(', ')]),
       WORKER_RIGHTS.map(({ resources, verbs }) => [resources[0], verbs]),
@@ -90,6 +90,7 @@ describe('rights', () => {
     await api.listJobs({ labelSelector: SELECTOR });
     await api.listPods({ labelSelector: SELECTOR });
     await api.listEvents({ involvedUid: uid });
+    await api.listWorkloads({ jobUid: uid });
     await api.readPodLog(pod.metadata.name, 'main', { tailLines: 1, limitBytes: 1 });
     await api.setJobTtl('train-a1', uid, 1);
     await api.deletePod(pod.metadata.name, { uid: pod.metadata.uid ?? '', graceSeconds: 1 });
@@ -159,5 +160,31 @@ describe('manifests', () => {
       ['pipelines', 'anneal-pipelines', false],
       ['cpu', 'anneal-worker', true],
     ]);
+  });
+});
+
+describe('network policies', () => {
+  const portsTo = (name: string) => {
+    const [policy] = find('base', 'NetworkPolicy').filter(({ metadata }) => metadata.name === name);
+    const { egress } = policy?.spec as unknown as {
+      readonly egress: readonly {
+        readonly to: readonly object[];
+        readonly ports: readonly { port: number }[];
+      }[];
+    };
+    return egress;
+  };
+
+  test('let steps and workers reach S3 servers of their own, at port 9000', () => {
+    for (const name of ['workers', 'steps'])
+      assert.ok(
+        portsTo(name).some(({ ports }) => ports.some(({ port }) => port === 9_000)),
+        name,
+      );
+  });
+
+  test("let all ask for names, also a node's own cache of them", () => {
+    const to = portsTo('names').flatMap((rule) => rule.to);
+    assert.deepEqual(to.at(-1), { ipBlock: { cidr: '169.254.20.10/32' } });
   });
 });

@@ -2,6 +2,8 @@ import type { CoreV1Event, V1Job, V1Node, V1Pod } from '@kubernetes/client-node'
 import { KubernetesApiError } from './api-error.js';
 import { readEventTimes, readTimes } from './api-times.js';
 import type { ApiRequest, ApiTransport } from './api-transport.js';
+import type { KueueWorkload } from './diagnosis/kueue-workload.js';
+import { FOREIGN_LABELS } from './labels.js';
 
 /** The object that is meant, and no other of its name: another uid counts as gone. */
 export interface MeantObject {
@@ -34,6 +36,8 @@ export interface KubernetesApi {
   listPods(options: ListOptions): Promise<readonly V1Pod[]>;
   /** Newest last. */
   listEvents(about: { readonly involvedUid: string }): Promise<readonly CoreV1Event[]>;
+  /** What Kueue keeps of a Job; nothing where there is no Kueue, or where this account may not see it. */
+  listWorkloads(of: { readonly jobUid: string }): Promise<readonly KueueWorkload[]>;
   /** `undefined`: the container has no log, because it or its pod never ran or is gone. */
   readPodLog(pod: string, container: string, options: LogOptions): Promise<string | undefined>;
   /** Seconds that the Job stays after its end. One that is gone is fine. */
@@ -84,6 +88,7 @@ export function createKubernetesApi(transport: ApiTransport, namespace: string):
       const found = await listAll<CoreV1Event>(transport, { path: `${core}/events`, query });
       return found.map(readEventTimes).sort((a, b) => timeOf(a) - timeOf(b));
     },
+    listWorkloads: async ({ jobUid }) => await listWorkloads(transport, { namespace, jobUid }),
     readPodLog: async (name, container, { tailLines, limitBytes }) =>
       await orUndefined([400, 404], async () => {
         const query = { container, tailLines, limitBytes };
@@ -140,7 +145,7 @@ export async function reviewAccess(
   return status?.allowed === true;
 }
 
-const GROUPS: { readonly [resource: string]: string } = { jobs: 'batch' };
+const GROUPS: { readonly [resource: string]: string } = { jobs: 'batch', workloads: 'kueue.x-k8s.io' };
 
 /** One page of a list. */
 export interface ListPage<T> {
@@ -185,6 +190,23 @@ async function listAll<T extends object>(
     from = page.next;
     if (from === undefined) return items;
   }
+}
+
+/** The newest first; what Anneal reads is the same in both. */
+const KUEUE_VERSIONS = ['v1beta2', 'v1beta1'];
+
+async function listWorkloads(
+  transport: ApiTransport,
+  { namespace, jobUid }: { readonly namespace: string; readonly jobUid: string },
+): Promise<readonly KueueWorkload[]> {
+  const query = { labelSelector: `${FOREIGN_LABELS.kueueJobUid}=${jobUid}` };
+  for (const version of KUEUE_VERSIONS) {
+    const path = `/apis/kueue.x-k8s.io/${version}/namespaces/${encodeURIComponent(namespace)}/workloads`;
+    const list = async () => await listAll<KueueWorkload>(transport, { path, query });
+    const found = await orUndefined([403, 404], list);
+    if (found) return found;
+  }
+  return [];
 }
 
 /** An object as the rest of the program has it: times as dates, nothing of who managed which field. */

@@ -26,6 +26,8 @@ export const MANAGED_BY = 'anneal';
 export const FOREIGN_LABELS = {
   /** Set where a pool names a `queue`. */
   kueueQueue: 'kueue.x-k8s.io/queue-name',
+  /** Put by Kueue on what it keeps of a Job. */
+  kueueJobUid: 'kueue.x-k8s.io/job-uid',
   /** Put on pods by the Job controller. */
   jobName: 'batch.kubernetes.io/job-name',
 } as const;

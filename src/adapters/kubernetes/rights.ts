@@ -13,6 +13,8 @@ export const WORKER_RIGHTS: readonly PolicyRule[] = [
   { apiGroups: [''], resources: ['pods'], verbs: ['list', 'watch', 'delete'] },
   { apiGroups: [''], resources: ['pods/log'], verbs: ['get'] },
   { apiGroups: [''], resources: ['events'], verbs: ['list'] },
+  // Why Kueue lets a Job wait. Where there is no Kueue, this means nothing.
+  { apiGroups: ['kueue.x-k8s.io'], resources: ['workloads'], verbs: ['list'] },
 ];
 
 /** What would be good to have beyond the namespace: with it, a lost node is told from a lost pod. */

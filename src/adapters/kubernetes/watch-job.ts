@@ -60,7 +60,7 @@ export async function watchJob(deps: KubernetesExecutorDeps, watched: WatchedJob
         await metrics.read(pods, { atEnd: true });
         return { kind: 'stored', outcome, pods };
       }
-      const found = diagnose(seenOf(deps, watched, { job: view.job, pods, events: events.known }));
+      const found = diagnose(seenOf(deps, watched, { job: view.job, pods, events }));
       if (found.state === 'ended') {
         if (confirmed || hasEndedPod(pods)) return await diagnosed(found, { pods, events, alive: false });
         confirmed = await lookAgain(deps, launch.name);
@@ -146,7 +146,11 @@ function seenOf(
     job,
     pods,
     events,
-  }: { readonly job: V1Job | undefined; readonly pods: PodsSeen; readonly events: readonly CoreV1Event[] },
+  }: {
+    readonly job: V1Job | undefined;
+    readonly pods: PodsSeen;
+    readonly events: ReturnType<typeof createEvents>;
+  },
 ): SeenAttempt {
   return {
     step: request.step,
@@ -154,7 +158,8 @@ function seenOf(
     ...(job && { job }),
     pods: pods.pods,
     gone: pods.gone,
-    events,
+    events: events.known,
+    workloads: events.workloads,
     maxPendingMs: placementOf(request.pool)?.placement.maxPendingMs ?? MAX_PENDING_MS,
     nowMs: clock.nowMs(),
   };

@@ -1,6 +1,7 @@
-import type { CoreV1Event, V1Job } from '@kubernetes/client-node';
+import type { V1Job } from '@kubernetes/client-node';
 import { FOREIGN_LABELS } from '../labels.js';
 import type { Diagnosis, DiagnosedFailure, SeenAttempt } from './diagnosis.js';
+import { readKueueWait } from './kueue-workload.js';
 import { isSuspended, said, timeOf } from './pod-facts.js';
 
 /** A Job that has no pod now: Kueue holds it, a quota is used up, or something refuses its pods. */
@@ -17,7 +18,10 @@ export function diagnoseWithoutPod(seen: SeenAttempt, job: V1Job): Diagnosis {
       failure: failure ?? pendingTooLong(seen, detail),
     },
   });
-  if (isSuspended(job)) return waiting(suspension(job, seen.events), suspendedSince(job) ?? createdMs);
+  if (isSuspended(job)) {
+    const { detail, sinceMs, failure } = diagnoseSuspended(seen, job, createdMs);
+    return waiting(detail, sinceMs, failure);
+  }
   const refusal = seen.events.filter(({ reason }) => reason === 'FailedCreate').at(-1);
   if (refusal === undefined) return waiting(undefined, createdMs);
   const message = said(refusal.message);
@@ -55,16 +59,36 @@ function suspendedSince(job: V1Job): number | undefined {
   return timeOf(condition?.lastTransitionTime);
 }
 
-/** What Kueue has said of the Job last. */
-function suspension(job: V1Job, events: readonly CoreV1Event[]): string {
-  const queue = job.metadata?.labels?.[FOREIGN_LABELS.kueueQueue];
-  if (queue === undefined) return 'its Job is suspended, and not by Anneal';
-  const last = events.filter(({ reason }) => KUEUE_REASONS.test(reason ?? '')).at(-1);
-  if (last?.reason === 'Stopped' || /Preempt|Evict/.test(last?.reason ?? ''))
-    return `requeued by Kueue in queue "${queue}": ${said(last?.message)}`;
-  const why = last === undefined ? '' : `: ${said(last.message)}`;
-  return `waits in Kueue's queue "${queue}"${why}`;
+interface Suspended {
+  readonly detail: string;
+  readonly sinceMs: number;
+  readonly failure?: DiagnosedFailure;
 }
 
-const KUEUE_REASONS =
-  /^(Stopped|Suspended|CreatedWorkload|Pending|QuotaReserved|Preempted|Evicted\w*|InadmissibleWorkload)$/;
+/** Kueue says on the Job's Workload why it waits; of an account that may not read that there are the Job's own events. */
+function diagnoseSuspended(seen: SeenAttempt, job: V1Job, createdMs: number): Suspended {
+  const sinceMs = suspendedSince(job) ?? createdMs;
+  const queue = job.metadata?.labels?.[FOREIGN_LABELS.kueueQueue];
+  if (queue === undefined) return { detail: 'its Job is suspended, and not by Anneal', sinceMs };
+  const wait = readKueueWait(seen.workloads ?? []);
+  const stopped = seen.events.filter(({ reason }) => reason === 'Stopped').at(-1);
+  const why = wait.why ?? (stopped === undefined ? '' : said(stopped.message));
+  // The first thing that Kueue does to a Job is to stop it: that it was never started is no requeuing.
+  const requeued = wait.requeued || (wait.why === undefined && TAKEN.test(stopped?.message ?? ''));
+  const detail = requeued
+    ? `requeued by Kueue in queue "${queue}": ${why}`
+    : `waits in Kueue's queue "${queue}"${why === '' ? '' : `: ${why}`}`;
+  // A queue that vanishes later, as when somebody makes it anew, is waited for.
+  if (wait.misnamed && seen.nowMs - createdMs < 2 * GRACE_MS)
+    return {
+      detail,
+      sinceMs: createdMs,
+      failure: {
+        code: 'PodRefused',
+        message: `Kueue cannot queue its Job: ${why}. Make the queue, or correct pools.${seen.pool}.queue or the queue of the step.`,
+      },
+    };
+  return { detail, sinceMs: wait.sinceMs ?? sinceMs };
+}
+
+const TAKEN = /preempt|evict|deactivat|stopped/i;

@@ -1,6 +1,7 @@
 import type { CoreV1Event, V1Job, V1Pod } from '@kubernetes/client-node';
 import type { AttemptProgress } from '../../../activities/ports/executor.js';
 import type { FailureCode } from '../../../core/failures.js';
+import type { KueueWorkload } from './kueue-workload.js';
 
 /** What Kubernetes shows of an attempt. */
 export interface SeenAttempt {
@@ -13,6 +14,8 @@ export interface SeenAttempt {
   readonly gone: ReadonlySet<string>;
   /** Of the Job and its pods, newest last. */
   readonly events: readonly CoreV1Event[];
+  /** What Kueue keeps of the Job. */
+  readonly workloads?: readonly KueueWorkload[];
   /** Whether the newest pod's node answers; absent: not known. */
   readonly nodeReady?: boolean;
   readonly maxPendingMs: number;
