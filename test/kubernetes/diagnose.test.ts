@@ -38,7 +38,7 @@ const status = (name: string, { waiting, running, terminated, lastState }: Conta
     ...(running && { running: { startedAt: at(20) } }),
     ...(terminated && { terminated: { startedAt: at(20), finishedAt: at(30), ...terminated } }),
   },
-  ...(lastState && { lastState: { terminated: lastState } }),
+  ...(lastState && { lastState: { terminated: { finishedAt: at(40), ...lastState } } }),
 });
 
 function pod(shape: PodShape, uid = 'pod-1'): V1Pod {
@@ -484,6 +484,62 @@ describe('an attempt that waits or runs on Kubernetes', () => {
       ['PendingTooLong', 3_601],
     ],
     ['runs', withPod({ phase: 'Running', main: { running: true } }), 'running', undefined, undefined],
+    [
+      'runs, and its agent was killed',
+      withPod({
+        phase: 'Running',
+        agent: {
+          waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s restarting failed container' },
+          lastState: { exitCode: 137, reason: 'OOMKilled' },
+        },
+        main: { running: true },
+      }),
+      'running',
+      /^its agent has ended \(exit code 137, OOMKilled\) and is to be started again: CrashLoopBackOff \(back-off 10s/,
+      ['AttemptLost', 280],
+    ],
+    [
+      "runs, and its agent's image is gone",
+      withPod({
+        phase: 'Running',
+        agent: {
+          waiting: { reason: 'ImagePullBackOff', message: 'not found' },
+          lastState: { exitCode: 1 },
+        },
+        main: { running: true },
+      }),
+      'running',
+      /to be started again: ImagePullBackOff image agent:1 \(not found\)$/,
+      ['AttemptLost', 280],
+    ],
+    [
+      'runs, and its agent breaks off again and again',
+      withPod({
+        phase: 'Running',
+        agent: {
+          waiting: { reason: 'CrashLoopBackOff', message: 'back-off' },
+          lastState: {
+            exitCode: 1,
+            message: "Error: Cannot find module '/opt/anneal/pod-agent.js'\n\nNode.js v22.1.0\n",
+          },
+        },
+        main: { running: true },
+      }),
+      'running',
+      /its agent has ended/,
+      ['InvalidConfig', 280],
+    ],
+    [
+      'runs, and its agent runs again',
+      withPod({
+        phase: 'Running',
+        agent: { running: true, lastState: { exitCode: 137, reason: 'OOMKilled' } },
+        main: { running: true },
+      }),
+      'running',
+      undefined,
+      undefined,
+    ],
     [
       'runs on a node that is away',
       withPod({ phase: 'Running', main: { running: true } }, { nodeReady: false }),

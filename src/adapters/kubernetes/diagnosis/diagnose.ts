@@ -1,5 +1,6 @@
 import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import { CONTAINERS } from '../labels.js';
+import { diagnoseAgent } from './diagnose-agent.js';
 import { diagnoseEnd, diagnoseGone } from './diagnose-end.js';
 import type { Diagnosis, SeenAttempt } from './diagnosis.js';
 import { diagnoseWithoutPod } from './diagnose-without-pod.js';
@@ -58,9 +59,9 @@ function diagnosePod(seen: SeenAttempt, pod: V1Pod): Diagnosis {
     phase: 'running',
     sinceMs: timeOf(running.startedAt) ?? seen.nowMs,
     mainEnded: false,
-    ...(isNodeAway(pod, seen) && {
-      detail: `its node ${pod.spec?.nodeName ?? ''} has stopped answering`,
-    }),
+    ...(isNodeAway(pod, seen)
+      ? { detail: `its node ${pod.spec?.nodeName ?? ''} has stopped answering` }
+      : diagnoseAgent(pod, seen.nowMs)),
   };
 }
 
