@@ -32,7 +32,7 @@ export interface Toleration {
   readonly effect?: 'NoSchedule' | 'PreferNoSchedule' | 'NoExecute';
 }
 
-/** Options that a pool may let its steps set; the others are set by `serviceAccounts` and `volumes` of the pool themselves. */
+/** Options that a pool may let its steps set; the others are set by `serviceAccounts`, `secrets` and `volumes` of the pool themselves. */
 export const STEP_OPTIONS = [
   'nodeSelector',
   'nodeAffinity',
@@ -71,10 +71,16 @@ export interface KubernetesPlacement {
   readonly queue?: string;
   /** How long a pod may wait for a node, for quota or for Kueue. */
   readonly maxPendingMs: number;
+  /** How long a pod may live, whatever its step says; absent: as long as an attempt may take at all. */
+  readonly maxRuntimeMs?: number;
+  /** Largest volume that a step may ask for as scratch; absent: no limit. */
+  readonly maxScratch?: string;
   /** Numeric user of all containers; absent: the platform gives each pod one. */
   readonly user?: number;
   /** Accounts that steps may name. Pods of those that name none have the namespace's default, and no pod has a token of the API. */
   readonly serviceAccounts: readonly string[];
+  /** Secrets that steps may name, in `env` and `files`. */
+  readonly secrets: readonly string[];
   readonly imagePullSecrets: readonly string[];
   readonly volumes: { readonly [name: string]: PoolVolume };
   /** What steps may set themselves. */

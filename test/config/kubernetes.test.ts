@@ -72,6 +72,7 @@ describe('pools on Kubernetes', () => {
         maxPendingMs: 1_800_000,
         user: 65_532,
         serviceAccounts: [],
+        secrets: [],
         imagePullSecrets: [],
         volumes: { data: { claim: 'datasets', readOnly: true } },
         allow: ['nodeSelector'],

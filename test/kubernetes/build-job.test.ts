@@ -114,7 +114,7 @@ describe("an attempt's Job", () => {
   });
 
   test("gives the store's credentials to the containers of Anneal alone", () => {
-    const pod = built({ env: { TOKEN: { secret: { name: 'mine', key: 'token' } } } });
+    const pod = built({ env: { TOKEN: { secret: { name: 'mine', key: 'token' } } } }, { secrets: ['mine'] });
     const ref = (name: string, key: string) => ({ secretKeyRef: { name, key } });
     for (const container of oursOf(pod)) {
       const env = envOf(container);
@@ -239,7 +239,14 @@ describe("an attempt's Job", () => {
     assert.equal(pod.terminationGracePeriodSeconds, 90);
     assert.equal(pod.activeDeadlineSeconds, 3_600 + 30 + 600 + 7_200);
     assert.equal(envOf(mainOf(pod))['ANNEAL_TIMEOUT'], '3600');
-    assert.equal(built().activeDeadlineSeconds, undefined);
+    const month = 30 * 86_400 + 30 + 600 + 7_200;
+    assert.equal(
+      built({ stopGraceMs: 30_000 }).activeDeadlineSeconds,
+      month,
+      'nothing holds a node for ever',
+    );
+    const short = built({ timeoutMs: 600_000 }, { maxRuntimeMs: 3_600_000 });
+    assert.equal(short.activeDeadlineSeconds, 3_600);
   });
 
   test('has a folder for commands of people where its step takes some, and only there', () => {
@@ -310,6 +317,30 @@ describe('a step that asks for more than its pool lets it', () => {
       "a secret of Anneal's workers",
       { env: { KEY: { secret: { name: 'anneal-credentials', key: 'password' } } } },
       /names the secret "anneal-credentials"; names that begin with "anneal-" are of Anneal's own workers/,
+    ],
+    [
+      'a secret that its pool does not list',
+      { env: { KEY: { secret: { name: 'payroll', key: 'password' } } } },
+      /names the secret "payroll"; pools\.local\.secrets has "hub"\. Add it there/,
+      { secrets: ['hub'] },
+    ],
+    [
+      'such a secret as a file',
+      { kubernetes: { files: { '/mnt/s': { secret: 'payroll' } } } },
+      /names the secret "payroll"; pools\.local\.secrets has none/,
+      { allow: ['files'] },
+    ],
+    [
+      'scratch space',
+      { resources: { scratch: { size: '2Ti' } } },
+      /asks for 2Ti of scratch space; pool "local" offers 500Gi to one attempt\..*pools\.local\.scratch/,
+      { maxScratch: '500Gi' },
+    ],
+    [
+      'a timeout',
+      { timeoutMs: 7_200_000 },
+      /has a timeout of 2h 00m; pool "local" lets a pod live 1h 00m\. Lower it, or raise pools\.local\.maxRuntime/,
+      { maxRuntimeMs: 3_600_000 },
     ],
     [
       "the store's secret as a file",

@@ -232,6 +232,18 @@ describe('an attempt on Kubernetes', () => {
     assert.match(failed.message, /exceeded quota: team.*pools\.local\.maxPending/);
   });
 
+  test('does not wait beyond maxPending for a server that asks for an hour', async (t) => {
+    const world = await withExecutor(t, { placement: { maxPendingMs: 100 } });
+    const message = 'jobs "x" is forbidden: exceeded quota: team';
+    world.server.fail({
+      method: 'POST',
+      resource: 'jobs',
+      answer: { status: 403, message, retryAfter: 3_600 },
+    });
+    failedWith(await world.executor.run(world.launchOf(), recordWatch().watch), 'PendingTooLong');
+    assert.deepEqual(world.writes(), ['POST jobs'], 'and it is not asked again');
+  });
+
   test('says why it waits, and gives up after maxPending with nothing left', async (t) => {
     const world = await withExecutor(t, { placement: { maxPendingMs: 1_000 } });
     const launch = world.launchOf();

@@ -13,6 +13,7 @@ export const PLACEMENT: KubernetesPlacement = {
   maxPendingMs: 60_000,
   user: 65_532,
   serviceAccounts: [],
+  secrets: [],
   imagePullSecrets: [],
   volumes: {},
   allow: [],

@@ -140,12 +140,14 @@ function createPatience(
   const beganMs = deps.clock.nowMs();
   const maxPendingMs = deps.placementOf(request.pool)?.placement.maxPendingMs ?? 0;
   let pauseMs = FIRST_PAUSE_MS;
-  return async (error: KubernetesApiError): Promise<void> => {
+  const patience = async (error: KubernetesApiError): Promise<void> => {
     const isQuota = isQuotaRefusal(error);
     const refusal = refusalOf(error, deps.api.namespace);
     if (!isQuota && !error.transient) throw refusal;
     const detail = isQuota ? `quota: ${error.message}` : refusal.message;
-    if (deps.clock.nowMs() - beganMs + pauseMs > maxPendingMs) {
+    const leftMs = maxPendingMs - (deps.clock.nowMs() - beganMs);
+    const askedMs = Math.max(pauseMs, error.retryAfterMs ?? 0);
+    if (leftMs <= 0) {
       if (!isQuota) throw refusal;
       throw new AnnealError(
         'PendingTooLong',
@@ -153,8 +155,11 @@ function createPatience(
       );
     }
     watch.onProgress({ phase: 'queued', sinceMs: beganMs, adopted: false, detail });
-    await wait(Math.max(pauseMs, error.retryAfterMs ?? 0), undefined, { signal }).catch(() => undefined);
+    // However long the server asks to be left alone, it is not asked again after the end of the time.
+    await wait(Math.min(askedMs, leftMs), undefined, { signal }).catch(() => undefined);
     signal.throwIfAborted();
+    if (askedMs > leftMs) return await patience(error);
     pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
   };
+  return patience;
 }

@@ -1,5 +1,6 @@
 import { AnnealError } from '../../../core/failures.js';
 import { STEP_OPTIONS, type KubernetesOptions } from '../../../core/kubernetes.js';
+import { formatDuration } from '../../../core/duration.js';
 import { parseBytes } from '../../../core/quantity.js';
 import type { JobRequest } from './job-request.js';
 
@@ -15,8 +16,9 @@ export function allowedOptions(job: JobRequest): KubernetesOptions {
   checkOptions(job, refuse);
   checkMounts(job, refuse);
   for (const value of Object.values(request.env))
-    if (typeof value !== 'string') checkSecret(value.secret.name, job.store.access, refuse);
+    if (typeof value !== 'string') checkSecret(job, value.secret.name, refuse);
   checkDisk(job);
+  checkTimeout(job, refuse);
   return request.kubernetes ?? {};
 }
 
@@ -42,7 +44,8 @@ function checkOptions({ launch, placement }: JobRequest, refuse: Refuse): void {
       );
 }
 
-function checkMounts({ launch, placement, store }: JobRequest, refuse: Refuse): void {
+function checkMounts(job: JobRequest, refuse: Refuse): void {
+  const { launch, placement } = job;
   const { pool, kubernetes: { volumes = {}, files = {} } = {} } = launch.request;
   for (const [name, directory] of Object.entries(volumes)) {
     if (!Object.hasOwn(placement.volumes, name))
@@ -54,16 +57,33 @@ function checkMounts({ launch, placement, store }: JobRequest, refuse: Refuse): 
   }
   for (const [directory, from] of Object.entries(files)) {
     checkDirectory(directory, refuse);
-    if ('secret' in from) checkSecret(from.secret, store.access, refuse);
+    if ('secret' in from) checkSecret(job, from.secret, refuse);
   }
 }
 
-function checkDisk({ launch: { request }, maxEphemeralStorage: most }: JobRequest): void {
-  const disk = request.resources.ephemeralStorage;
-  if (disk === undefined || most === undefined || parseBytes(disk) <= parseBytes(most)) return;
-  throw new AnnealError(
-    'NoPoolFits',
-    `Step "${request.step}" asks for ${disk} of its node's disk; pool "${request.pool}" offers ${most} to one attempt. Ask for less, or raise pools.${request.pool}.ephemeralStorage in anneal.yaml.`,
+function checkDisk({ launch: { request }, maxEphemeralStorage, placement }: JobRequest): void {
+  const { ephemeralStorage, scratch } = request.resources;
+  for (const [asked, most, what, key] of [
+    [ephemeralStorage, maxEphemeralStorage, "of its node's disk", 'ephemeralStorage'],
+    [scratch?.size, placement.maxScratch, 'of scratch space', 'scratch'],
+  ] as const) {
+    if (asked === undefined || most === undefined || parseBytes(asked) <= parseBytes(most)) continue;
+    throw new AnnealError(
+      'NoPoolFits',
+      `Step "${request.step}" asks for ${asked} ${what}; pool "${request.pool}" offers ${most} to one attempt. Ask for less, or raise pools.${request.pool}.${key} in anneal.yaml.`,
+    );
+  }
+}
+
+function checkTimeout(
+  { launch: { request }, placement: { maxRuntimeMs } }: JobRequest,
+  refuse: Refuse,
+): void {
+  const { pool, timeoutMs } = request;
+  if (timeoutMs === undefined || maxRuntimeMs === undefined || timeoutMs <= maxRuntimeMs) return;
+  refuse(
+    `has a timeout of ${formatDuration(timeoutMs)}; pool "${pool}" lets a pod live ${formatDuration(maxRuntimeMs)}`,
+    `Lower it, or raise pools.${pool}.maxRuntime in anneal.yaml.`,
   );
 }
 
@@ -72,8 +92,13 @@ type Refuse = (what: string, next: string) => never;
 /** Secrets of Anneal's own workers are named so (k8s/base); they may lie in the namespace of the Jobs. */
 const OWN_SECRETS = /^anneal-/;
 
-/** Credentials of the store and of Anneal's workers are not for steps. */
-function checkSecret(name: string, access: JobRequest['store']['access'], refuse: Refuse): void {
+/** Credentials of the store and of Anneal's workers are not for steps, and others only where the operator says so: a step names whichever it likes. */
+function checkSecret(
+  { launch, placement, store: { access } }: JobRequest,
+  name: string,
+  refuse: Refuse,
+): void {
+  const { pool } = launch.request;
   if (access && 'secret' in access && access.secret === name)
     refuse(
       `names the secret "${name}", which holds the store's credentials`,
@@ -83,6 +108,11 @@ function checkSecret(name: string, access: JobRequest['store']['access'], refuse
     refuse(
       `names the secret "${name}"; names that begin with "anneal-" are of Anneal's own workers`,
       'Put what the step needs into a secret of another name.',
+    );
+  if (!placement.secrets.includes(name))
+    refuse(
+      `names the secret "${name}"; pools.${pool}.secrets ${listed(placement.secrets)}`,
+      'Add it there, or take it out of the step.',
     );
 }
 

@@ -16,7 +16,7 @@ import type { JobRequest } from './job-request.js';
  */
 export function buildPod(job: JobRequest, options: KubernetesOptions): V1PodSpec {
   const { launch, placement, store } = job;
-  const { stopGraceMs, timeoutMs } = launch.request;
+  const { stopGraceMs } = launch.request;
   const user = options.user ?? placement.user;
   const volumes = buildVolumes(job, options);
   const account = options.serviceAccount ?? accountOf(store.access);
@@ -25,10 +25,7 @@ export function buildPod(job: JobRequest, options: KubernetesOptions): V1PodSpec
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     terminationGracePeriodSeconds: Math.ceil(stopGraceMs / 1_000) + UPLOAD_GRACE_SECONDS,
-    ...(timeoutMs !== undefined && {
-      activeDeadlineSeconds:
-        Math.ceil((timeoutMs + stopGraceMs + launch.uploadTimeoutMs) / 1_000) + PREPARATION_SECONDS,
-    }),
+    activeDeadlineSeconds: deadlineOf(job),
     securityContext: {
       runAsNonRoot: true,
       ...(user !== undefined && { runAsUser: user, runAsGroup: user, fsGroup: user }),
@@ -49,7 +46,15 @@ export function buildPod(job: JobRequest, options: KubernetesOptions): V1PodSpec
 export const UPLOAD_GRACE_SECONDS = 60;
 /** The deadline of the whole pod is a backstop behind the wrapper's: images and inputs may take so long. */
 const PREPARATION_SECONDS = 7_200;
+/** Without a time limit: as long as the activity that waits for the attempt. Nobody may hold a node for ever, also where all else is broken. */
+const NO_LIMIT_MS = 30 * 86_400_000;
 const STARTUP_SECONDS = 120;
+
+function deadlineOf({ launch, placement }: JobRequest): number {
+  const { stopGraceMs, timeoutMs = NO_LIMIT_MS } = launch.request;
+  const whole = Math.ceil((timeoutMs + stopGraceMs + launch.uploadTimeoutMs) / 1_000) + PREPARATION_SECONDS;
+  return Math.min(whole, Math.ceil((placement.maxRuntimeMs ?? Infinity) / 1_000));
+}
 
 const CONFINED: V1SecurityContext = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
 
