@@ -21,6 +21,7 @@ export interface CommandOptions {
   readonly paramsFile?: string;
   readonly id?: string;
   readonly wait?: boolean;
+  readonly remote?: boolean;
   readonly cache?: boolean;
   readonly refresh?: readonly string[];
   readonly verify?: string | boolean;

@@ -12,6 +12,10 @@ export function addRunCommands(add: Add): void {
     .option('--params-file <file>', 'parameters from a JSON file; --param beats it')
     .option('--id <run>', 'run id (default: made from pipeline and time)')
     .option('--wait', 'follow the run to its end; Ctrl-C stops following only')
+    .option(
+      '--remote',
+      'try the code as it is on the workers of the cluster, without making it current, and follow the run',
+    )
     .option('--sign', 'sign the start with your approver key, for gates that exclude who started the run')
     .option('--key <file>', 'sign the start with this Ed25519 key')
     .option('--no-cache', 'run every step, whatever the cache holds')
@@ -22,6 +26,7 @@ export function addRunCommands(add: Add): void {
       examples(
         'anneal run churn-training',
         'anneal run churn-training --param table=wa_churn --wait',
+        'anneal run churn-training --remote',
         'anneal run churn-training --params-file nightly.json --json',
       ),
     );

@@ -1,6 +1,7 @@
 import type { Client } from '@temporalio/client';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AnnealError } from '../core/failures.js';
+import { pipelinesTaskQueue } from '../core/run.js';
 import type { Routing } from './current-build.js';
 import { isSameRamp } from './deploy-build.js';
 
@@ -114,6 +115,23 @@ export async function listOpenBuildsOutside(
     if (next === undefined || found.includes(next)) return found;
     found.push(next);
   }
+}
+
+/** A worker that is alive asks at least once a minute; the server remembers dead ones for five. */
+const POLLER_ALIVE_MS = 75_000;
+const TASK_QUEUE_TYPE_WORKFLOW = 1;
+
+/** Builds whose workers ask for work. */
+export async function listHostedBuilds(client: Client, project: string, nowMs: number): Promise<string[]> {
+  const { pollers } = await client.workflowService.describeTaskQueue({
+    namespace: client.options.namespace,
+    taskQueue: { name: pipelinesTaskQueue(project) },
+    taskQueueType: TASK_QUEUE_TYPE_WORKFLOW,
+  });
+  const alive = (pollers ?? []).filter(
+    ({ lastAccessTime }) => nowMs - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLER_ALIVE_MS,
+  );
+  return [...new Set(alive.flatMap(({ deploymentOptions }) => deploymentOptions?.buildId ?? []))];
 }
 
 /** Whether any run that is pinned to the build is still open. */

@@ -3,6 +3,7 @@ import type { Build } from '../../workers/build/build-manifest.js';
 import type { Command } from '../command.js';
 import type { Project } from '../context.js';
 import { findBuild, shortBuild } from '../deployment-parts.js';
+import { hostBuild } from '../trial.js';
 import { EXIT } from '../report-error.js';
 
 /** `anneal migrate RUN`: moves an open run to another build on purpose, after its history was compared with that build's code. */
@@ -12,6 +13,10 @@ export const migrate: Command = async (context, [runId = ''], { to, force }) => 
   const client = await project.client();
   await client.status(runId);
   if (force !== true) await refuseWhatDiffers(project, runId, build);
+  if (project.config.builds === 'store') {
+    const { nowMs } = context;
+    await context.interruptible(async (signal) => await hostBuild(project, build, { signal, nowMs }));
+  }
   const moved = await client.versions.migrate(runId, build.digest);
   const from = moved.from === undefined ? '' : ` from ${shortBuild(moved.from)}`;
   context.terminal.show(

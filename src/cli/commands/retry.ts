@@ -3,7 +3,7 @@ import { shellWord } from '../../client/index.js';
 import { AnnealError } from '../../core/failures.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
 import type { Project } from '../context.js';
-import { shortBuild } from '../deployment-parts.js';
+import { findBuild, shortBuild } from '../deployment-parts.js';
 import { followRun, showOutcome } from '../follow-run.js';
 import { renderTable } from '../plain-table.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
@@ -45,15 +45,19 @@ async function sayPinned(
   terminal: CommandContext['terminal'],
   { runId, retryOf, build }: { readonly runId: string; readonly retryOf: string; readonly build: string },
 ): Promise<void> {
-  if ((await project.stack.readCurrent()) === build) return;
-  const { listBuilds } = await import('../../workers/build/load-build.js');
-  const isHere = (await listBuilds(project.paths.buildsDir)).some(({ digest }) => digest === build);
+  const inStore = project.config.builds === 'store';
+  if (!inStore && (await project.stack.readCurrent()) === build) return;
+  const isHere = await findBuild(project, build).then(
+    () => true,
+    () => false,
+  );
+  if (inStore && isHere) return;
   const other = `Or run it with the current code: anneal cancel ${shellWord(runId)}, then anneal retry ${shellWord(retryOf)} --code new`;
   terminal.error(
     terminal.colors.yellow(
       isHere
         ? `It waits for a worker of build ${shortBuild(build)}, which a worker that reads this machine's builds hosts within some seconds.`
-        : `It waits for a worker of build ${shortBuild(build)}, which is not on this machine: it begins when a worker runs where that build is. ${other}`,
+        : `It waits for a worker of build ${shortBuild(build)}, which is not ${inStore ? 'in the store' : 'on this machine'}: it begins when a worker runs where that build is. ${other}`,
     ),
   );
 }

@@ -11,33 +11,41 @@ import { followRun, showOutcome } from '../follow-run.js';
 import { parseParameters, refuseWrongParameters, type Parameters } from '../parse-parameters.js';
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { findStartingPerson } from '../starting-person.js';
+import { buildTrial, hostBuild } from '../trial.js';
 import { warnOfWorker } from '../warn-of-worker.js';
 
-/** `anneal run PIPELINE`: starts a run; with `--wait` it is followed, and Ctrl-C only stops following. */
+/** `anneal run PIPELINE`: starts a run; with `--wait` or `--remote` it is followed, and Ctrl-C only stops following. */
 export const run: Command = async (context, [name = ''], options) => {
   const project = await context.openProject();
-  const manifest = await context.interruptible(async (signal) => {
-    try {
-      return (await freshBuild(project, { terminal: context.terminal, signal })).manifest;
-    } catch (error) {
-      if (signal.aborted) return undefined;
-      throw error;
-    }
-  });
-  if (manifest === undefined) return EXIT_INTERRUPTED;
+  const build = await unlessInterrupted(context, async (signal) =>
+    options.remote === true
+      ? await buildTrial(context, project)
+      : await freshBuild(project, { terminal: context.terminal, signal }),
+  );
+  if (build === undefined) return EXIT_INTERRUPTED;
+  const { manifest } = build;
   const pipeline = findPipeline(manifest.pipelines, name);
   const parameters = await readParameters(context, pipeline, options);
   const client = await project.client();
+  if (options.remote === true) {
+    const hosted = await unlessInterrupted(context, async (signal) => {
+      context.terminal.line(context.terminal.colors.dim('  Waiting for a worker that hosts it'));
+      await hostBuild(project, build, { signal, nowMs: context.nowMs });
+      return true;
+    });
+    if (hosted === undefined) return EXIT_INTERRUPTED;
+  }
   const started = await client.startRun(pipeline.name, {
     parameters,
     ...(await findStartingPerson(context, project.config, options)),
     ...(options.id === undefined ? {} : { runId: options.id }),
     ...readCacheOptions(manifest.steps, options),
+    ...(options.remote === true ? { build: build.digest } : {}),
   });
   const { runId } = started;
   const { terminal, nowMs } = context;
   await warnOfWorker(project, terminal);
-  if (options.wait !== true) {
+  if (options.wait !== true && options.remote !== true) {
     terminal.show(started, () => `${terminal.colors.green('Started')} ${runId}\n${howToGoOn(runId)}`);
     return EXIT.ok;
   }
@@ -52,6 +60,21 @@ export const run: Command = async (context, [name = ''], options) => {
   );
   return EXIT.ok;
 };
+
+/** @returns undefined after Ctrl-C. */
+async function unlessInterrupted<T>(
+  { interruptible }: CommandContext,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T | undefined> {
+  return await interruptible(async (signal) => {
+    try {
+      return await work(signal);
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      throw error;
+    }
+  });
+}
 
 /** `--no-cache`, `--refresh STEP`, `--verify full`. @throws AnnealError InvalidCommand with the step that was probably meant. */
 export function readCacheOptions(
