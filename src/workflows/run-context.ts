@@ -14,6 +14,7 @@ import { fromJournalFailure, toJournalFailure } from './failures.js';
 import { createRest } from './at-rest.js';
 import { JournalPlayer } from './journal-player.js';
 import { adopt } from './adopt-answer.js';
+import type { RunBudget } from './run-budget.js';
 import type { RunControls } from './run-controls.js';
 import type { StepCommands } from './step-commands.js';
 import type { RunView } from './run-state.js';
@@ -63,6 +64,7 @@ export interface RunBeginning {
   readonly continuation: Continuation | undefined;
   readonly controls: RunControls;
   readonly commands: StepCommands;
+  readonly budget: RunBudget;
   readonly seed: RetrySeed | undefined;
   /** Shows decisions that another run's people made and this run takes over. */
   readonly keep: (decisions: readonly RecordedDecision[]) => void;
@@ -96,6 +98,7 @@ export class RunContext {
   private continued = false;
   readonly controls: RunControls;
   readonly commands: StepCommands;
+  readonly budget: RunBudget;
   readonly seed: RetrySeed | undefined;
   /** Finished work of another run, by key. */
   private readonly adopted: ReadonlyMap<CallKey, JournalEntry>;
@@ -103,7 +106,7 @@ export class RunContext {
   constructor(
     view: RunView,
     snapshot: RunSnapshot,
-    { continuation, controls, commands, seed, keep, retake }: RunBeginning,
+    { continuation, controls, commands, budget, seed, keep, retake }: RunBeginning,
   ) {
     this.view = view;
     this.snapshot = snapshot;
@@ -111,6 +114,7 @@ export class RunContext {
     this.keep = keep;
     this.controls = controls;
     this.commands = commands;
+    this.budget = budget;
     this.seed = seed;
     this.adopted = new Map(seed?.entries.map((entry) => [entry.k, entry]));
     this.player = new JournalPlayer(

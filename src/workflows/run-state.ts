@@ -1,8 +1,9 @@
 import type { TakenCommand } from '../core/step-command.js';
-import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { setCurrentDetails, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { RunSnapshot } from '../core/activities.js';
-import { addCost } from '../core/cost.js';
+import type { BudgetStatus } from '../core/budget.js';
+import { addCost, COST_MEMO, type RunCost } from '../core/cost.js';
 import type { RecordedDecision, RefusedDecision } from '../core/approval.js';
 import type { FailureInfo } from '../core/failures.js';
 import type { Paused, RetryOrigin, StepSettings } from '../core/run-control.js';
@@ -45,6 +46,8 @@ export class RunView {
   private changes: { readonly [step: string]: StepSettings } = {};
   private drawing = false;
   private cost: number | undefined;
+  private readonly poolCosts: { [pool: string]: number };
+  private publishedCost: number | undefined;
   private result: Json | undefined;
   private failure: FailureInfo | undefined;
   private endedAtMs: number | undefined;
@@ -52,6 +55,7 @@ export class RunView {
   tracking: RunStatus['tracking'];
   /** Kept by the run's approvals. */
   retryOf: RetryOrigin | undefined;
+  budget: { readonly status: BudgetStatus | undefined } = { status: undefined };
   commands: { readonly shown: readonly TakenCommand[] } = { shown: [] };
   decisions: readonly RecordedDecision[] = [];
   refusedDecisions: readonly RefusedDecision[] = [];
@@ -64,6 +68,8 @@ export class RunView {
     this.continuations = continuation?.continuations ?? 0;
     this.counts = { ...continuation?.counts };
     this.cost = continuation?.cost;
+    this.poolCosts = { ...continuation?.poolCosts };
+    this.publishedCost = this.cost;
     for (const call of continuation?.calls ?? []) this.calls.set(call.id, call);
     this.tags = new Set(continuation?.tags ?? []);
     this.snapshot = continuation?.snapshot;
@@ -141,10 +147,16 @@ export class RunView {
   }
 
   /** An attempt of a call has ended that cost something. */
-  spend(callId: string, cost: number): void {
+  spend(callId: string, { pool, cost }: { readonly pool: string; readonly cost: number }): void {
     this.cost = addCost(this.cost, cost);
+    this.poolCosts[pool] = addCost(this.poolCosts[pool], cost);
     const call = this.calls.get(callId);
     if (call) this.calls.set(callId, { ...call, cost: addCost(call.cost, cost) });
+  }
+
+  /** What its attempts that have ended cost. */
+  get spent(): number {
+    return this.cost ?? 0;
   }
 
   call(id: string): CallStatus | undefined {
@@ -175,6 +187,7 @@ export class RunView {
 
   status(): RunStatus {
     const info = workflowInfo();
+    const budget = this.budget.status;
     return {
       runId: info.workflowId,
       executionId: info.firstExecutionRunId,
@@ -183,6 +196,7 @@ export class RunView {
       build: this.snapshot?.build ?? '',
       ...(this.definition.owner === undefined ? {} : { owner: this.definition.owner }),
       ...(this.cost === undefined ? {} : { cost: this.cost }),
+      ...(budget === undefined ? {} : { budget }),
       state: this.shownState,
       parameters: this.identity.parameters,
       ...(this.partition === undefined ? {} : { partition: this.partition }),
@@ -205,14 +219,17 @@ export class RunView {
   }
 
   /** What the next execution starts from. */
-  carried(): Pick<Continuation, 'startedAtMs' | 'continuations' | 'calls' | 'counts' | 'tags' | 'cost'> {
+  carried(): Pick<
+    Continuation,
+    'startedAtMs' | 'continuations' | 'calls' | 'counts' | 'tags' | 'cost' | 'poolCosts'
+  > {
     return {
       startedAtMs: this.startedAtMs,
       continuations: this.continuations + 1,
       calls: [...this.calls.values()],
       counts: this.counts,
       tags: [...this.tags],
-      ...(this.cost === undefined ? {} : { cost: this.cost }),
+      ...(this.cost === undefined ? {} : { cost: this.cost, poolCosts: this.poolCosts }),
     };
   }
 
@@ -234,6 +251,10 @@ export class RunView {
       { key: statusKey, value: this.shownState },
       { key: tagsKey, value: [...this.tags] },
     ]);
+    if (this.cost === undefined || this.cost === this.publishedCost) return;
+    this.publishedCost = this.cost;
+    const cost: RunCost = { total: this.cost, pools: this.poolCosts };
+    upsertMemo({ [COST_MEMO]: cost });
   }
 
   /** Once for all calls that change in one go: a fan-out of thousands does. */

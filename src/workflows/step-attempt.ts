@@ -119,6 +119,8 @@ function attemptRequest(
     inputs: request.inputs,
     parameters: request.parameters,
     outputs: definition.outputs,
+    ...(plan.pool.pricePerHour === undefined ? {} : { pricePerHour: plan.pool.pricePerHour }),
+    ...(context.budget.follows(plan.pool) ? { tellsBegan: true as const } : {}),
     ...(definition.commands === undefined ? {} : { takesCommands: true as const }),
     resources: withMemory(plan.resources, state.memory),
     stopGraceMs: parseDuration(definition.stopGrace),

@@ -94,19 +94,28 @@ async function runAttempts(
   }
 }
 
-/** Runs an attempt and counts what it cost. One that gave no outcome, as when it is cancelled, counts from when it was asked for. */
+/** Runs an attempt and counts what it cost. One that gave no outcome, as when it is cancelled, counts from when its worker said that it runs, else from when it was asked for. */
 async function runPriced(context: RunContext, call: LiveCall, attempt: AttemptPlan): Promise<AttemptOutcome> {
-  const startedAtMs = Date.now();
-  const count = (times: { readonly startedAtMs: number; readonly endedAtMs: number }) => {
-    const cost = costOfAttempt(attempt.plan.pool, times);
-    if (cost !== undefined) context.view.spend(call.callId, cost);
+  const { pool } = attempt.plan;
+  const { pricePerHour } = pool;
+  context.budget.admit(pool);
+  const ended = context.budget.began(call.callId, {
+    ...{ attempt: attempt.state.attempt, followed: context.budget.follows(pool) },
+    ...(pricePerHour === undefined ? {} : { pricePerHour }),
+  });
+  const count = (outcome?: { readonly startedAtMs: number; readonly endedAtMs: number }) => {
+    const startedAtMs = ended();
+    const endedAtMs = Date.now();
+    const cost = costOfAttempt(pool, outcome ?? { startedAtMs: startedAtMs ?? endedAtMs, endedAtMs });
+    if (cost !== undefined) context.view.spend(call.callId, { pool: pool.name, cost });
+    context.budget.judgeSoon();
   };
   try {
     const outcome = await runAttempt(context, call, attempt);
-    count(outcome.attemptName === '' ? { startedAtMs, endedAtMs: Date.now() } : outcome);
+    count(outcome.attemptName === '' ? undefined : outcome);
     return outcome;
   } catch (error) {
-    count({ startedAtMs, endedAtMs: Date.now() });
+    count();
     throw error;
   }
 }
