@@ -10,9 +10,12 @@ interface AttemptBeat {
   readonly detail?: string;
 }
 
+/** What a process does before and after its command is over sooner, as a rule, than the next heartbeat tells. */
+const WORTH_TELLING_MS = 5_000;
+
 /**
- * A live run with what the attempts of its calls on Kubernetes are doing now: waiting for a node and why, pulling, fetching, running. The run
- * itself does not know it; the server has it from the heartbeats of their workers.
+ * A live run with what the attempts of its calls are doing now: waiting for a node or a GPU and why, pulling, making a Python environment, running. The
+ * run itself does not know it; the server has it from the heartbeats of their workers. Of processes only what takes long is told, and not that they run.
  */
 export function withPhases<R extends Pick<RunStatus, 'calls'>>(
   status: R,
@@ -20,9 +23,14 @@ export function withPhases<R extends Pick<RunStatus, 'calls'>>(
   nowMs: number,
 ): R {
   const beats = (description.raw.pendingActivities ?? []).flatMap((activity) => {
-    // A queue that names a host is that of processes, which start at once.
-    const queue = activity.activityOptions?.taskQueue?.name ?? '@';
-    return queue.includes('@') ? [] : readBeat(activity.heartbeatDetails?.payloads?.[0]?.data);
+    const queue = activity.activityOptions?.taskQueue?.name;
+    // A queue that names a host is that of processes.
+    const isProcess = queue?.includes('@') === true;
+    return queue === undefined
+      ? []
+      : readBeat(activity.heartbeatDetails?.payloads?.[0]?.data).filter(
+          ({ phase, sinceMs }) => !isProcess || (phase !== 'running' && nowMs - sinceMs >= WORTH_TELLING_MS),
+        );
   });
   if (beats.length === 0) return status;
   const calls = status.calls.map((call) => {

@@ -38,6 +38,7 @@ import {
   type AdmissionRequest,
 } from '../core/admission.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
+import { ATTEMPT_BEGAN } from '../core/budget.js';
 import { AnnealError } from '../core/failures.js';
 import {
   LANE_SUBMIT,
@@ -47,15 +48,17 @@ import {
   type LaneRequest,
 } from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
+import { codeOf } from './build/build-code.js';
 import type { BuiltStep } from './build/build-manifest.js';
 import { composeTelling } from './compose-telling.js';
-import { readCurrent } from './current-build.js';
 import { createExecutions } from './executions.js';
 import { createClusterExecutor, type Cluster } from './open-cluster.js';
 import { createPartitionDirectory } from './partition-directory.js';
 import { createEnsureBuild, readStoredManifest } from './fetch-build.js';
 import { createReadCode } from './read-code.js';
 import { openMlflowArtifacts } from './mlflow-artifacts.js';
+import { createBuildManifests, createRoutedBuild } from './routed-build.js';
+import { askSweeper, createWakeSweeper } from './wake-sweeper.js';
 
 /** Where the services are. */
 export interface Services {
@@ -109,6 +112,9 @@ export function composeActivities(setting: WorkerSetting) {
     executions,
     clock,
     context,
+    tellBegan: async ({ workflowId, runId }, began) => {
+      await setting.client.workflow.getHandle(workflowId, runId).signal(ATTEMPT_BEGAN, began);
+    },
     ...(tracking && { tracking: createStepTracking({ ...tracking, store }) }),
   });
   const images = createImageRegistry({ env: setting.env });
@@ -152,20 +158,39 @@ function composeSystem(
     ...(mlflow &&
       createRegistryActivities({ ...common, registry: mlflow.registry, scratchDir, log, ...links })),
   };
+  const readManifest = createBuildManifests(
+    projectPaths(config).buildsDir,
+    config.builds === 'store' ? async (digest) => await readStoredManifest(store, digest) : undefined,
+  );
+  const readCurrent = createRoutedBuild(client, config.project, readManifest);
+  const wake = createWakeSweeper({
+    ...{ readCurrent, nowMs: clock.nowMs, log },
+    ask: async () => await askSweeper(client, config.project),
+  });
   const telling = composeTelling(setting, {
-    ...common,
+    ...{ ...common, readCurrent, wake },
+    readBuildCode: async (build) => {
+      const found = await readManifest(build);
+      return found && codeOf(found).code;
+    },
     ...(mlflow && { tracking: mlflow.tracking, registry: mlflow.registry }),
   });
   return {
     ...registry,
+    runLaneOperation: async (work) => {
+      const result = await registry.runLaneOperation(work);
+      if ('alias' in work.operation)
+        await wake({ kind: 'alias', alias: `${work.modelName}@${work.operation.alias}` });
+      return result;
+    },
     ...(tracking && createTrackingActivities({ ...tracking, project: config.project })),
     ...telling,
     ...createBackfillActivities({
-      ...common,
-      partitions: createPartitionDirectory(
-        client,
-        async () => await readCurrent(projectPaths(config).buildsDir),
-      ),
+      ...{ ...common, project: config.project },
+      partitions: createPartitionDirectory(client, async () => {
+        const found = await readCurrent();
+        return found && { digest: found.digest, pipelines: found.pipelines, ...codeOf(found) };
+      }),
     }),
     ...createPinDataset({ ...common, data: createExternalData(config.data) }),
     ...createAnnounceApproval({ notify: telling.notify, readChampion: registry.readChampion }),
@@ -205,13 +230,13 @@ function createExecutors(setting: WorkerSetting, store: ArtifactStore): (pool: s
     clock,
     env,
     gpus: createGpuInventory({ leasesDir: gpuLeasesDirectory(install.cacheDirectory), run: runProgram, env }),
-    ensurePython: async ({ requirements, version }) =>
+    ensurePython: async ({ requirements, version }, { onProgress }) =>
       await ensurePythonEnvironment(
         {
           requirements,
           python: await findPython({ ...install, ...(version === undefined ? {} : { version }) }),
         },
-        install,
+        { ...install, onProgress: (line) => (setting.log(line), onProgress(line)) },
       ),
     ...(config.store.s3 === undefined ? {} : { s3: config.store.s3 }),
     data: config.data,

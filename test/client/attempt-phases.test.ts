@@ -21,7 +21,7 @@ const beat = (taskQueue: string, details: unknown) => ({
 const described = (...pendingActivities: object[]) =>
   ({ raw: { pendingActivities } }) as Pick<WorkflowExecutionDescription, 'raw'>;
 
-describe('a live run on Kubernetes', () => {
+describe('a live run', () => {
   const waiting = { callId: 'a', phase: 'queued', sinceMs: 5_000, detail: '0/1 nodes are available' };
 
   test('says what the attempts of its calls wait for, and since when', () => {
@@ -35,9 +35,17 @@ describe('a live run on Kubernetes', () => {
     assert.deepEqual(calls[1], call('b'));
   });
 
-  test('says nothing of processes, of calls that have ended, and of what it cannot read', () => {
+  test('says of processes what takes long before or after their command', () => {
+    const preparing = { callId: 'a', phase: 'preparing', sinceMs: 5_000, detail: 'Python: installing' };
+    const activity = described(beat('p/gpu@box', preparing));
+    const at = (nowMs: number) => withPhases({ calls: [call('a')] }, activity, nowMs).calls[0]?.detail;
+    assert.equal(at(65_000), 'preparing for 1m 00s: Python: installing');
+    assert.equal(at(9_999), undefined);
+  });
+
+  test('says nothing of processes that run, of calls that have ended, and of what it cannot read', () => {
     for (const [calls, activity] of [
-      [[call('a')], beat('p/gpu@box', waiting)],
+      [[call('a')], beat('p/gpu@box', { ...waiting, phase: 'running', sinceMs: -60_000 })],
       [[call('a', 'succeeded')], beat('p/gpu', waiting)],
       [[call('a')], beat('p/gpu', { phase: 3 })],
       [[call('a')], { activityOptions: { taskQueue: { name: 'p/gpu' } }, heartbeatDetails: null }],

@@ -164,17 +164,23 @@ describe('process executor: what a command finds', { concurrency: 3 }, () => {
     await writeFile(path.join(code, 'deep', 'x.txt'), 'deep\n');
     await writeFile(path.join(bin, 'python'), '#!/bin/sh\necho python\nexec sh "$@"\n', { mode: 0o755 });
     const asked: string[] = [];
-    const ensurePython: ProcessExecutorDeps['ensurePython'] = ({ requirements }) => (
+    const ensurePython: ProcessExecutorDeps['ensurePython'] = ({ requirements }, { onProgress }) => (
       asked.push(requirements),
+      onProgress('installing'),
       Promise.resolve({ bin })
     );
+    const told = recordWatch();
     const launch = buildLaunch({
       step: 'train',
       code: ['steps/train.sh', 'steps/lib'],
       python: { requirements: 'steps/requirements.txt' },
       command: ['python', 'train.sh'],
     });
-    succeeded(await createExecutor({ ensurePython }).run(launch, recordWatch().watch));
+    succeeded(await createExecutor({ ensurePython }).run(launch, told.watch));
+    assert.equal(
+      told.progress.find(({ phase, detail }) => phase === 'preparing' && detail)?.detail,
+      'installing',
+    );
     const log = await readLog(launch);
     assert.equal(log, `python\ndata\ndeep\n${path.dirname(bin)}\n`);
     assert.deepEqual(asked, [path.join(build, 'python', 'train.txt')]);

@@ -18,12 +18,17 @@ export async function buildAttemptSpec(
   const request = withMlflowCredentials(launch.request, deps.mlflowSecret);
   const preparedAtMs = deps.clock.nowMs();
   const build = path.join(deps.buildsDir, request.build);
-  watch.onProgress({ phase: 'preparing', sinceMs: preparedAtMs, adopted: false });
+  const tell = (detail?: string) =>
+    watch.onProgress({
+      ...{ phase: 'preparing', sinceMs: preparedAtMs, adopted: false },
+      ...(detail === undefined ? {} : { detail }),
+    });
+  tell();
   try {
     // Said before anything runs; the values themselves go to the supervisor alone.
     await readSecrets(request.env, deps);
     await deps.ensureBuild?.(request.build);
-    const pythonBin = await makePython(deps, { launch, build }, watch);
+    const pythonBin = await makePython(deps, { launch, build, onProgress: tell }, watch);
     const count = gpuCount(request.resources);
     const devices = count === 0 ? [] : await deps.gpus.discover();
     return {
@@ -75,9 +80,15 @@ function withMlflowCredentials(request: AttemptRequest, name: string | undefined
 const UNCLAIMED_MS = 5 * 60_000;
 const SETTLE_MS = 10_000;
 
+interface PythonWanted {
+  readonly launch: AttemptLaunch;
+  readonly build: string;
+  readonly onProgress: (line: string) => void;
+}
+
 async function makePython(
   deps: ProcessExecutorDeps,
-  { launch, build }: { readonly launch: AttemptLaunch; readonly build: string },
+  { launch, build, onProgress }: PythonWanted,
   watch: AttemptWatch,
 ): Promise<string | undefined> {
   const { python } = launch.request;
@@ -86,7 +97,7 @@ async function makePython(
   const made = deps
     .ensurePython(
       { ...python, requirements: path.join(build, 'python', `${launch.request.step}.txt`) },
-      signal,
+      { signal, onProgress },
     )
     .catch((error: unknown) => {
       signal.throwIfAborted();

@@ -25,7 +25,11 @@ export interface ProcessExecutorDeps {
   /** Makes or finds a step's Python environment. `requirements` is a path on this machine. @throws any error: the attempt is `EnvironmentFailed`. */
   readonly ensurePython: (
     python: PythonEnvironment,
-    signal: AbortSignal,
+    watch: {
+      readonly signal: AbortSignal;
+      /** Told, a line at a time, what an installation is at. */
+      readonly onProgress: (line: string) => void;
+    },
   ) => Promise<{ readonly bin: string }>;
   readonly gpus: GpuInventory;
   /** The worker's environment: programs, proxies, and secrets as `ANNEAL_SECRET_<NAME>_<KEY>`. */
