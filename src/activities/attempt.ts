@@ -7,8 +7,9 @@ import {
 } from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
 import { sortCancellation } from './attempt-signals.js';
+import { createBeganReport, type BeganReportDeps } from './began-report.js';
 import type { LineageWriter } from './lineage.js';
-import type { ActivityContext, Clock } from './ports/activity-context.js';
+import type { ActivityContext } from './ports/activity-context.js';
 import type { AttemptExecutor, AttemptProgress, StreamedMetric } from './ports/executor.js';
 import type { Executions } from './ports/executions.js';
 import { settleSlot } from './settle-slot.js';
@@ -16,14 +17,13 @@ import type { StepCache } from './step-cache.js';
 import type { StepTracking } from './tracking-step.js';
 
 /** What {@link createPoolActivities} is made of. */
-export interface PoolActivityDeps {
+export interface PoolActivityDeps extends BeganReportDeps {
   /** The executor of a pool, by the pool's name. */
   readonly executorOf: (pool: string) => AttemptExecutor;
   readonly tracking?: StepTracking;
   readonly cache: StepCache;
   readonly lineage?: LineageWriter;
   readonly executions: Executions;
-  readonly clock: Pick<Clock, 'nowMs'>;
   readonly context: () => ActivityContext;
 }
 
@@ -74,13 +74,17 @@ async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest): 
   const beat = () => context.heartbeat({ attempt: name, callId: request.callId, ...progress });
   const first = setTimeout(beat, FIRST_HEARTBEAT_MS);
   const timer = setInterval(beat, HEARTBEAT_MS);
+  const began = createBeganReport(deps, { context, request });
   const startedAtMs = deps.clock.nowMs();
   try {
     return await runTracked(deps, {
       context,
       request,
       name,
-      onProgress: (next) => void (progress = next),
+      onProgress: (next) => {
+        progress = next;
+        began.see(next);
+      },
     });
   } catch (error) {
     if (context.signal.aborted) throw error;
@@ -97,6 +101,7 @@ async function executeAttempt(deps: PoolActivityDeps, request: AttemptRequest): 
   } finally {
     clearTimeout(first);
     clearInterval(timer);
+    began.stop();
   }
 }
 

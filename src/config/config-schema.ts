@@ -158,6 +158,7 @@ export const configSchema = z.strictObject(
       onStuck: told,
       onTerminated: told,
       onSkipped: told,
+      onBudget: told,
     }),
   },
   { error: 'a map of settings' },

@@ -43,6 +43,10 @@ export interface AttemptRequest {
   readonly tracking?: { readonly experimentId: string; readonly parentRunId: string };
   /** Leave checkpoints of earlier attempts aside. */
   readonly fresh?: boolean;
+  /** What an hour of it costs. */
+  readonly pricePerHour?: number;
+  /** The run has a budget: it is told when the attempt runs. */
+  readonly tellsBegan?: true;
   /** People may send it commands while it runs: it gets `ANNEAL_COMMANDS_DIR`. */
   readonly takesCommands?: true;
 }

@@ -1,3 +1,12 @@
+/** Memo of a run: its {@link RunCost}, when its state changed last. */
+export const COST_MEMO = 'anneal.cost';
+
+/** What the attempts of a run that have ended cost. */
+export interface RunCost {
+  readonly total: number;
+  readonly pools: { readonly [pool: string]: number };
+}
+
 /** Currency of the pools' prices for the hours of an attempt; `undefined`: its pool has no price. */
 export function costOfAttempt(
   { pricePerHour }: { readonly pricePerHour?: number },

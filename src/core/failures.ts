@@ -179,6 +179,11 @@ export const FAILURES = {
     retry: 'never',
     summary: 'This machine lacks something that Anneal needs, or a local server does not start.',
   },
+  BudgetExceeded: {
+    kind: 'resource',
+    retry: 'never',
+    summary: 'The attempts of the run cost as much as its budget.',
+  },
   ImagePullFailed: {
     kind: 'config',
     retry: 'never',

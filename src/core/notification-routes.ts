@@ -8,6 +8,7 @@ export type NotificationEvent =
   | 'terminated'
   | 'timed-out'
   | 'schedule-skipped'
+  | 'budget'
   | 'message';
 
 /**
@@ -28,6 +29,8 @@ export interface NotifyOptions {
   readonly onTerminated?: readonly string[];
   /** A schedule's time passed without a run. Default: `onFailure`. */
   readonly onSkipped?: readonly string[];
+  /** A run has cost 80 % of its budget. Default: `onFailure`. */
+  readonly onBudget?: readonly string[];
 }
 
 /** The keys of {@link NotifyOptions}. */
@@ -39,6 +42,7 @@ export const NOTIFY_KEYS = [
   'onStuck',
   'onTerminated',
   'onSkipped',
+  'onBudget',
 ] as const satisfies readonly (keyof NotifyOptions)[];
 
 const KEYS_OF: { readonly [event in NotificationEvent]: readonly (keyof NotifyOptions)[] } = {
@@ -50,6 +54,7 @@ const KEYS_OF: { readonly [event in NotificationEvent]: readonly (keyof NotifyOp
   terminated: ['onTerminated', 'onFailure'],
   'timed-out': ['onTerminated', 'onFailure'],
   'schedule-skipped': ['onSkipped', 'onFailure'],
+  budget: ['onBudget', 'onFailure'],
   message: [],
 };
 

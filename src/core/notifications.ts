@@ -49,7 +49,7 @@ export interface FailedStep {
 export const LOG_LINES = 20;
 
 /** Events that a run's status tells of. */
-export type RunEvent = 'failure' | 'success' | 'recovery' | 'stuck' | 'terminated' | 'timed-out';
+export type RunEvent = 'failure' | 'success' | 'recovery' | 'stuck' | 'terminated' | 'timed-out' | 'budget';
 
 /**
  * The message about a run. `why`: the sentence that says what happened, where the status does not.
@@ -65,7 +65,8 @@ export function buildRunNotification(of: {
 }): Notification {
   const { event, status, to, why, epoch } = of;
   const { runId, executionId, pipeline, failure, tracking } = status;
-  const step = event === 'success' || event === 'recovery' ? undefined : findFailedStep(status);
+  const step =
+    event === 'success' || event === 'recovery' || event === 'budget' ? undefined : findFailedStep(status);
   return {
     id: `${event}-${epoch}`,
     event,
@@ -90,6 +91,7 @@ const SAID: { readonly [event in RunEvent]: (status: RunStatus) => string } = {
   stuck: () => 'is stuck',
   terminated: () => 'was terminated',
   'timed-out': () => 'ran into its time limit',
+  budget: () => 'has nearly spent its budget',
 };
 
 function explain(event: RunEvent, { state, counts, result, failure }: RunStatus): string {
@@ -105,6 +107,8 @@ function explain(event: RunEvent, { state, counts, result, failure }: RunStatus)
       return `The run before this one failed; this one did not. ${steps}.`;
     case 'success':
       return `The run ended as ${state}; ${steps}.${result === undefined ? '' : `\nResult: ${JSON.stringify(result).slice(0, 1_000)}`}`;
+    case 'budget':
+      return 'The run has cost most of its budget.';
     case 'stuck':
       return 'Workers fail on the history of the run again and again.';
     case 'terminated':

@@ -20,4 +20,6 @@ export interface PipelineDefinition {
   readonly notify: NotifyOptions;
   /** Runs that may be open at once; others wait in the order in which they came. Default: no limit. */
   readonly maxActiveRuns?: number;
+  /** What the attempts of a run may cost on pools with a price. Default: no limit. */
+  readonly budget?: number;
 }

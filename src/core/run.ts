@@ -1,4 +1,5 @@
 import type { RecordedDecision, RefusedDecision } from './approval.js';
+import type { BudgetStatus } from './budget.js';
 import { digestOfText } from './digest.js';
 import type { FailureInfo } from './failures.js';
 import type { Json } from './json.js';
@@ -113,6 +114,7 @@ export interface RunStatus {
   readonly owner?: string;
   /** What all attempts that have ended cost, on pools that have a price. */
   readonly cost?: number;
+  readonly budget?: BudgetStatus;
   readonly state: RunState;
   readonly parameters: { readonly [name: string]: Json };
   /** Key of the partition that it makes. */

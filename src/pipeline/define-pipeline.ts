@@ -1,4 +1,5 @@
 import type { NotifyOptions } from '../core/notification-routes.js';
+import { budgetProblem } from '../core/budget.js';
 import type { TriggerDefinition, TriggerParameter } from '../core/triggers.js';
 import type { PartitionDefinition } from '../core/partitions.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
@@ -36,6 +37,11 @@ export interface PipelineOptions<P> {
   /** Who is told of its runs: e-mail addresses, `slack:<name>` and `webhook:<name>` of anneal.yaml. */
   readonly notify?: NotifyOptions;
   readonly maxActiveRuns?: number;
+  /**
+   * What a run may cost, in the currency of the pools' `pricePerHour`. At 80 % people are told; when it is spent, what runs is stopped after
+   * its checkpoints and the run fails with `BudgetExceeded`. Default: no limit.
+   */
+  readonly budget?: number;
 }
 
 /** A pipeline. Called from inside another pipeline it runs as a run of its own, below the caller's. */
@@ -56,6 +62,8 @@ export function definePipeline<
   R = unknown,
 >(options: PipelineOptions<P>, run: (params: ValuesOf<P>) => Promise<R>): Pipeline<P, R> {
   checkName('Pipeline name', options.name);
+  const wrongBudget = options.budget === undefined ? undefined : budgetProblem(options.budget);
+  if (wrongBudget !== undefined) throw new TypeError(`Pipeline "${options.name}": ${wrongBudget}`);
   const { params, schedule, ...rest } = options;
   const definition: PipelineDefinition = {
     ...rest,

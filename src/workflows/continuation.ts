@@ -4,6 +4,7 @@ import type { CarriedDecisions } from '../core/approval.js';
 import type { Journal } from '../core/journal.js';
 import type { CallStatus, RunStatus } from '../core/run.js';
 import type { CarriedControls, RetrySeed } from '../core/run-control.js';
+import type { CarriedBudget } from './run-budget.js';
 import type { TakenCommand } from '../core/step-command.js';
 
 /** Events of history from which no new attempt starts, so that the run can continue as new; Temporal ends a run at 51,200. */
@@ -21,6 +22,8 @@ export interface Continuation {
   readonly calls: readonly CallStatus[];
   readonly counts: RunStatus['counts'];
   readonly cost?: number;
+  readonly poolCosts?: { readonly [pool: string]: number };
+  readonly budget?: CarriedBudget;
   readonly decisions: CarriedDecisions;
   readonly tags: readonly string[];
   readonly controls: CarriedControls;

@@ -20,8 +20,6 @@ import type { ApprovalDecision } from '../core/approval.js';
 import type { Json } from '../core/json.js';
 import type { Journal } from '../core/journal.js';
 import type { RetrySeed } from '../core/run-control.js';
-import { whoIsTold } from '../core/notification-routes.js';
-import { buildRunNotification } from '../core/notifications.js';
 import type { LaneAnswer } from '../core/registry.js';
 import { LANE_ANSWER } from '../core/registry.js';
 import {
@@ -40,12 +38,14 @@ import { Approvals } from './approvals.js';
 import { replayTimeoutMs, type Continuation } from './continuation.js';
 import { readFailure, toFailure } from './failures.js';
 import { LaneClient } from './lane-client.js';
+import { RunBudget, type CarriedBudget } from './run-budget.js';
 import { RunContext } from './run-context.js';
 import { RunControls } from './run-controls.js';
 import { RunView } from './run-state.js';
 import { StepCommands } from './step-commands.js';
-import { createRuntime, tell } from './runtime.js';
+import { createRuntime } from './runtime.js';
 import { statusAnswer } from './status-answer.js';
+import { tellOfBudget, tellOfEnd } from './tell-of-run.js';
 import { untilEnd, type End } from './until-end.js';
 
 /** How an execution of a run begins. */
@@ -83,6 +83,7 @@ export async function runPipeline(
   commands.handle();
   view.commands = commands;
   const live: { context?: RunContext } = {};
+  const budget = createBudget(view, { live, carried: continuation?.budget });
   controls.handle({
     resumed: () => live.context?.resume(),
     changed: () => view.showControls(controls),
@@ -96,7 +97,7 @@ export async function runPipeline(
   view.snapshot = snapshot;
 
   const context = new RunContext(view, snapshot, {
-    ...{ continuation, controls, commands, seed },
+    ...{ continuation, controls, commands, budget, seed },
     keep: (decisions) => approvals.keep(decisions),
     retake: async ({ cache: given }) => await takeSnapshot(definition.name, given),
   });
@@ -120,9 +121,32 @@ export async function runPipeline(
   });
 }
 
+function createBudget(
+  view: RunView,
+  {
+    live,
+    carried,
+  }: { readonly live: { readonly context?: RunContext }; readonly carried: CarriedBudget | undefined },
+): RunBudget {
+  const budget = new RunBudget(
+    {
+      spent: () => view.spent,
+      changed: () => view.redraw(),
+      warn: async (status) => {
+        if (live.context) await tellOfBudget(live.context, status);
+      },
+    },
+    { ofPipeline: view.definition.budget, carried },
+  );
+  budget.handle();
+  view.budget = budget;
+  return budget;
+}
+
 /** Whatever the pipeline left running (a failed branch's siblings, a call that was not awaited) is cancelled and waited for. */
 async function endCalls(context: RunContext, scope: CancellationScope): Promise<void> {
-  if (context.liveCalls === 0) return;
+  // Code that was stopped for its budget goes on in this very task, unless it is told.
+  if (context.liveCalls === 0 && !context.budget.exceeded) return;
   scope.cancel();
   await condition(() => context.liveCalls === 0);
 }
@@ -206,6 +230,8 @@ async function continueRun(
   await condition(allHandlersFinished);
   // A decision that was answered with "recorded" in this very task becomes an entry first.
   await context.settled();
+  await context.budget.told();
+  const budget = context.budget.carried();
   const next: Continuation = {
     ...context.view.carried(),
     controls: context.controls.carried(),
@@ -215,6 +241,7 @@ async function continueRun(
     snapshot: context.snapshot,
     tracking: context.view.tracking,
     decisions: approvals.carried(),
+    ...(budget === undefined ? {} : { budget }),
   };
   const continueAsNew = makeContinueAsNewFunc<
     (parameters: object, continuation: Continuation) => Promise<unknown>
@@ -225,6 +252,7 @@ async function continueRun(
 /** Closes the run everywhere, then gives its result or throws its failure. */
 async function finish(context: RunContext, outcome: End): Promise<unknown> {
   const { view, snapshot } = context;
+  await context.budget.told();
   const atMs = Date.now();
   if ('error' in outcome) {
     const cancelled = isCancellation(outcome.error) && context.cancelled;
@@ -247,23 +275,6 @@ function stateOf(result: Json | undefined): RunState {
   return typeof result === 'object' && result !== null && 'promoted' in result && result.promoted === false
     ? 'not-promoted'
     : 'completed';
-}
-
-/** Whoever wants to know. The status has the run's end already. */
-async function tellOfEnd(
-  context: RunContext,
-  events: readonly ('failure' | 'success' | 'recovery')[],
-): Promise<void> {
-  const { view, snapshot } = context;
-  // Of this execution: a run that is reset and fails again is told of again.
-  const { runId: epoch } = workflowInfo();
-  await Promise.all(
-    events.map(async (event) => {
-      const to = whoIsTold(event, view.definition.notify, snapshot.notify);
-      if (to.length > 0)
-        await tell(context, buildRunNotification({ event, status: view.status(), epoch, to }));
-    }),
-  );
 }
 
 async function closeRun(

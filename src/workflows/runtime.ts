@@ -11,6 +11,7 @@ import {
 import type { PipelineActivities, SystemActivities } from '../core/activities.js';
 import { digestOfText } from '../core/digest.js';
 import { parseDuration } from '../core/duration.js';
+import { BUDGET_MEMO, leftOf } from '../core/budget.js';
 import type { Json } from '../core/json.js';
 import type { Notification } from '../core/notifications.js';
 import { CACHE_MEMO, STARTED_BY_MEMO, systemTaskQueue } from '../core/run.js';
@@ -96,10 +97,13 @@ async function runChild(
 }
 
 /** What a run was told when it was started holds for its sub-pipelines too. */
-function childMemo({ snapshot: { cache } }: RunContext): { readonly [name: string]: unknown } {
+function childMemo({ snapshot: { cache }, budget: { status: budget } }: RunContext): {
+  readonly [name: string]: unknown;
+} {
   const startedBy: unknown = workflowInfo().memo?.[STARTED_BY_MEMO];
   return {
     ...(cache && { [CACHE_MEMO]: cache }),
+    ...(budget && { [BUDGET_MEMO]: { atMost: leftOf(budget) } }),
     ...(startedBy !== undefined && { [STARTED_BY_MEMO]: startedBy }),
   };
 }

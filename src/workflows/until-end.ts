@@ -23,6 +23,7 @@ export function untilEnd(
   return new Promise((resolve) => {
     const fail = (error: unknown) => resolve({ error: toRunFailure(error) });
     context.onContinue(() => resolve('continue'));
+    context.budget.onExceeded((error) => resolve({ error }));
     if (code.reruns) watchDivergence(context, resolve).catch(fail);
     const begin = async () => {
       await code.prepare();
