@@ -9,7 +9,7 @@ const folder = at('../dist/pod/');
 await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
 await build({
-  entryPoints: ['pod-fetch', 'pod-agent'].map((name) => at(`../dist/agent/pod/${name}.js`)),
+  entryPoints: ['pod-fetch', 'pod-agent', 'pod-probe'].map((name) => at(`../dist/agent/pod/${name}.js`)),
   outdir: folder,
   bundle: true,
   // Not split into chunks: esbuild then runs the AWS SDK's modules in an order in which its classes are not there yet.

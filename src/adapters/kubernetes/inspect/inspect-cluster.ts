@@ -2,9 +2,10 @@ import { KubernetesApiError } from '../api-error.js';
 import { inspectCapacity } from './inspect-capacity.js';
 import { inspectIdentities, inspectImages, inspectStoreAccess } from './inspect-pods.js';
 import { inspectNamespace, inspectPodSecurity, inspectRights } from './inspect-namespace.js';
+import { inspectStoreFromPod } from './inspect-store-from-pod.js';
 import type { ClusterFinding, Inspection } from './inspection.js';
 
-/** Looks at everything that Jobs need, and changes nothing. Where the API does not answer, that alone is said. */
+/** Looks at everything that Jobs need, and leaves nothing. Where the API does not answer, that alone is said. */
 export async function inspectCluster(inspection: Inspection): Promise<readonly ClusterFinding[]> {
   const reached = await inspectServer(inspection);
   const images = inspectImages(inspection);
@@ -15,6 +16,7 @@ export async function inspectCluster(inspection: Inspection): Promise<readonly C
     inspectRights,
     inspectCapacity,
     inspectStoreAccess,
+    inspectStoreFromPod,
     inspectIdentities,
   ];
   const found = await Promise.all(looks.map(async (look) => await look(inspection).catch(readProblem)));

@@ -1,5 +1,6 @@
 import type { KubernetesPlacement, KubernetesSettings } from '../../../core/kubernetes.js';
 import { KubernetesApiError } from '../api-error.js';
+import type { S3Settings } from '../../../core/store-location.js';
 import type { ApiTransport } from '../api-transport.js';
 import type { KubeConnection } from '../kube-config.js';
 
@@ -22,10 +23,20 @@ export interface InspectedPool {
 
 /** What is looked at, and how. */
 export interface Inspection {
-  readonly transport: Pick<ApiTransport, 'request'>;
+  readonly transport: ApiTransport;
   readonly connection: Pick<KubeConnection, 'server' | 'context' | 'namespace'>;
   readonly settings: KubernetesSettings;
   readonly pools: readonly InspectedPool[];
+  /** Looked at from inside of a pod where it is given. */
+  readonly store?: InspectedStore;
+  /** How long the pod that does it may take. */
+  readonly podPatienceMs?: number;
+}
+
+/** A store as pods are told of it. */
+export interface InspectedStore {
+  readonly uri: string;
+  readonly s3?: S3Settings;
 }
 
 /** An object, or why there is none. */

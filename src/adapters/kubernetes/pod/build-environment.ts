@@ -61,14 +61,25 @@ export function buildMainEnvironment(
 /** Environment of `fetch` and `agent`: where the attempt's launch is, and what reaches the store. */
 export function buildAgentEnvironment({ launch, store }: JobRequest): V1EnvVar[] {
   const { executionId } = launch.request;
-  const env: V1EnvVar[] = [
-    { name: podVariables.store, value: literal(store.uri) },
+  return [
     { name: podVariables.launch, value: literal(storeKeys.launch(executionId, launch.name)) },
     { name: podVariables.podUid, valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
     { name: podVariables.podName, valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+    ...buildStoreEnvironment(store),
   ];
-  if (store.s3 !== undefined) env.push({ name: podVariables.s3, value: literal(JSON.stringify(store.s3)) });
-  return [...env, ...credentials(store.access)];
+}
+
+/** What reaches the store. */
+export function buildStoreEnvironment({
+  uri,
+  s3,
+  access,
+}: Pick<JobRequest['store'], 'uri' | 's3' | 'access'>): V1EnvVar[] {
+  return [
+    { name: podVariables.store, value: literal(uri) },
+    ...(s3 === undefined ? [] : [{ name: podVariables.s3, value: literal(JSON.stringify(s3)) }]),
+    ...credentials(access),
+  ];
 }
 
 function credentials(access: JobRequest['store']['access']): V1EnvVar[] {

@@ -2,6 +2,7 @@ import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import { POD_ROOT } from '../../../core/pod-layout.js';
 import type { KubernetesOptions } from '../../../core/kubernetes.js';
 import { POD_PATHS, VOLUMES } from '../labels.js';
+import { buildInputVolumes, inputMounts } from './build-input-mounts.js';
 import { quantity } from './build-resources.js';
 import type { JobRequest } from './job-request.js';
 
@@ -11,6 +12,8 @@ export interface PodVolumes {
   readonly main: V1VolumeMount[];
   /** `fetch` and `agent`. */
   readonly ours: V1VolumeMount[];
+  /** `fetch` alone, beside those. */
+  readonly fetch: readonly V1VolumeMount[];
 }
 
 /** The shared volume, what the step asks for, and for our containers the token that reaches the store. */
@@ -53,12 +56,27 @@ export function buildVolumes(job: JobRequest, options: KubernetesOptions): PodVo
     );
     main.push({ name, mountPath, readOnly: true });
   });
-  const { access } = job.store;
-  if (access && 'audience' in access) {
-    volumes.push({ name: VOLUMES.storeToken, projected: { sources: [token(access.audience)] } });
-    ours.push({ name: VOLUMES.storeToken, mountPath: POD_PATHS.storeToken, readOnly: true });
+  const inputs = buildInputVolumes(inputMounts(job.launch.request, job.placement));
+  volumes.push(...inputs.volumes);
+  main.push(...inputs.main);
+  const stored = storeToken(job.store.access);
+  if (stored !== undefined) {
+    volumes.push(stored.volume);
+    ours.push(stored.mount);
   }
-  return { volumes, main, ours };
+  return { volumes, main, ours, fetch: inputs.fetch };
+}
+
+/** The token that reaches the store, where one does. */
+export function storeToken(
+  access: JobRequest['store']['access'],
+): { readonly volume: V1Volume; readonly mount: V1VolumeMount } | undefined {
+  if (!access || !('audience' in access)) return undefined;
+  const name = VOLUMES.storeToken;
+  return {
+    volume: { name, projected: { sources: [token(access.audience)] } },
+    mount: { name, mountPath: POD_PATHS.storeToken, readOnly: true },
+  };
 }
 
 const TOKEN_SECONDS = 3_600;
