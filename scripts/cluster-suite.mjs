@@ -3,9 +3,18 @@ import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { say, SetupFailure } from './bootstrap.mjs';
-import { findClusterObstacle, isPrepared, prepareInBackground, withCluster } from './test-cluster.mjs';
+import {
+  buildKueueInBackground,
+  findClusterObstacle,
+  isKueueBuilt,
+  isPrepared,
+  prepareInBackground,
+  withCluster,
+} from './test-cluster.mjs';
 
 const PROGRESS_MS = 60_000;
+/** From the beginning: where the cluster comes up later than that, Kueue would be built too late for its tests. */
+const KUEUE_LIMIT_MS = 18 * 60_000;
 /** From its beginning: so long may a build beside all other tests take, that all of them together end within three quarters of an hour. */
 const BUILD_LIMIT_MS = 24 * 60_000;
 
@@ -34,7 +43,10 @@ export async function planClusterTests({ required }) {
           await finish(preparation, required ? Infinity : beganAt + BUILD_LIMIT_MS - performance.now());
         return await withCluster(async ({ how, env }) => {
           say(`Test cluster: ${how}`);
-          return await work(env);
+          return await withKueue(work, {
+            env,
+            canBuild: required || performance.now() - beganAt < KUEUE_LIMIT_MS,
+          });
         });
       } catch (error) {
         if (required || !(error instanceof SetupFailure)) throw error;
@@ -42,6 +54,23 @@ export async function planClusterTests({ required }) {
       }
     },
   };
+}
+
+/** Tests with Kueue wait for it; where the cluster itself came late, there is no time for that. */
+async function withKueue(work, { env, canBuild }) {
+  if (!canBuild && !(await isKueueBuilt())) {
+    const obstacle =
+      'Kueue is not built yet, and there was no time left for it (npm test -- cluster builds it)';
+    say(`Tests with Kueue are skipped: ${obstacle}`);
+    return await work({ ...env, ANNEAL_TEST_KUEUE_OBSTACLE: obstacle });
+  }
+  const stop = await buildKueueInBackground();
+  if (stop) say('Test cluster: Kueue is built beside the first tests, once: 4 minutes of two idle cores');
+  try {
+    return await work(env);
+  } finally {
+    stop?.();
+  }
 }
 
 async function finish({ log, finished, stop }, patienceMs) {

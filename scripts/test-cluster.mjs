@@ -157,15 +157,33 @@ export async function prepareInBackground() {
   mkdirSync(home, { recursive: true });
   rmSync(log, { force: true });
   const output = openSync(log, 'a');
-  // A test measures nothing while a compiler takes both cores. When this process ends, however that is, so does that one.
-  const child = spawn(
-    'setpriv',
-    [
-      ...['--pdeathsig', 'TERM', 'nice', '-n', '15', process.execPath],
-      ...[path.join(root, 'scripts', 'cluster.mjs'), 'prepare', '--in-background'],
-    ],
-    { stdio: ['ignore', output, output], detached: true },
-  );
+  const command = [process.execPath, path.join(root, 'scripts', 'cluster.mjs'), 'prepare', '--in-background'];
+  return { log, ...inBackground(command, { stdio: ['ignore', output, output] }) };
+}
+
+/**
+ * The build of Kueue, for the tests with it, as a process of its own: the cluster is up, and other tests run. Undefined: it is built.
+ * @returns ends it.
+ */
+export async function buildKueueInBackground() {
+  if (await isKueueBuilt()) return undefined;
+  const options = { stdio: 'ignore', env: shellEnvironment(await clusterPlaces()) };
+  return inBackground([path.join(scripts, 'kueue.sh')], options).stop;
+}
+
+/** Whether tests with Kueue have to wait for no compiler. */
+export async function isKueueBuilt() {
+  const { home } = await clusterPlaces();
+  const version = /^kueue_version=(.*)$/m.exec(readFileSync(path.join(scripts, 'versions.sh'), 'utf8'))?.[1];
+  return existsSync(path.join(home, `kueue-${version}`, 'manager'));
+}
+
+/** A test measures nothing while a compiler takes both cores. When this process ends, however that is, so does that one. */
+function inBackground(command, options) {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'nice', '-n', '15', ...command], {
+    ...options,
+    detached: true,
+  });
   const stop = () => {
     try {
       process.kill(-child.pid, 'SIGTERM');
@@ -181,7 +199,7 @@ export async function prepareInBackground() {
       resolve(code ?? 1);
     });
   });
-  return { log, finished, stop };
+  return { finished, stop };
 }
 
 function buildDigest() {

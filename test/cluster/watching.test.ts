@@ -168,6 +168,12 @@ describe('watching Jobs of a real cluster', { skip: clusterMissing, concurrency:
       proxy.fault = ({ isWatch }): Fault | undefined => (isWatch ? { kind: 'cut', afterMs: 300 } : undefined);
       proxy.cutAll();
     },
+    'watches end in the middle of a line': () => {
+      let left = 4;
+      proxy.fault = ({ isWatch }): Fault | undefined =>
+        isWatch && left-- > 0 ? { kind: 'truncate' } : undefined;
+      proxy.cutAll();
+    },
     'the server is busy and says when to come back': () => {
       answerWatches(3, {
         status: 429,

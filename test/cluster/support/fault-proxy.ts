@@ -15,7 +15,7 @@ export interface ProxiedRequest {
 
 /**
  * What becomes of a request: an answer that the server never gave; none, with or without the server having got it; silence; or the answer, cut
- * off after a while. `undefined`: it passes.
+ * off after a while, or ended in the middle of its first piece as if that were all. `undefined`: it passes.
  */
 export type Fault =
   | {
@@ -27,6 +27,7 @@ export type Fault =
   | { readonly kind: 'lose-request' }
   | { readonly kind: 'lose-answer' }
   | { readonly kind: 'hang' }
+  | { readonly kind: 'truncate' }
   | { readonly kind: 'cut'; readonly afterMs: number };
 
 /** Stands between workers and the API server, so that connections can be made to fail. */
@@ -100,7 +101,9 @@ function forward({ request, body, response, url, agent }: Forwarded, fault: Faul
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     // A watch is told at once that it has begun.
     response.flushHeaders();
-    answer.pipe(response);
+    if (fault?.kind === 'truncate')
+      answer.once('data', (piece: Buffer) => response.end(piece.subarray(0, piece.length / 2)));
+    else answer.pipe(response);
     answer.once('error', () => response.destroy());
     if (fault?.kind === 'cut') setTimeout(() => response.destroy(), fault.afterMs).unref();
   });
