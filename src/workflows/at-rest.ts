@@ -17,13 +17,15 @@ export interface Rest {
  * Learns of rest from Temporal, which looks at blocked conditions only when no microtask is left, however deep the code is nested. Each
  * workflow task begins at rest, so the first answer in it waits for nothing. One condition serves all who wait, out of reach of the run's
  * cancellation; promises are dear in the sandbox, which records a stack trace for each, and so is every entry into it.
+ * @param onRest called each time that rest is reached; sets nothing in motion.
  */
-export function createRest(): Rest {
+export function createRest(onRest: () => void): Rest {
   const waiting: (() => void)[] = [];
   const last: (() => void)[] = [];
   let moving = true;
   const look = () => {
     moving = false;
+    onRest();
     return waiting.length > 0 || last.length > 0;
   };
   const callNext = () => {

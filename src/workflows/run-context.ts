@@ -90,7 +90,7 @@ export class RunContext {
   private continueRun: () => void = () => undefined;
   private readonly rootScope = CancellationScope.current();
   private readonly dispatched = new Map<string, number>();
-  private readonly rest = createRest();
+  private readonly rest = createRest(() => this.view.drawChanges());
   /** Calls that wait for a place among those in flight. */
   private readonly waiting: (() => void)[] = [];
   private inFlight = 0;

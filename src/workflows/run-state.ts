@@ -44,7 +44,7 @@ export class RunView {
   private state: RunState = 'running';
   private paused: Paused | undefined;
   private changes: { readonly [step: string]: StepSettings } = {};
-  private drawing = false;
+  private changed = false;
   private cost: number | undefined;
   private readonly poolCosts: { [pool: string]: number };
   private publishedCost: number | undefined;
@@ -143,7 +143,7 @@ export class RunView {
     const cost = call.cost ?? before?.cost;
     this.calls.set(call.id, cost === undefined ? call : { ...call, cost });
     if (this.calls.size > SHOWN_CALLS) this.forgetOldestSettled();
-    this.drawSoon();
+    this.changed = true;
   }
 
   /** An attempt of a call has ended that cost something. */
@@ -233,6 +233,11 @@ export class RunView {
     };
   }
 
+  /** Draws the details where calls have changed: once for all that changed in one go, as a fan-out of thousands does. */
+  drawChanges(): void {
+    if (this.changed) this.draw();
+  }
+
   /** Draws the details again after something changed that is not a call. */
   redraw(): void {
     this.draw();
@@ -257,17 +262,8 @@ export class RunView {
     upsertMemo({ [COST_MEMO]: cost });
   }
 
-  /** Once for all calls that change in one go: a fan-out of thousands does. */
-  private drawSoon(): void {
-    if (this.drawing) return;
-    this.drawing = true;
-    void Promise.resolve().then(() => {
-      this.drawing = false;
-      this.draw();
-    });
-  }
-
   private draw(): void {
+    this.changed = false;
     setCurrentDetails(renderDetails(this.status(), { snapshot: this.snapshot, rows: this.rows }));
   }
 }

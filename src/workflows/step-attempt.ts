@@ -8,6 +8,7 @@ import {
 import type { PoolActivities } from '../core/activities.js';
 import type { AttemptFailed, AttemptOutcome, AttemptRequest } from '../core/attempt.js';
 import { claimActivityId, type CacheSlot } from '../core/claims.js';
+import { costOfAttempt } from '../core/cost.js';
 import { parseDuration } from '../core/duration.js';
 import { imageOn } from '../core/image-reference.js';
 import { parseBytes } from '../core/quantity.js';
@@ -32,7 +33,7 @@ export interface AttemptPlan {
   readonly slot: CacheSlot | undefined;
 }
 
-/** Runs one attempt to its outcome. One that gave none is ended for certain before anything else happens. */
+/** Runs one attempt to its outcome and counts what it cost. One that gave none is ended for certain before anything else happens. */
 export async function runAttempt(
   context: RunContext,
   call: LiveCall,
@@ -40,6 +41,7 @@ export async function runAttempt(
 ): Promise<AttemptOutcome> {
   const { plan, base, state, slot } = attempt;
   const request = attemptRequest(context, call, attempt);
+  const countCost = followCost(context, call, attempt);
   if (state.attempt !== base.attempt || slot)
     context.view.put({ ...base, attempt: state.attempt, state: 'running' });
   const pool = proxyActivities<PoolActivities>({
@@ -53,15 +55,42 @@ export async function runAttempt(
     summary: state.attempt === 1 ? plan.name : `${plan.name}, attempt ${state.attempt}`,
   });
   const ended = context.commands.began(call.callId, { plan, request });
+  let outcome: AttemptOutcome | undefined;
   try {
-    return await (slot ? pool.executeAttempt(request, slot) : pool.executeAttempt(request));
+    outcome = await (slot ? pool.executeAttempt(request, slot) : pool.executeAttempt(request));
+    return outcome;
   } catch (error) {
     await CancellationScope.nonCancellable(async () => await endAttempt(request, plan));
     if (isCancellation(error)) throw error;
     return lostOutcome(error, plan);
   } finally {
     ended();
+    countCost(outcome);
   }
+}
+
+/**
+ * Follows what an attempt costs; the answer is called when it has ended. One that gave no outcome, as when it is cancelled, counts from when
+ * its worker said that it runs. @throws BudgetExceeded
+ */
+function followCost(
+  { budget, view }: RunContext,
+  { callId }: LiveCall,
+  { plan: { pool }, state: { attempt } }: AttemptPlan,
+): (outcome: AttemptOutcome | undefined) => void {
+  const { pricePerHour } = pool;
+  budget.admit(pool);
+  const ended = budget.began(callId, {
+    ...{ attempt, followed: budget.follows(pool) },
+    ...(pricePerHour === undefined ? {} : { pricePerHour }),
+  });
+  return (outcome) => {
+    const startedAtMs = ended();
+    const endedAtMs = Date.now();
+    const cost = costOfAttempt(pool, outcome ?? { startedAtMs: startedAtMs ?? endedAtMs, endedAtMs });
+    if (cost !== undefined) view.spend(callId, { pool: pool.name, cost });
+    budget.judgeSoon();
+  };
 }
 
 async function endAttempt(request: AttemptRequest, plan: StepPlan): Promise<void> {

@@ -2,7 +2,6 @@ import { isCancellation, sleep } from '@temporalio/workflow';
 import type { AttemptOutcome } from '../core/attempt.js';
 import { inputDigests } from '../core/cache.js';
 import type { CacheHit, CacheSlot } from '../core/claims.js';
-import { costOfAttempt } from '../core/cost.js';
 import { formatDuration } from '../core/duration.js';
 import type { FailureCode } from '../core/failures.js';
 import { decideRetry, FIRST_ATTEMPT, type RetryState } from '../core/retry.js';
@@ -10,9 +9,12 @@ import type { CallStatus } from '../core/run.js';
 import type { StepOutputs, StepRequest } from '../pipeline/runtime.js';
 import { readFailure, toFailure } from './failures.js';
 import type { LiveCall, RunContext } from './run-context.js';
-import { runAttempt, type AttemptPlan } from './step-attempt.js';
+import { runAttempt } from './step-attempt.js';
 import { askCache, type CachePlan } from './step-cache.js';
 import { currentPlan, planStep, type StepPlan } from './step-plan.js';
+
+// A step passes through as few async functions as can be: Temporal's sandbox takes a stack trace for each promise, and those are most of what
+// a step costs there.
 
 /** Runs a step, or answers from the journal or the cache. @throws a failure whose type is a code of the failure table. */
 export function runStep(context: RunContext, request: StepRequest): Promise<StepOutputs> {
@@ -23,7 +25,7 @@ export function runStep(context: RunContext, request: StepRequest): Promise<Step
   );
 }
 
-async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan): Promise<StepOutputs> {
+function executeStep(context: RunContext, call: LiveCall, plan: StepPlan): Promise<StepOutputs> {
   const base: CallStatus = {
     id: call.callId,
     kind: 'step',
@@ -36,16 +38,7 @@ async function executeStep(context: RunContext, call: LiveCall, plan: StepPlan):
     ...(plan.cache.shown && { cache: plan.cache.shown }),
   };
   context.view.put(base);
-  try {
-    return await runAttempts(context, call, { plan, base });
-  } catch (error) {
-    const shown = context.view.call(call.callId) ?? base;
-    const endedAtMs = Date.now();
-    if (isCancellation(error)) context.view.put({ ...shown, state: 'cancelled', endedAtMs });
-    else if (shown.state !== 'failed')
-      context.view.put({ ...shown, state: 'failed', endedAtMs, failure: readFailure(error) });
-    throw error;
-  }
+  return runAttempts(context, call, { plan, base });
 }
 
 /** Attempt after attempt, until one succeeds, the cache has a result, or the budget of what failed is spent. */
@@ -57,67 +50,59 @@ async function runAttempts(
   let base = begun;
   let index: number | undefined;
   let { retry: state = FIRST_ATTEMPT, notBeforeMs, earlierAttempts } = call.pending ?? {};
-  for (;;) {
-    if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, written.name);
-    const { attempt } = state;
-    const cached =
-      written.cache.plan && (await findCached(context, call, { plan: written.cache.plan, base, attempt }));
-    const place = cached ? undefined : call.begin();
-    if (place) await place;
-    if (cached?.hit) return showHit(context, cached.base, cached.hit);
-    const plan = currentPlan(context, written);
-    base = { ...(cached?.base ?? base), pool: plan.pool.name };
-    index ??= context.nextIndex(plan.request.definition.name);
-    const slot = cached?.slot;
-    const outcome = await runPriced(context, call, { plan, base, state, index, slot });
-    const { attemptName } = outcome;
-    const tracked = outcome.trackingRunId === undefined ? {} : { trackingRunId: outcome.trackingRunId };
-    const ended = { ...base, ...tracked, attempt: state.attempt, attemptName, endedAtMs: Date.now() };
-    if (outcome.kind === 'succeeded') {
-      context.view.put({ ...ended, state: 'succeeded', detail: detailOf(outcome) });
-      return { ...outcome.outputs, ...outcome.parameters };
+  try {
+    for (;;) {
+      if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, written.name);
+      const { attempt } = state;
+      const cached =
+        written.cache.plan && (await findCached(context, call, { plan: written.cache.plan, base, attempt }));
+      const place = cached ? undefined : call.begin();
+      if (place) await place;
+      if (cached?.hit) return showHit(context, cached.base, cached.hit);
+      const plan = currentPlan(context, written);
+      base = { ...(cached?.base ?? base), pool: plan.pool.name };
+      index ??= context.nextIndex(plan.request.definition.name);
+      const slot = cached?.slot;
+      const outcome = await runAttempt(context, call, { plan, base, state, index, slot });
+      const { attemptName } = outcome;
+      const tracked = trackedAs(outcome);
+      const ended = { ...base, ...tracked, attempt: state.attempt, attemptName, endedAtMs: Date.now() };
+      if (outcome.kind === 'succeeded') {
+        context.view.put({ ...ended, state: 'succeeded', detail: detailOf(outcome) });
+        return { ...outcome.outputs, ...outcome.parameters };
+      }
+      const decision = decideRetry(plan.retry, plan.resources, { outcome, state, pool: plan.pool });
+      const failure = { code: outcome.code, message: outcome.message, logTail: outcome.logTail };
+      if (decision.action === 'fail') {
+        context.view.put({ ...ended, state: 'failed', failure });
+        throw toFailure(outcome.code, `${outcome.message} Not retried: ${decision.reason}.`);
+      }
+      ({ state } = decision);
+      notBeforeMs = Date.now() + decision.delayMs;
+      const detail = delayDetail(decision, outcome.code);
+      context.view.put({ ...base, ...tracked, attempt: state.attempt, state: 'retrying', failure, detail });
+      // The next execution's attempts are named after that; an attempt that was lost has no name to tell.
+      if (attemptName !== '') earlierAttempts = [...(begun.earlierAttempts ?? []), attemptName];
+      call.setPending({ retry: state, notBeforeMs, ...(earlierAttempts && { earlierAttempts }) });
+      call.end();
     }
-    const decision = decideRetry(plan.retry, plan.resources, { outcome, state, pool: plan.pool });
-    const failure = { code: outcome.code, message: outcome.message, logTail: outcome.logTail };
-    if (decision.action === 'fail') {
-      context.view.put({ ...ended, state: 'failed', failure });
-      throw toFailure(outcome.code, `${outcome.message} Not retried: ${decision.reason}.`);
-    }
-    ({ state } = decision);
-    notBeforeMs = Date.now() + decision.delayMs;
-    const detail = delayDetail(decision, outcome.code);
-    context.view.put({ ...base, ...tracked, attempt: state.attempt, state: 'retrying', failure, detail });
-    // The next execution's attempts are named after that; an attempt that was lost has no name to tell.
-    if (attemptName !== '') earlierAttempts = [...(begun.earlierAttempts ?? []), attemptName];
-    call.setPending({ retry: state, notBeforeMs, ...(earlierAttempts && { earlierAttempts }) });
-    call.end();
+  } catch (error) {
+    showFailure(context, base, error);
+    throw error;
   }
 }
 
-/** Runs an attempt and counts what it cost. One that gave no outcome, as when it is cancelled, counts from when its worker said that it runs, else from when it was asked for. */
-async function runPriced(context: RunContext, call: LiveCall, attempt: AttemptPlan): Promise<AttemptOutcome> {
-  const { pool } = attempt.plan;
-  const { pricePerHour } = pool;
-  context.budget.admit(pool);
-  const ended = context.budget.began(call.callId, {
-    ...{ attempt: attempt.state.attempt, followed: context.budget.follows(pool) },
-    ...(pricePerHour === undefined ? {} : { pricePerHour }),
-  });
-  const count = (outcome?: { readonly startedAtMs: number; readonly endedAtMs: number }) => {
-    const startedAtMs = ended();
-    const endedAtMs = Date.now();
-    const cost = costOfAttempt(pool, outcome ?? { startedAtMs: startedAtMs ?? endedAtMs, endedAtMs });
-    if (cost !== undefined) context.view.spend(call.callId, { pool: pool.name, cost });
-    context.budget.judgeSoon();
-  };
-  try {
-    const outcome = await runAttempt(context, call, attempt);
-    count(outcome.attemptName === '' ? undefined : outcome);
-    return outcome;
-  } catch (error) {
-    count();
-    throw error;
-  }
+function trackedAs({ trackingRunId }: AttemptOutcome): Pick<CallStatus, 'trackingRunId'> {
+  return trackingRunId === undefined ? {} : { trackingRunId };
+}
+
+/** Shows how a call ended that gives no outputs, where that is not shown yet. */
+function showFailure(context: RunContext, base: CallStatus, error: unknown): void {
+  const shown = context.view.call(base.id) ?? base;
+  const endedAtMs = Date.now();
+  if (isCancellation(error)) context.view.put({ ...shown, state: 'cancelled', endedAtMs });
+  else if (shown.state !== 'failed')
+    context.view.put({ ...shown, state: 'failed', endedAtMs, failure: readFailure(error) });
 }
 
 function delayDetail(
