@@ -1,19 +1,24 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { SystemActivities } from '../core/activities.js';
 import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
+import { partitionRunId, type EndedPartition, type PartitionPlan } from '../core/backfill.js';
 import {
-  partitionRunId,
-  type EndedPartition,
+  codeUsedBy,
+  isMade,
+  partitionParameters,
+  type BuildCode,
   type MadePartition,
-  type PartitionPlan,
-} from '../core/backfill.js';
+  type PartitionMaking,
+  type RunParameters,
+} from '../core/made-partition.js';
 import { toPathSegment, type RunStatus } from '../core/run.js';
 import type { ActivityContext } from './ports/activity-context.js';
-import type { PartitionDirectory } from './ports/partition-directory.js';
+import type { KnownBuild, PartitionDirectory } from './ports/partition-directory.js';
 import { withHeartbeat } from './tracking-context.js';
 
 /** What {@link createBackfillActivities} is made of. */
 export interface BackfillDeps {
+  readonly project: string;
   readonly partitions: PartitionDirectory;
   readonly store: Pick<ArtifactStore, 'readBytes' | 'stat'>;
   readonly context: () => ActivityContext;
@@ -56,7 +61,7 @@ async function awaitRuns(
 
 async function plan(
   deps: BackfillDeps,
-  { pipeline, keys, again }: Parameters<SystemActivities['planPartitions']>[0],
+  { pipeline, keys, again, params = {} }: Parameters<SystemActivities['planPartitions']>[0],
   signal: AbortSignal,
 ): Promise<PartitionPlan[]> {
   const build = again ? undefined : await deps.partitions.readCurrentBuild();
@@ -65,10 +70,31 @@ async function plan(
     signal.throwIfAborted();
     const some = keys.slice(at, at + AT_ONCE);
     plans.push(
-      ...(await Promise.all(some.map(async (key) => await planOne(deps, { pipeline, key, build })))),
+      ...(await Promise.all(
+        some.map(
+          async (key) =>
+            await planOne(deps, { pipeline, key, now: makingOf(build, { pipeline, key, params }) }),
+        ),
+      )),
     );
   }
   return plans;
+}
+
+/** What a partition would be made with; undefined where nothing tells, so that it is made. */
+function makingOf(
+  build: KnownBuild | undefined,
+  {
+    pipeline,
+    key,
+    params,
+  }: { readonly pipeline: string; readonly key: string; readonly params: RunParameters },
+): PartitionMaking | undefined {
+  const definition = build?.pipelines.find(({ name }) => name === pipeline);
+  if (build === undefined || definition === undefined) return undefined;
+  const { digest, code } = build;
+  const parameters = partitionParameters(definition, key, params);
+  return { build: digest, parameters, ...(code === undefined ? {} : { code }) };
 }
 
 async function planOne(
@@ -76,11 +102,12 @@ async function planOne(
   {
     pipeline,
     key,
-    build,
-  }: { readonly pipeline: string; readonly key: string; readonly build: string | undefined },
+    now,
+  }: { readonly pipeline: string; readonly key: string; readonly now: PartitionMaking | undefined },
 ): Promise<PartitionPlan> {
-  const made = build === undefined ? undefined : await readMade(deps.store, pipeline, key);
-  if (made !== undefined && made.build === build) return { key, action: 'skip', runId: made.runId };
+  const { project, store } = deps;
+  const made = now === undefined ? undefined : await readMade(store, { project, pipeline, key });
+  if (now !== undefined && isMade(made, now)) return { key, action: 'skip', runId: made.runId };
   for (let attempt = 1; ; attempt++) {
     const runId = partitionRunId(pipeline, key, attempt);
     const found = await deps.partitions.look(runId);
@@ -91,24 +118,39 @@ async function planOne(
 /** What made a partition, as long as what it made is there. */
 export async function readMade(
   store: Pick<ArtifactStore, 'readBytes' | 'stat'>,
-  pipeline: string,
-  key: string,
+  { project, pipeline, key }: { readonly project: string; readonly pipeline: string; readonly key: string },
 ): Promise<MadePartition | undefined> {
-  const bytes = await store.readBytes(storeKeys.partition(pipeline, toPathSegment(key)));
+  const bytes = await store.readBytes(
+    storeKeys.partition({ project, pipeline, segment: toPathSegment(key) }),
+  );
   if (bytes === undefined) return undefined;
   const made = JSON.parse(Buffer.from(bytes).toString('utf8')) as MadePartition;
   return (await store.stat(storeKeys.run(made.executionId))) === undefined ? undefined : made;
 }
 
+/** What {@link recordPartition} is made of. */
+export interface PartitionRecordDeps {
+  readonly store: Pick<ArtifactStore, 'putBytes'>;
+  /** Code of a build; undefined where this machine cannot say. Absent: it never can. */
+  readonly readBuildCode?: (build: string) => Promise<BuildCode | undefined>;
+}
+
 /** Writes down that a run has made its partition. The newest counts. */
 export async function recordPartition(
-  store: Pick<ArtifactStore, 'putBytes'>,
-  { pipeline, partition: key, state, runId, executionId, build, endedAtMs = 0 }: RunStatus,
+  { store, readBuildCode }: PartitionRecordDeps,
+  run: RunStatus,
 ): Promise<void> {
+  const { project, pipeline, partition: key, state, runId, executionId, build, endedAtMs = 0 } = run;
   if (key === undefined || (state !== 'completed' && state !== 'not-promoted')) return;
-  const made: MadePartition = { key, runId, executionId, build, endedAtMs };
+  const code = await readBuildCode?.(build);
+  const made: MadePartition = {
+    ...{ key, runId, executionId, build },
+    ...(code === undefined ? {} : { code: codeUsedBy(run, code) }),
+    parameters: run.parameters,
+    endedAtMs,
+  };
   await store.putBytes(
-    storeKeys.partition(pipeline, toPathSegment(key)),
+    storeKeys.partition({ project, pipeline, segment: toPathSegment(key) }),
     Buffer.from(`${JSON.stringify(made)}\n`),
   );
 }

@@ -3,7 +3,7 @@ import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import type { RunState, RunStatus } from '../core/run.js';
-import { recordPartition } from './backfill.js';
+import { recordPartition, type PartitionRecordDeps } from './backfill.js';
 import { recordReuse } from './lineage.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { TrackedStatus, Tracking } from './ports/tracking.js';
@@ -11,12 +11,14 @@ import { settleLeftovers, showCachedCalls, type ClosingDeps, type RunClosing } f
 import { withHeartbeat } from './tracking-context.js';
 
 /** What {@link createCloseRun} is made of. */
-export interface CloseRunDeps {
+export interface CloseRunDeps extends Pick<PartitionRecordDeps, 'readBuildCode'> {
   /** Absent where runs are not tracked. */
   readonly tracking?: Tracking;
   readonly store: ArtifactStore;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly context: () => ActivityContext;
+  /** Told that a run of a pipeline is about to end: others may wait for that. It throws nothing. */
+  readonly onEnd?: (pipeline: string) => Promise<void>;
   /** Takes a sentence for the worker's log. */
   readonly log?: (message: string) => void;
 }
@@ -24,16 +26,21 @@ export interface CloseRunDeps {
 /** The part of {@link SystemActivities} that ends a run: its record in the store first, then the tracking server. */
 export function createCloseRun(deps: CloseRunDeps): Pick<SystemActivities, 'closeRun'> {
   return {
-    closeRun: (input) => withHeartbeat(deps.context(), (signal) => closeRun(deps, input, signal)),
+    closeRun: (input) =>
+      withHeartbeat(deps.context(), async (signal) => {
+        await closeRun(deps, input, signal);
+        await deps.onEnd?.(input.status.pipeline);
+      }),
   };
 }
 
 /** The record decides how the run ended: a tracking server that refuses (its run may have been deleted) is only logged. */
 async function closeRun(
-  { tracking, store, clock, log }: CloseRunDeps,
+  deps: CloseRunDeps,
   { status, state, journal }: Parameters<SystemActivities['closeRun']>[0],
   signal: AbortSignal,
 ): Promise<void> {
+  const { tracking, store, clock, log } = deps;
   const endedAtMs = status.endedAtMs ?? clock.nowMs();
   if (journal)
     await store.putBytes(storeKeys.journal(status.executionId), Buffer.from(JSON.stringify(journal)));
@@ -42,7 +49,7 @@ async function closeRun(
     storeKeys.run(status.executionId),
     Buffer.from(`${JSON.stringify(record, null, 2)}\n`),
   );
-  await recordPartition(store, record);
+  await recordPartition(deps, record);
   await recordReuse(store, record);
   if (tracking === undefined || status.tracking === undefined) return;
   try {

@@ -1,4 +1,4 @@
-import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
+import { storeKeys, type ArtifactStore, type SchedulePlace } from '../core/artifact-store.js';
 import {
   accountFor,
   lookFrom,
@@ -12,6 +12,7 @@ import type { ScheduleDirectory } from './ports/schedule-directory.js';
 
 /** What {@link sweepSchedules} is made of. */
 export interface ScheduleSweepDeps {
+  readonly project: string;
   readonly schedules: ScheduleDirectory;
   readonly store: Pick<ArtifactStore, 'readBytes' | 'putBytes' | 'remove'>;
   readonly clock: { readonly nowMs: () => number };
@@ -53,28 +54,28 @@ function isOurs(view: ScheduleView): view is OwnView {
 
 async function sweepSchedule(deps: ScheduleSweepDeps, view: OwnView, retentionMs: number): Promise<void> {
   const { store, clock, settleMs = SETTLE_MS } = deps;
-  const { pipeline } = view;
-  const account = await readJson<ScheduleAccount>(deps, storeKeys.scheduleAccount(pipeline));
+  const place: SchedulePlace = { project: deps.project, pipeline: view.pipeline };
+  const account = await readJson<ScheduleAccount>(deps, storeKeys.scheduleAccount(place));
   const nowMs = clock.nowMs();
   const look = { account, view, nowMs, retentionMs, settleMs };
   const runs = await deps.schedules.listRuns(view.scheduleId, lookFrom(look) - LAG_MS);
   const before =
     account !== undefined && account.digest !== view.digest
-      ? await readJson<ScheduleDefinition>(deps, storeKeys.scheduleDefinition(pipeline, account.digest))
+      ? await readJson<ScheduleDefinition>(deps, storeKeys.scheduleDefinition(place, account.digest))
       : undefined;
   const next = accountFor({ ...look, before, runs });
-  await forgetLate(deps, { pipeline, account, runs });
+  await forgetLate(deps, { place, account, runs });
   for (const skipped of next.skipped)
-    await store.putBytes(storeKeys.scheduleSkip(pipeline, skipped.atMs), toBytes(skipped));
+    await store.putBytes(storeKeys.scheduleSkip(place, skipped.atMs), toBytes(skipped));
   const told = next.skipped.filter(
     ({ atMs, reason }) =>
       reason !== 'holiday' && reason !== 'paused' && (account !== undefined || atMs > nowMs - NEWS_MS),
   );
   if (told.length > 0) await deps.tell(view, told);
   if (account?.digest !== view.digest)
-    await store.putBytes(storeKeys.scheduleDefinition(pipeline, view.digest), toBytes(view.definition));
+    await store.putBytes(storeKeys.scheduleDefinition(place, view.digest), toBytes(view.definition));
   if (isNews(account, next.account))
-    await store.putBytes(storeKeys.scheduleAccount(pipeline), toBytes(next.account));
+    await store.putBytes(storeKeys.scheduleAccount(place), toBytes(next.account));
 }
 
 /** Whether something happened: nothing is written once a minute while a schedule waits for its next time. */
@@ -94,11 +95,11 @@ function isNews(before: ScheduleAccount | undefined, after: ScheduleAccount): bo
 async function forgetLate(
   { store }: ScheduleSweepDeps,
   {
-    pipeline,
+    place,
     account,
     runs,
   }: {
-    readonly pipeline: string;
+    readonly place: SchedulePlace;
     readonly account: ScheduleAccount | undefined;
     readonly runs: readonly ScheduledRun[];
   },
@@ -109,7 +110,7 @@ async function forgetLate(
       atMs <= account.accountedToMs && startedAtMs > account.lookedAtMs - NEWS_MS - LAG_MS,
   );
   for (const { atMs } of late) {
-    const key = storeKeys.scheduleSkip(pipeline, atMs);
+    const key = storeKeys.scheduleSkip(place, atMs);
     if ((await store.readBytes(key)) !== undefined) await store.remove([key]);
   }
 }

@@ -1,5 +1,6 @@
-import { readMoves, type JournaledMove } from '../core/alias-moves.js';
-import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
+import { findMoves, type TriggerEvents } from '../core/alias-events.js';
+import { readMoves } from '../core/alias-moves.js';
+import { storeKeys, type ArtifactStore, type TriggerPlace } from '../core/artifact-store.js';
 import { digestOfText } from '../core/digest.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import type { RunStatus } from '../core/run.js';
@@ -21,6 +22,7 @@ import type { TriggerDirectory } from './ports/trigger-directory.js';
 
 /** What {@link sweepTriggers} is made of. */
 export interface TriggerSweepDeps {
+  readonly project: string;
   readonly triggers: TriggerDirectory;
   readonly store: Pick<ArtifactStore, 'readBytes' | 'putBytes'>;
   readonly clock: { readonly nowMs: () => number };
@@ -49,14 +51,14 @@ export async function sweepTriggers(deps: TriggerSweepDeps, signal: AbortSignal)
   // To take that for a project without triggers would let all of them begin anew, and lose what happens until then.
   if (pipelines === undefined) return;
   const looks = pipelines.flatMap((pipeline) => looksOf(pipeline, deps.clock.nowMs()));
-  const active = (await readJson<readonly string[]>(deps, storeKeys.activeTriggers())) ?? [];
+  const active = (await readJson<readonly string[]>(deps, storeKeys.activeTriggers(deps.project))) ?? [];
   const wanted = looks.map(({ pipeline, key }) => `${pipeline}/${key}`);
   const done: string[] = [];
   for (const look of looks) {
     const name = `${look.pipeline}/${look.key}`;
     try {
       const mark = active.includes(name)
-        ? await readJson<TriggerMark>(deps, storeKeys.triggerMark(look.pipeline, look.key))
+        ? await readJson<TriggerMark>(deps, storeKeys.triggerMark(placeOf(deps, look)))
         : undefined;
       if (await sweepTrigger(deps, { look, mark }, signal)) done.push(name);
     } catch (error) {
@@ -66,7 +68,14 @@ export async function sweepTriggers(deps: TriggerSweepDeps, signal: AbortSignal)
     }
   }
   if (active.join() === done.join() || (wanted.length === 0 && active.length === 0)) return;
-  await deps.store.putBytes(storeKeys.activeTriggers(), toBytes(done));
+  await deps.store.putBytes(storeKeys.activeTriggers(deps.project), toBytes(done));
+}
+
+function placeOf(
+  { project }: TriggerSweepDeps,
+  { pipeline, key }: Pick<Look, 'pipeline' | 'key'>,
+): TriggerPlace {
+  return { project, pipeline, key };
 }
 
 function looksOf({ name, triggers = [] }: PipelineDefinition, nowMs: number): readonly Look[] {
@@ -87,7 +96,7 @@ async function sweepTrigger(
   if (found === undefined) return false;
   await fireAll(deps, look, found.events);
   if (mark === undefined || isOlder(mark, found.mark))
-    await deps.store.putBytes(storeKeys.triggerMark(look.pipeline, look.key), toBytes(found.mark));
+    await deps.store.putBytes(storeKeys.triggerMark(placeOf(deps, look)), toBytes(found.mark));
   return true;
 }
 
@@ -95,14 +104,12 @@ function isOlder(before: TriggerMark, after: TriggerMark): boolean {
   return (
     before.order !== after.order ||
     before.version !== after.version ||
+    before.outside !== after.outside ||
     after.sinceMs - before.sinceMs > MARK_MS
   );
 }
 
-interface Found {
-  readonly events: readonly TriggerEvent[];
-  readonly mark: TriggerMark;
-}
+type Found = TriggerEvents;
 
 async function runEvents(
   deps: TriggerSweepDeps,
@@ -142,7 +149,6 @@ async function runEvent(
   };
 }
 
-/** Every move that the model's journal has, and one that somebody made outside of it. */
 async function aliasEvents(
   deps: TriggerSweepDeps,
   {
@@ -155,50 +161,13 @@ async function aliasEvents(
   const { model = '', alias = '' } = readAliasSource(source) ?? {};
   const found = await deps.triggers.readModel(model, signal);
   if (found === undefined) return undefined;
-  const { moves, newest, version } = readAlias(found, alias);
-  const next = { sinceMs: nowMs, order: newest?.order ?? 0, version };
-  if (mark === undefined) return { events: [], mark: { activatedAtMs: nowMs, ...next } };
-  const events = journaledMoves({ model, alias }, moves, mark.order ?? 0);
-  if (version !== null && version !== mark.version && version !== (newest?.version ?? null))
-    events.push({
-      ...{
-        kind: 'alias',
-        model,
-        alias,
-        id: outsideId({ base: newest?.order ?? 0, version }),
-        version,
-        atMs: nowMs,
-      },
-      ...{ replaced: mark.version ?? null, by: 'outside Anneal' },
-    });
-  return { events, mark: { ...mark, ...next } };
+  return findMoves({ mark, model, alias, nowMs, ...readAlias(found, alias) });
 }
 
 /** What MLflow says of an alias: the moves that are written down, and where it points now. */
 function readAlias(found: RegisteredName | null, alias: string) {
-  const moves = (readMoves(found?.tags ?? {}).get(alias) ?? []).filter((move) => move.done && !move.void);
-  return { moves, newest: moves.at(-1), version: found?.aliases[alias] ?? null };
-}
-
-/** Moves of an alias that the lane or a look at MLflow has written down, after the one with the number `after`. */
-function journaledMoves(
-  { model, alias }: { readonly model: string; readonly alias: string },
-  moves: readonly JournaledMove[],
-  after: number,
-): TriggerEvent[] {
-  const common = { kind: 'alias' as const, model, alias };
-  return moves.flatMap((move): TriggerEvent[] => {
-    const { order, kind, replaced, by, atMs, base = 0 } = move;
-    // What was put back had moved without anybody's will.
-    if (order <= after || move.version === null || kind === 'repair') return [];
-    const id = kind === 'outside' ? outsideId({ base, version: move.version }) : String(order);
-    return [{ ...common, id, version: move.version, replaced, by, atMs }];
-  });
-}
-
-/** The same before and after the lane has written the move into the journal. */
-function outsideId({ base, version }: { readonly base: number; readonly version: string }): string {
-  return `outside-${base}-${version}`;
+  const moves = readMoves(found?.tags ?? {}).get(alias) ?? [];
+  return { moves, version: found?.aliases[alias] ?? null };
 }
 
 /** One that cannot be started keeps no other from being; it is tried again at the next look. */
@@ -211,7 +180,8 @@ async function fireAll(deps: TriggerSweepDeps, look: Look, events: readonly Trig
 /** The record comes last: what was started without one is started again, which changes nothing. */
 async function fire(deps: TriggerSweepDeps, { pipeline, trigger, key, nowMs }: Look, event: TriggerEvent) {
   const { store, triggers, log } = deps;
-  const record = storeKeys.triggerFired({ pipeline, key, event: digestOfText(event.id).slice(0, 32) });
+  const place = placeOf(deps, { pipeline, key });
+  const record = storeKeys.triggerFired(place, digestOfText(event.id).slice(0, 32));
   if ((await store.readBytes(record)) !== undefined) return;
   const runId = triggeredRunId(pipeline, key, event);
   await triggers.start({ pipeline, runId, params: triggeredParams(trigger, event), event });

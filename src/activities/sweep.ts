@@ -49,7 +49,7 @@ export function createSweep(deps: SweepDeps): Pick<SystemActivities, 'sweep'> {
 }
 
 async function sweep(deps: SweepDeps, state: SweepState, signal: AbortSignal): Promise<SweepState> {
-  const { schedules, triggers, store, clock, log } = deps;
+  const { project, schedules, triggers, store, clock, log } = deps;
   const tell: ScheduleSweepDeps['tell'] = async (view, skipped) => await tellSkipped(deps, view, skipped);
   const alone = async (what: string, work: Promise<void>) => {
     try {
@@ -60,8 +60,8 @@ async function sweep(deps: SweepDeps, state: SweepState, signal: AbortSignal): P
       log(`${what} were not looked at: ${String(error)}`);
     }
   };
-  await alone('schedules', sweepSchedules({ schedules, store, clock, log, tell }));
-  await alone('triggers', sweepTriggers({ triggers, store, clock, log }, signal));
+  await alone('schedules', sweepSchedules({ project, schedules, store, clock, log, tell }));
+  await alone('triggers', sweepTriggers({ project, triggers, store, clock, log }, signal));
   return {
     ...(await sweepEnded(deps, state, signal)),
     stuck: await sweepStuck(deps, state.stuck),

@@ -12,10 +12,15 @@ import {
   type BackfillProgress,
   type BackfillRange,
   type BackfillState,
-  type MadePartition,
 } from '../core/backfill.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { canonicalJson } from '../core/json.js';
+import {
+  isMade,
+  partitionParameters,
+  type MadePartition,
+  type PartitionMaking,
+} from '../core/made-partition.js';
 import { AnnealError } from '../core/failures.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import { systemTaskQueue, toPathSegment } from '../core/run.js';
@@ -30,16 +35,21 @@ export interface BackfillOptions extends Partial<Omit<BackfillRange, 'project' |
 /** What a backfill would do. */
 export interface BackfillPlan {
   readonly toMake: readonly string[];
-  /** Made by this build already. */
+  /** Made already, with the same code and parameters. */
   readonly made: readonly string[];
+}
+
+/** What partitions would be made with. */
+export interface BackfillPlanOptions extends Pick<BackfillOptions, 'keys' | 'params'> {
+  readonly build: Pick<PartitionMaking, 'build' | 'code'>;
 }
 
 /** Makes partitions of pipelines, many of them. One backfill of a pipeline runs at a time; ranges are added to it. */
 export interface Backfills {
   /** Adds partitions to the pipeline's backfill, which is started where it does not run. @throws AnnealError InvalidInput, WorkerUnavailable. */
   add(pipeline: PipelineDefinition, options: BackfillOptions): Promise<BackfillProgress>;
-  /** Which of the keys a build has made already. */
-  plan(pipeline: string, keys: readonly string[], build: string): Promise<BackfillPlan>;
+  /** Which of the keys are made already. */
+  plan(pipeline: PipelineDefinition, options: BackfillPlanOptions): Promise<BackfillPlan>;
   /** How far the newest backfill of a pipeline is, or how it ended. @throws AnnealError RunNotFound. */
   progress(pipeline: string): Promise<BackfillProgress>;
   pause(pipeline: string): Promise<BackfillProgress>;
@@ -65,7 +75,7 @@ export function createBackfills(deps: ClientDeps): Backfills {
   const progress = async (pipeline: string) => await readProgress(deps, pipeline);
   return {
     add: async (pipeline, options) => await add(deps, pipeline, options),
-    plan: async (pipeline, keys, build) => await plan(deps, { pipeline, keys, build }),
+    plan: async (pipeline, options) => await plan(deps, pipeline, options),
     progress,
     pause: async (pipeline) => await ask(pipeline, BACKFILL_PAUSE),
     resume: async (pipeline) => await ask(pipeline, BACKFILL_RESUME),
@@ -191,21 +201,19 @@ function noBackfill(pipeline: string, cause: unknown): AnnealError {
 }
 
 async function plan(
-  { store }: ClientDeps,
-  {
-    pipeline,
-    keys,
-    build,
-  }: { readonly pipeline: string; readonly keys: readonly string[]; readonly build: string },
+  { store, project }: ClientDeps,
+  pipeline: PipelineDefinition,
+  { keys, params = {}, build }: BackfillPlanOptions,
 ): Promise<BackfillPlan> {
   const made: string[] = [];
   for (let at = 0; at < keys.length; at += READ_AT_ONCE) {
     const some = await Promise.all(
       keys.slice(at, at + READ_AT_ONCE).map(async (key) => {
-        const bytes = await store?.readBytes(storeKeys.partition(pipeline, toPathSegment(key)));
+        const place = { project, pipeline: pipeline.name, segment: toPathSegment(key) };
+        const bytes = await store?.readBytes(storeKeys.partition(place));
         if (bytes === undefined) return [];
         const found = JSON.parse(Buffer.from(bytes).toString('utf8')) as MadePartition;
-        if (found.build !== build) return [];
+        if (!isMade(found, { ...build, parameters: partitionParameters(pipeline, key, params) })) return [];
         // What was removed from the store is made again.
         return (await store?.readBytes(storeKeys.run(found.executionId))) === undefined ? [] : [key];
       }),

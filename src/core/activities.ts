@@ -131,6 +131,8 @@ export interface SystemActivities {
     readonly pipeline: string;
     readonly keys: readonly string[];
     readonly again: boolean;
+    /** Parameters of their runs beside the key. Absent: none. */
+    readonly params?: { readonly [name: string]: Json };
   }): Promise<readonly PartitionPlan[]>;
   /** Waits until one at least of the runs has ended. Called by a backfill alone. */
   awaitRuns(input: { readonly runIds: readonly string[] }): Promise<readonly EndedPartition[]>;

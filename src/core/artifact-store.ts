@@ -24,9 +24,9 @@ export interface StoredObject {
  * - `cache/<step>/<key>/<generation>/{claim,entry,closed}.json` (see `core/claims.ts`) · `payloads/<day>/<sha256>` · `builds/<digest>/...`, its `manifest.json` written last
  * - `deployments/<project>/{routing/<8 digits>.json,wanted/<digest>.json}`: which builds new runs used, the highest number now, and which others workers host for a while
  * - `uses/<execution id>/<attempt name>/<run id, escaped>.<epoch>.json`: that run took that attempt's result from the cache
- * - `triggers/active.json`, `triggers/<pipeline>/<trigger>/{mark,fired/<event>}.json`: from when on triggers count, and which events started runs
- * - `partitions/<pipeline>/<key, escaped>.json`: the run that made a partition last
- * - `schedules/<pipeline>/{account.json,definitions/<digest>.json,skipped/<time>.json}`: which times passed without a run, and why
+ * - `triggers/<project>/active.json`, `triggers/<project>/<pipeline>/<trigger>/{mark,fired/<event>}.json`: from when on triggers count, and which events started runs
+ * - `partitions/<project>/<pipeline>/<key, escaped>.json`: the run that made a partition last
+ * - `schedules/<project>/<pipeline>/{account.json,definitions/<digest>.json,skipped/<time>.json}`: which times passed without a run, and why
  * - `holds/{run,model}/<name, escaped>.json` · `gc/...` (see `core/retention.ts`)
  * - `lineage/...` (see `core/lineage.ts`): what came from what. Small objects (a pointer holds less than 300 bytes, a step's record mostly 1 to
  *   8 KB), each written once, kept when the runs that they tell of are removed, so that a model's origin stays known:
@@ -80,6 +80,17 @@ export interface PodPlace {
   readonly executionId: string;
   readonly attemptName: string;
   readonly podUid: string;
+}
+
+/** A schedule of a project. */
+export interface SchedulePlace {
+  readonly project: string;
+  readonly pipeline: string;
+}
+
+/** A trigger of a pipeline; `key` is that of `triggerKey`. */
+export interface TriggerPlace extends SchedulePlace {
+  readonly key: string;
 }
 
 /** Keys of the store's layout; the one place that knows it. */
@@ -138,22 +149,23 @@ export const storeKeys = {
     readonly epoch: string;
   }) => `uses/${of.executionId}/${of.attemptName}/${of.runSegment}.${of.epoch}.json`,
   /** Triggers that the last look knew. */
-  activeTriggers: () => 'triggers/active.json',
-  triggerMark: (pipeline: string, key: string) => `triggers/${pipeline}/${key}/mark.json`,
-  triggersFired: (pipeline: string, key: string) => `triggers/${pipeline}/${key}/fired/`,
+  activeTriggers: (project: string) => `triggers/${project}/active.json`,
+  triggerMark: (of: TriggerPlace) => `triggers/${of.project}/${of.pipeline}/${of.key}/mark.json`,
+  triggersFired: (of: TriggerPlace) => `triggers/${of.project}/${of.pipeline}/${of.key}/fired/`,
   /** `event` is a digest of its id. */
-  triggerFired: (of: { readonly pipeline: string; readonly key: string; readonly event: string }) =>
-    `triggers/${of.pipeline}/${of.key}/fired/${of.event}.json`,
+  triggerFired: (of: TriggerPlace, event: string) =>
+    `triggers/${of.project}/${of.pipeline}/${of.key}/fired/${event}.json`,
   /** What made a partition. `segment` is the escaped key. */
-  partition: (pipeline: string, segment: string) => `partitions/${pipeline}/${segment}.json`,
+  partition: (of: { readonly project: string; readonly pipeline: string; readonly segment: string }) =>
+    `partitions/${of.project}/${of.pipeline}/${of.segment}.json`,
   /** How far the times of a pipeline's schedule are accounted for. */
-  scheduleAccount: (pipeline: string) => `schedules/${pipeline}/account.json`,
-  scheduleDefinition: (pipeline: string, digest: string) =>
-    `schedules/${pipeline}/definitions/${digest}.json`,
-  scheduleSkips: (pipeline: string) => `schedules/${pipeline}/skipped/`,
+  scheduleAccount: (of: SchedulePlace) => `schedules/${of.project}/${of.pipeline}/account.json`,
+  scheduleDefinition: (of: SchedulePlace, digest: string) =>
+    `schedules/${of.project}/${of.pipeline}/definitions/${digest}.json`,
+  scheduleSkips: (of: SchedulePlace) => `schedules/${of.project}/${of.pipeline}/skipped/`,
   /** A time that passed without a run. */
-  scheduleSkip: (pipeline: string, atMs: number) =>
-    `schedules/${pipeline}/skipped/${new Date(atMs).toISOString().slice(0, 19).replaceAll(':', '-')}Z.json`,
+  scheduleSkip: (of: SchedulePlace, atMs: number) =>
+    `schedules/${of.project}/${of.pipeline}/skipped/${new Date(atMs).toISOString().slice(0, 19).replaceAll(':', '-')}Z.json`,
   /** A legal hold. `segment` is the escaped name. */
   hold: (kind: 'run' | 'model', segment: string) => `holds/${kind}/${segment}.json`,
   /** All steps of a run that lineage knows. */

@@ -102,12 +102,3 @@ export interface EndedPartition {
   /** Absent: well. */
   readonly code?: FailureCode | 'cancelled';
 }
-
-/** What the store says of a partition that was made. */
-export interface MadePartition {
-  readonly key: string;
-  readonly runId: string;
-  readonly executionId: string;
-  readonly build: string;
-  readonly endedAtMs: number;
-}

@@ -107,7 +107,8 @@ function allowedBy(schema: ParameterSchema): string {
   }
 }
 
-function valueProblem(schema: ParameterSchema, value: unknown): string | undefined {
+/** What a value must be instead, in words; undefined for one that the schema allows. */
+export function valueProblem(schema: ParameterSchema, value: unknown): string | undefined {
   const allowed = allowedBy(schema);
   switch (schema.type) {
     case 'string': {

@@ -2,7 +2,7 @@ import { digestOf } from './digest.js';
 import type { Json } from './json.js';
 import { didYouMean } from './nearest-name.js';
 import type { RunState } from './run.js';
-import type { ParameterSchema } from './schema.js';
+import { describeValue, valueProblem, type ParameterSchema } from './schema.js';
 
 /** How a run may end. */
 export type RunOutcome = Extract<
@@ -69,6 +69,8 @@ export interface TriggerMark {
   readonly order?: number;
   /** Where the alias pointed; null: nowhere. */
   readonly version?: string | null;
+  /** Moves outside of Anneal that were seen since the trigger counts. */
+  readonly outside?: number;
 }
 
 /** Memo of a run that a trigger started: the event. */
@@ -100,6 +102,24 @@ export function triggerKey(trigger: TriggerDefinition): string {
 /** Run id of the run that an event starts. */
 export function triggeredRunId(pipeline: string, key: string, event: TriggerEvent): string {
   return `${pipeline}/triggered/${key}/${event.id}`;
+}
+
+/** What a trigger may wait for: the end of a run, or a move of `<model>@<alias>`. */
+export type TriggerSource =
+  { readonly kind: 'run'; readonly pipeline: string } | { readonly kind: 'alias'; readonly alias: string };
+
+/** Whether a trigger of these pipelines waits for it. */
+export function isAwaited(
+  pipelines: readonly { readonly triggers?: readonly TriggerDefinition[] }[],
+  source: TriggerSource,
+): boolean {
+  return pipelines.some(({ triggers = [] }) =>
+    triggers.some((trigger) =>
+      source.kind === 'run'
+        ? 'after' in trigger && trigger.after === source.pipeline
+        : 'alias' in trigger && trigger.alias === source.alias,
+    ),
+  );
 }
 
 /** Model and alias of `<model>@<alias>`. */
@@ -163,7 +183,7 @@ function problemOf(
   const known = Object.keys(pipeline.params);
   const unknown = Object.keys(trigger.params ?? {}).find((name) => !known.includes(name));
   if (unknown !== undefined) return `the pipeline has no parameter "${unknown}"${didYouMean(unknown, known)}`;
-  const path = pathProblem(trigger);
+  const path = pathProblem(trigger) ?? constantProblem(trigger, pipeline);
   if (path !== undefined) return path;
   if ('alias' in trigger)
     return readAliasSource(trigger.alias) === undefined
@@ -187,6 +207,20 @@ function pathProblem(trigger: TriggerDefinition): string | undefined {
     const [member = ''] = isPath(value) ? value.from.split('.') : members;
     if (!members.includes(member))
       return `its event has no "${member}"${didYouMean(member, members)}; it has ${members.join(', ')}`;
+  }
+  return undefined;
+}
+
+/** A value that is given as it is must be one that the parameter takes. */
+function constantProblem(trigger: TriggerDefinition, { params }: Triggered): string | undefined {
+  for (const [name, value] of Object.entries(trigger.params ?? {})) {
+    const schema = params[name];
+    if (schema === undefined || isPath(value)) continue;
+    // null says "none", as in the parameters of a run.
+    if (value === null && schema.type !== 'json' && schema.default !== undefined) continue;
+    const problem = valueProblem(schema, value);
+    if (problem !== undefined)
+      return `its parameter "${name}" is ${describeValue(value)}; it must be ${problem}`;
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { SystemActivities } from '../core/activities.js';
-import { createCloseRun } from '../activities/close-run.js';
+import { createCloseRun, type CloseRunDeps } from '../activities/close-run.js';
 import { createNotifyActivities, type NotifyDeps } from '../activities/notify.js';
 import type { ModelRegistry } from '../activities/ports/model-registry.js';
 import type { RunDirectory } from '../activities/ports/run-directory.js';
@@ -16,12 +16,13 @@ import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
 import { deliveryWorkflowId, DELIVERY_WORKFLOW, type Notification } from '../core/notifications.js';
 import { systemTaskQueue } from '../core/run.js';
+import type { TriggerSource } from '../core/triggers.js';
 import { withoutCredentials } from '../core/without-credentials.js';
 import { loadBuild } from './build/load-build.js';
 import { readCurrent } from './current-build.js';
 import { createRunDirectory } from './run-directory.js';
 import { createScheduleDirectory } from './schedule-directory.js';
-import { createTriggerDirectory } from './trigger-directory.js';
+import { createTriggerDirectory, type TriggerDirectoryDeps } from './trigger-directory.js';
 
 /** What telling people is made from. */
 interface TellingSetting {
@@ -35,7 +36,11 @@ interface TellingSetting {
 type Deps = Pick<NotifyDeps, 'store' | 'clock' | 'context'> & {
   readonly tracking?: Tracking;
   readonly registry?: Pick<ModelRegistry, 'readModel'>;
-};
+  /** The build that new runs use. */
+  readonly readCurrent: TriggerDirectoryDeps['readCurrent'];
+  /** Told of what triggers may wait for. */
+  readonly wake: (source: TriggerSource) => Promise<void>;
+} & Pick<CloseRunDeps, 'readBuildCode'>;
 
 /** Puts together what ends runs and tells of it: channels as anneal.yaml names them, secrets as this machine has them. */
 export function composeTelling(
@@ -45,13 +50,16 @@ export function composeTelling(
   const { config, client, log } = setting;
   const directory = createRunDirectory(client, config.project);
   const notifying = composeNotifying(setting, deps, directory);
-  const closing = createCloseRun({ ...deps, log });
+  const closing = createCloseRun({
+    ...{ ...deps, log },
+    onEnd: async (pipeline) => await deps.wake({ kind: 'run', pipeline }),
+  });
   const sweeping = createSweep({
     ...deps,
     ...{ ...notifying, ...closing, directory, log },
     schedules: createScheduleDirectory(client, config.project),
     triggers: createTriggerDirectory({
-      ...{ client, directory, project: config.project, buildsDir: projectPaths(config).buildsDir },
+      ...{ client, directory, project: config.project, readCurrent: deps.readCurrent },
       ...(deps.registry && { registry: deps.registry }),
     }),
     project: config.project,

@@ -1,7 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
-import { systemTaskQueue } from '../core/run.js';
-import { SWEEP_NOW, SWEEPER_WORKFLOW, sweeperWorkflowId } from '../core/sweep.js';
+import { askSweeper } from './wake-sweeper.js';
 
 const INTERVAL_MS = 120_000;
 
@@ -13,14 +12,7 @@ export async function keepSweeper(
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      await client.workflow.signalWithStart(SWEEPER_WORKFLOW, {
-        workflowId: sweeperWorkflowId(project),
-        taskQueue: systemTaskQueue(project),
-        args: [],
-        signal: SWEEP_NOW,
-        signalArgs: [],
-        staticSummary: 'accounts for runs that ended without code of their own',
-      });
+      await askSweeper(client, project);
     } catch (error) {
       log(`could not start the sweeper: ${error instanceof Error ? error.message : String(error)}`);
     }

@@ -2,36 +2,26 @@ import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/c
 import type { ModelRegistry } from '../activities/ports/model-registry.js';
 import type { RunDirectory } from '../activities/ports/run-directory.js';
 import type { TriggerDirectory } from '../activities/ports/trigger-directory.js';
-import { AnnealError } from '../core/failures.js';
 import { pipelinesTaskQueue } from '../core/run.js';
 import { TRIGGER_MEMO } from '../core/triggers.js';
-import { loadBuild } from './build/load-build.js';
-import { readCurrent } from './current-build.js';
+import type { BuildManifest } from './build/build-manifest.js';
 
 /** What {@link createTriggerDirectory} is made of. */
 export interface TriggerDirectoryDeps {
   readonly client: Client;
   readonly project: string;
-  readonly buildsDir: string;
+  /** The build that new runs use. */
+  readonly readCurrent: () => Promise<Pick<BuildManifest, 'pipelines'> | undefined>;
   readonly directory: Pick<RunDirectory, 'listEnds'>;
   /** Absent where the project has no MLflow. */
   readonly registry?: Pick<ModelRegistry, 'readModel'>;
 }
 
-/** Temporal, the registry and the current build as {@link TriggerDirectory}. */
+/** Temporal, the registry and the build that new runs use as {@link TriggerDirectory}. */
 export function createTriggerDirectory(deps: TriggerDirectoryDeps): TriggerDirectory {
-  const { client, project, buildsDir, directory, registry } = deps;
+  const { client, project, readCurrent, directory, registry } = deps;
   return {
-    listPipelines: async () => {
-      const digest = await readCurrent(buildsDir);
-      if (digest === undefined) return undefined;
-      try {
-        return (await loadBuild(buildsDir, digest)).manifest.pipelines;
-      } catch (error) {
-        if (error instanceof AnnealError) return undefined;
-        throw error;
-      }
-    },
+    listPipelines: async () => (await readCurrent())?.pipelines,
     listEnds: (pipeline, sinceMs) => directory.listEnds(pipeline, sinceMs),
     readModel: async (model, signal) => await registry?.readModel(model, signal),
     start: async ({ pipeline, runId, params, event }) => {

@@ -85,7 +85,7 @@ async function plan(work: BackfillWork): Promise<void> {
     summary: `look which of ${batch.keys.length} partitions are made`,
   });
   const { pipeline } = work.state;
-  const plans = await planPartitions({ pipeline, keys: batch.keys, again: batch.again });
+  const plans = await planPartitions({ pipeline, ...batch });
   work.planned(plans, batch);
 }
 

@@ -54,16 +54,39 @@ describe('a backfill that is being cancelled', () => {
   });
 });
 
-test('a run that was removed while a backfill waits for it has failed', async () => {
-  const result = async () =>
-    await Promise.reject(new WorkflowNotFoundError('not found', 'run-one', undefined));
-  const client = Object.assign(Object.create(null) as Client, {
-    workflow: { getHandle: () => ({ result }) },
+/** A server of which every look at a result fails. */
+function createClient(error: Error, status = 'COMPLETED'): Client {
+  const result = async () => await Promise.reject(error);
+  const describeRun = async () => await Promise.resolve({ status: { name: status } });
+  return Object.assign(Object.create(null) as Client, {
+    workflow: { getHandle: () => ({ result, describe: describeRun }) },
     withAbortSignal: async (_signal: AbortSignal, act: () => Promise<unknown>) => await act(),
   });
-  const directory = createPartitionDirectory(client, async () => Promise.resolve(undefined));
-  assert.deepEqual(await directory.awaitEnd('run-one', AbortSignal.timeout(5_000)), {
-    runId: 'run-one',
-    code: 'RunNotFound',
+}
+
+describe('a run that a backfill waits for', () => {
+  const awaitEnd = async (client: Client) =>
+    await createPartitionDirectory(client, async () => Promise.resolve(undefined)).awaitEnd(
+      'run-one',
+      AbortSignal.timeout(5_000),
+    );
+
+  test('has failed when it was removed meanwhile', async () => {
+    const removed = new WorkflowNotFoundError('not found', 'run-one', undefined);
+    assert.deepEqual(await awaitEnd(createClient(removed)), { runId: 'run-one', code: 'RunNotFound' });
+  });
+
+  test('has ended as the server says when its result cannot be read here', async () => {
+    const unreadable = new Error('Unknown encoding: binary/encrypted');
+    assert.deepEqual(await awaitEnd(createClient(unreadable)), { runId: 'run-one' });
+    assert.deepEqual(await awaitEnd(createClient(unreadable, 'FAILED')), {
+      runId: 'run-one',
+      code: 'Unknown',
+    });
+  });
+
+  test('is asked for again when the server does not answer while it is open', async () => {
+    const away = new Error('UNAVAILABLE');
+    await assert.rejects(awaitEnd(createClient(away, 'RUNNING')), /UNAVAILABLE/);
   });
 });

@@ -27,6 +27,7 @@ describe('the times of schedules of a real server', () => {
         .toSorted((a, b) => a.atMs - b.atMs);
     const sweep = async () => {
       await sweepSchedules({
+        project: 'p',
         ...{ store, schedules: directory, clock: { nowMs: () => Date.now() }, settleMs: 2_000 },
         tell: async () => Promise.resolve(),
         log: (message) => {

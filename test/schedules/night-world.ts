@@ -87,6 +87,7 @@ export function createNights(definition: ScheduleDefinition, startMs: number) {
     },
     sweep: async () => {
       await sweepSchedules({
+        project: 'p',
         ...{ schedules, store, clock: { nowMs: () => state.nowMs } },
         log: (message) => {
           throw new Error(message);
@@ -101,7 +102,7 @@ export function createNights(definition: ScheduleDefinition, startMs: number) {
     /** What the store says of times without a run. */
     skipped: (): SkippedTime[] =>
       [...store.objects]
-        .filter(([key]) => key.startsWith(storeKeys.scheduleSkips('nightly')))
+        .filter(([key]) => key.startsWith(storeKeys.scheduleSkips({ project: 'p', pipeline: 'nightly' })))
         .map(([, bytes]) => JSON.parse(Buffer.from(bytes).toString()) as SkippedTime)
         .toSorted((a, b) => a.atMs - b.atMs),
   });

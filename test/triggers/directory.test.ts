@@ -35,12 +35,15 @@ describe(
 
     test('starts one run for each end, also when everything that was known of it is lost', async () => {
       const start = async (store: ReturnType<typeof createMemoryStore>) => {
-        const directory = createTriggerDirectory({
-          ...{ client: h.client, project: PROJECT, buildsDir: '/nowhere' },
+        const triggers = createTriggerDirectory({
+          ...{ client: h.client, project: PROJECT },
+          readCurrent: async () => Promise.resolve({ pipelines: PIPELINES }),
           directory: createRunDirectory(h.client, PROJECT),
         });
-        const triggers = { ...directory, listPipelines: async () => Promise.resolve(PIPELINES) };
-        const deps = { triggers, store, clock: { nowMs: () => Date.now() }, log: () => undefined };
+        const deps = {
+          ...{ project: PROJECT, triggers, store },
+          ...{ clock: { nowMs: () => Date.now() }, log: () => undefined },
+        };
         return async () => {
           await sweepTriggers(deps, AbortSignal.timeout(60_000));
         };

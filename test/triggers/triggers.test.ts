@@ -44,7 +44,7 @@ function createWorld(...pipelines: PipelineDefinition[]) {
             return await store.putBytes(key, bytes);
           },
         },
-        ...{ clock: { nowMs: () => world.nowMs }, log: () => undefined },
+        ...{ project: 'p', clock: { nowMs: () => world.nowMs }, log: () => undefined },
         triggers: {
           listPipelines: async () => Promise.resolve(world.pipelines),
           listEnds: async function* (name, sinceMs) {
@@ -75,7 +75,11 @@ function createWorld(...pipelines: PipelineDefinition[]) {
         Buffer.from(JSON.stringify({ ...run, parameters: {}, ...record })),
       );
   };
-  const move = (order: number, version: string | null, changes: Partial<AliasMove> = {}) => {
+  const move = (
+    order: number,
+    version: string | null,
+    { underWay, ...changes }: Partial<AliasMove> & { readonly underWay?: true } = {},
+  ) => {
     const known = { order, requestId: `r${order}`, alias: 'champion', replaced: aliases['champion'] ?? null };
     const made: AliasMove = {
       ...known,
@@ -87,9 +91,13 @@ function createWorld(...pipelines: PipelineDefinition[]) {
       ...changes,
     };
     tags[moveTag(made)] = JSON.stringify(made);
-    tags[markTag(made, 'done')] = '1';
+    const settle = () => {
+      tags[markTag(made, 'done')] = '1';
+    };
+    if (underWay !== true) settle();
     if (version === null) delete aliases['champion'];
     else aliases['champion'] = version;
+    return settle;
   };
   const later = (ms = MINUTE) => {
     world.nowMs += ms;
@@ -277,6 +285,60 @@ describe('a trigger of an alias', () => {
     assert.deepEqual(ids(world), ['champion=5']);
   });
 
+  test('sees each move outside of Anneal once, also back to a version that it was at before', async () => {
+    const world = onMove();
+    world.move(1, '1');
+    await world.sweep();
+    for (const version of ['2', '1', '2', '1', '2']) {
+      world.later();
+      world.aliases['champion'] = version;
+      await world.sweep();
+      await world.sweep();
+    }
+    // The lane writes down the last one only.
+    world.move(2, '2', { kind: 'outside', base: 1 });
+    await world.sweep();
+    world.aliases['champion'] = '1';
+    await world.sweep();
+    world.move(3, '2');
+    await world.sweep();
+    assert.deepEqual(
+      ids(world).map((id) => id.slice(-1)),
+      ['2', '1', '2', '1', '2', '1', '2'],
+    );
+  });
+
+  test('starts one run for a move outside of Anneal when the worker dies before it wrote that down', async () => {
+    const world = onMove();
+    world.move(1, '1');
+    await world.sweep();
+    world.later();
+    world.aliases['champion'] = '2';
+    world.crash = true;
+    await world.sweep();
+    world.crash = false;
+    world.move(2, '2', { kind: 'outside', base: 1 });
+    world.later();
+    await world.sweep();
+    assert.deepEqual(ids(world), ['champion=2']);
+  });
+
+  test('does not take a move that the lane is about to finish for somebody else’s', async () => {
+    const world = onMove();
+    world.move(1, '1');
+    await world.sweep();
+    world.later();
+    const settle = world.move(2, '2', { underWay: true });
+    await world.sweep();
+    settle();
+    world.later();
+    await world.sweep();
+    assert.deepEqual(
+      world.started.map(({ event }) => event.id),
+      ['2'],
+    );
+  });
+
   test('starts nothing when the alias is removed, or a late write is put back', async () => {
     const world = onMove();
     world.move(1, '1');
@@ -304,6 +366,10 @@ test('triggers that cannot be are refused', () => {
   assert.match(problems(pipeline('a', from('verson'))), /its event has no "verson".*"version"/);
   assert.match(problems(pipeline('a', from('result.version'))), /its event has no "result"/);
   assert.equal(problems(pipeline('a', from('version'))), '');
+  assert.match(
+    problems(pipeline('a', [{ alias: 'churn@champion', params: { n: 'three' } }])),
+    /of pipeline "a" is wrong: its parameter "n" is "three"; it must be a number/,
+  );
   assert.match(
     problems(pipeline('a', [{ after: 'a', on: ['ended' as 'completed'] }])),
     /"ended" is none of completed, not-promoted/,

@@ -265,9 +265,10 @@ function createState(client: Client) {
     deliver: (() => undefined) as Harness['deliver'],
     sweep: ((known) => known) as Harness['sweep'],
     backfill: createBackfillActivities({
+      project: PROJECT,
       store: { readBytes: () => Promise.resolve(undefined), stat: () => Promise.resolve(undefined) },
       context: readActivityContext,
-      partitions: createPartitionDirectory(client, () => Promise.resolve('b')),
+      partitions: createPartitionDirectory(client, () => Promise.resolve(undefined)),
     }),
     notified: [] as string[],
     announcements: [] as ApprovalAnnouncement[],

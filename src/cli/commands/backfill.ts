@@ -18,13 +18,16 @@ export const backfill: Command = async (context, [name = ''], options) => {
   if (verb !== undefined && verb !== 'retry')
     return await follow(context, name, { first: await backfills[verb](name), options });
   const { digest, manifest } = await project.currentBuild();
+  const { codeOf } = await import('../../workers/build/build-code.js');
   if (isRange) {
     const pipeline = find(manifest.pipelines, name);
     const keys = readKeys(pipeline, options);
     const params = readParams(pipeline, keys[0] ?? '', options);
     const again = options.again === true;
     if (options.dryRun === true) {
-      const plan = again ? { toMake: keys, made: [] } : await backfills.plan(name, keys, digest);
+      const plan = again
+        ? { toMake: keys, made: [] }
+        : await backfills.plan(pipeline, { keys, params, build: { build: digest, ...codeOf(manifest) } });
       terminal.show({ pipeline: name, ...plan }, () => planText(plan));
       return EXIT.ok;
     }

@@ -33,18 +33,18 @@ export async function listTriggers(
 }
 
 async function describeTrigger(
-  { store }: ClientDeps,
+  { store, project }: ClientDeps,
   pipeline: string,
   trigger: TriggerDefinition,
 ): Promise<TriggerInfo> {
-  const key = triggerKey(trigger);
+  const place = { project, pipeline, key: triggerKey(trigger) };
   const read = async <T>(at: string) => {
     const bytes = await store?.readBytes(at);
     return bytes === undefined ? undefined : (JSON.parse(Buffer.from(bytes).toString('utf8')) as T);
   };
-  const mark = await read<TriggerMark>(storeKeys.triggerMark(pipeline, key));
+  const mark = await read<TriggerMark>(storeKeys.triggerMark(place));
   let newest: { readonly key: string; readonly modifiedAtMs: number } | undefined;
-  for await (const found of store?.list?.(storeKeys.triggersFired(pipeline, key)) ?? [])
+  for await (const found of store?.list?.(storeKeys.triggersFired(place)) ?? [])
     if (newest === undefined || found.modifiedAtMs >= newest.modifiedAtMs) newest = found;
   const lastFired = newest && (await read<FiredTrigger>(newest.key));
   return {

@@ -45,10 +45,14 @@ async function readRuns(deps: ClientDeps, pipeline: string, limit: number): Prom
   });
 }
 
-async function readSkipped({ store }: ClientDeps, pipeline: string, limit: number): Promise<ScheduledTime[]> {
+async function readSkipped(
+  { store, project }: ClientDeps,
+  pipeline: string,
+  limit: number,
+): Promise<ScheduledTime[]> {
   if (store?.list === undefined) return [];
   const keys: string[] = [];
-  for await (const { key } of store.list(storeKeys.scheduleSkips(pipeline))) keys.push(key);
+  for await (const { key } of store.list(storeKeys.scheduleSkips({ project, pipeline }))) keys.push(key);
   const read = await Promise.all(keys.slice(-limit).map(async (key) => await store.readBytes(key)));
   return read.flatMap((bytes) => {
     if (bytes === undefined) return [];

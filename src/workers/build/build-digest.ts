@@ -29,6 +29,11 @@ export function withoutSourceMap(bundle: string): string {
   return bundle.slice(0, bundle.lastIndexOf(SOURCE_MAP));
 }
 
+/** Digest of what a bundle does. */
+export function digestOfBundle(bundle: string): string {
+  return sha256(withoutSourceMap(bundle));
+}
+
 /** Whether a bundle ends with its source map, in one line: nothing that runs comes after its code. */
 export function endsWithSourceMap(bundle: string): boolean {
   const start = bundle.lastIndexOf(SOURCE_MAP);

@@ -31,6 +31,8 @@ export interface BuildManifest {
   readonly pipelines: readonly PipelineDefinition[];
   readonly steps: readonly BuiltStep[];
   readonly tasks: readonly TaskDefinition[];
+  /** Hex sha256 of `workflows.js` and `activities.mjs`, without their source maps; follows from what the digest is made from. */
+  readonly bundles?: { readonly workflows: string; readonly tasks?: string };
   /** ISO time of the first build with this digest on this machine; not part of the digest. */
   readonly createdAt: string;
   /** The commit that was checked out when the build was last made; not part of the digest. Absent outside git. */

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { digestOf } from '../../core/digest.js';
 import type { CodeOrigin } from '../../core/lineage.js';
+import { digestOfBundle } from './build-digest.js';
 import { BUILD_FILES, BUILD_VERSION } from './build-manifest.js';
 import type { Build, BuildManifest } from './build-manifest.js';
 import type { BuildParts } from './build-parts.js';
@@ -30,6 +31,10 @@ export async function writeBuild(given: {
       pipelines,
       steps,
       tasks: parts.taskDefinitions,
+      bundles: {
+        workflows: digestOfBundle(parts.workflows),
+        ...(parts.tasks === undefined ? {} : { tasks: digestOfBundle(parts.tasks) }),
+      },
       createdAt,
       ...(origin && { origin }),
     };
