@@ -8,6 +8,7 @@ import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
 import type { CommandToken } from '../core/step.js';
+import { hasNoPath, mountedPath } from './mounted-inputs.js';
 import { checkName } from './prepare-attempt.js';
 
 /** The step's command as an argument vector, with paths and URIs put in; its first argument is an absolute path. */
@@ -46,7 +47,11 @@ function resolveToken(
       'InvalidInput',
       `its command names the input "${token.input}", which the call does not have.`,
     );
-  return token.as === 'path' ? path.join(paths.inputs, token.input) : ref.uri;
+  if (token.as === 'uri') return ref.uri;
+  const access = request.access?.[token.input];
+  if (access === 'mount') return mountedPath(token.input, ref);
+  if (access === 'stream') throw hasNoPath(token.input);
+  return path.join(paths.inputs, token.input);
 }
 
 /** @throws AnnealError CommandNotFound, naming the program and where it was looked for. */

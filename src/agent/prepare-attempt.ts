@@ -12,6 +12,7 @@ import type { ArtifactRef } from '../core/artifacts.js';
 import type { AttemptRequest } from '../core/attempt.js';
 import type { DatasetPin, PinnedObject } from '../core/dataset-pin.js';
 import { AnnealError } from '../core/failures.js';
+import { checkMounted, mountedPath, type MountedFile } from './mounted-inputs.js';
 
 /** Where inputs come from. */
 export interface InputSources {
@@ -25,17 +26,28 @@ export async function prepareAttempt(
   spec: AttemptSpec,
   paths: AttemptPaths,
 ): Promise<void> {
-  await prepareInputs(sources, spec.request, paths);
+  await prepareInputs(sources, spec.request, { ...paths, mountOf: mountedPath });
   if (spec.request.code.length > 0) await copyCode(spec, paths.work);
 }
 
-/** Puts inputs and parameters where the command finds them. */
+/** Puts inputs and parameters where the command finds them; of those that are mounted it looks whether they are there. */
 export async function prepareInputs(
   sources: InputSources,
-  { inputs, parameters }: Pick<AttemptRequest, 'inputs' | 'parameters'>,
-  paths: Pick<AttemptPaths, 'inputs' | 'parameters'>,
+  { inputs, parameters, access = {} }: Pick<AttemptRequest, 'inputs' | 'parameters' | 'access'>,
+  paths: Pick<AttemptPaths, 'inputs' | 'parameters'> & {
+    readonly mountOf: (input: string, ref: ArtifactRef) => string;
+  },
 ): Promise<void> {
   for (const [name, ref] of Object.entries(inputs)) {
+    if (access[name] === 'stream') continue;
+    if (access[name] === 'mount') {
+      await checkMounted(
+        { name, ref },
+        paths.mountOf(name, ref),
+        await filesOf(sources.store, { name, ref }),
+      );
+      continue;
+    }
     const target = path.join(paths.inputs, checkName('input', name));
     if (ref.pin) await fetchPinned(sources, { name, ref, pin: ref.pin }, target);
     else await fetchInput(sources.store, { name, ref }, target);
@@ -75,6 +87,15 @@ async function fetchInput(store: ArtifactStore, { name, ref }: Input, target: st
     await store.fetchFile(`${key}/${file.path}`, local);
     await checkSize({ name, ref }, local, file.sizeBytes);
   }
+}
+
+/** The files of an input, whether it is in the store or was pinned outside. */
+async function filesOf(store: ArtifactStore, { name, ref }: Input): Promise<readonly MountedFile[]> {
+  const { pin } = ref;
+  if (pin) return pin.object ? [{ ...pin.object, path: '' }] : await readListing(store, { name, ref, pin });
+  return ref.form === 'file'
+    ? [{ path: '', sizeBytes: ref.sizeBytes }]
+    : await readFileList(store, { name, ref });
 }
 
 const AT_ONCE = 4;

@@ -14,6 +14,7 @@ const PRICE = 'a number of at least 0';
 const USER = 'the number of a user above 0, or "platform"';
 const ALLOWED = `a list of: ${STEP_OPTIONS.join(', ')}`;
 const STORE = 'a map with secret, or with audience';
+const HOLDS = 'the URI of what lies there, such as s3://bucket/prefix';
 const RATE = 'a number above 0';
 
 const objectName = () => z.string({ error: OBJECT }).regex(DNS_NAME, OBJECT);
@@ -31,8 +32,15 @@ const toleration = z.strictObject(
 );
 
 const volume = z.strictObject(
-  { claim: objectName(), readOnly: z.boolean({ error: 'true or false' }).optional() },
-  { error: 'a map with claim and readOnly' },
+  {
+    claim: objectName(),
+    readOnly: z.boolean({ error: 'true or false' }).optional(),
+    holds: z
+      .string({ error: HOLDS })
+      .regex(/^[a-z][a-z0-9]*:\/\/[^/]+/, HOLDS)
+      .optional(),
+  },
+  { error: 'a map with claim, readOnly and holds' },
 );
 
 /** A pool whose attempts are Jobs. */

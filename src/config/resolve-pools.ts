@@ -60,9 +60,7 @@ function resolvePlacement(pool: KubernetesPoolFile): KubernetesPlacement {
     ...(priorityClass === undefined ? {} : { priorityClass }),
     ...(runtimeClass === undefined ? {} : { runtimeClass }),
     ...(queue === undefined ? {} : { queue }),
-    maxPendingMs: parseDuration(pool.maxPending ?? '1h'),
-    ...(pool.maxRuntime === undefined ? {} : { maxRuntimeMs: parseDuration(pool.maxRuntime) }),
-    ...(pool.scratch === undefined ? {} : { maxScratch: pool.scratch }),
+    ...resolveLimits(pool),
     ...(user === 'platform' ? {} : { user }),
     serviceAccounts: pool.serviceAccounts ?? [],
     secrets: pool.secrets ?? [],
@@ -73,11 +71,23 @@ function resolvePlacement(pool: KubernetesPoolFile): KubernetesPlacement {
   };
 }
 
+function resolveLimits({ maxPending = '1h', maxRuntime, scratch }: KubernetesPoolFile) {
+  return {
+    maxPendingMs: parseDuration(maxPending),
+    ...(maxRuntime === undefined ? {} : { maxRuntimeMs: parseDuration(maxRuntime) }),
+    ...(scratch === undefined ? {} : { maxScratch: scratch }),
+  };
+}
+
 function resolveVolumes(written: NonNullable<KubernetesPoolFile['volumes']>): { [name: string]: PoolVolume } {
   return Object.fromEntries(
-    Object.entries(written).map(([name, { claim, readOnly }]) => [
+    Object.entries(written).map(([name, { claim, readOnly, holds }]) => [
       name,
-      { claim, readOnly: readOnly ?? true },
+      {
+        claim,
+        readOnly: readOnly ?? true,
+        ...(holds === undefined ? {} : { holds: holds.replace(/\/+$/, '') }),
+      },
     ]),
   );
 }

@@ -3,7 +3,14 @@ import { base32Digest } from './digest.js';
 import type { FailureCode } from './failures.js';
 import type { KubernetesOptions } from './kubernetes.js';
 import type { SlotSchema } from './schema.js';
-import type { CommandArgument, ParameterValues, PythonEnvironment, Resources, SecretRef } from './step.js';
+import type {
+  CommandArgument,
+  InputAccess,
+  ParameterValues,
+  PythonEnvironment,
+  Resources,
+  SecretRef,
+} from './step.js';
 
 /**
  * One attempt as the workflow asks for it: the input of the activity `executeAttempt`. Additive only: pool workers of other
@@ -32,6 +39,8 @@ export interface AttemptRequest {
   readonly env: { readonly [name: string]: string | SecretRef };
   readonly command: readonly CommandArgument[];
   readonly inputs: { readonly [name: string]: ArtifactRef };
+  /** Inputs that are not copied. */
+  readonly access?: { readonly [input: string]: InputAccess };
   readonly parameters: ParameterValues;
   readonly outputs: { readonly [name: string]: SlotSchema };
   readonly resources: Resources;

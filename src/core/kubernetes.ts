@@ -92,6 +92,8 @@ export interface KubernetesPlacement {
 export interface PoolVolume {
   readonly claim: string;
   readonly readOnly: boolean;
+  /** URI of what lies at the root of the volume, such as a bucket or the store: inputs below it may be mounted. */
+  readonly holds?: string;
 }
 
 /** How a project's pods reach its store: by a Secret, or by a token for an audience. */

@@ -14,6 +14,8 @@ export interface PodLaunch {
   readonly environment: { readonly [name: string]: string };
   /** How inputs that are not in the store are read; absent: there are none. */
   readonly data?: { readonly allowHosts: readonly string[]; readonly s3: S3Settings };
+  /** Where inputs that are mounted lie in `fetch`, which looks whether they are there. */
+  readonly mounted?: { readonly [input: string]: string };
   readonly preparedAtMs: number;
   /** Time for the uploads after the command. */
   readonly uploadTimeoutMs: number;

@@ -60,6 +60,12 @@ export type CommandToken =
   | { readonly input: string; readonly as: 'path' | 'uri' }
   | { readonly output: string; readonly as: 'path' | 'uri' };
 
+/**
+ * How a command gets an input: `copy`, fetched before it begins, at a path of its own; `stream`, its URI alone, which the command reads with its own
+ * access; `mount`, a path where the input already is, on the machine or on a volume that the pool says holds it.
+ */
+export type InputAccess = 'copy' | 'stream' | 'mount';
+
 /** One argument: text, or pieces of text and tokens that are joined. Never passes through a shell. */
 export type CommandArgument = string | readonly (string | CommandToken)[];
 
@@ -74,6 +80,8 @@ export interface StepDefinition {
   readonly env: { readonly [name: string]: string | SecretRef };
   readonly inputs: { readonly [name: string]: SlotSchema };
   readonly outputs: { readonly [name: string]: SlotSchema };
+  /** How artifacts are delivered, by input; `copy` where nothing is said. No part of cache keys. */
+  readonly access?: { readonly [input: string]: InputAccess };
   readonly resources: Resources;
   readonly retry: RetryPolicy;
   /** Pool by name; default: the smallest that fits. */

@@ -7,6 +7,7 @@ import { checkParameters, type ParameterSchema } from '../core/schema.js';
 import type {
   CommandArgument,
   CommandToken,
+  InputAccess,
   PythonEnvironment,
   Resources,
   RetryPolicy,
@@ -15,6 +16,7 @@ import type {
   StepDefinition,
 } from '../core/step.js';
 import { CallRefused } from './call-refused.js';
+import { checkAccess } from './check-access.js';
 import { checkName } from './check-name.js';
 import type { StepCommand } from './define-command.js';
 import { handled } from './handled.js';
@@ -28,17 +30,26 @@ export interface ArtifactPath {
   readonly uri: string;
 }
 
-type TokenOf<S> = S extends AnyArtifactSlot ? ArtifactPath : ValueOf<S>;
+/** How artifacts of a step's inputs are delivered, by input. */
+type AccessOf<I> = {
+  readonly [k in keyof I as I[k] extends AnyArtifactSlot ? k : never]?: InputAccess;
+};
+
+type TokenOf<S, How> = S extends AnyArtifactSlot
+  ? How extends 'stream'
+    ? Pick<ArtifactPath, 'uri'>
+    : ArtifactPath
+  : ValueOf<S>;
 type OutputTokenOf<S> = S extends AnyArtifactSlot ? ArtifactPath : { readonly path: string };
 
 /** What a command is made of: the call's parameters, and where its artifacts are while it runs. */
-export interface CommandTokens<I, O> {
-  readonly inputs: { readonly [k in keyof I]: TokenOf<I[k]> };
+export interface CommandTokens<I, O, A = object> {
+  readonly inputs: { readonly [k in keyof I]: TokenOf<I[k], k extends keyof A ? A[k] : 'copy'> };
   readonly outputs: { readonly [k in keyof O]: OutputTokenOf<O[k]> };
 }
 
 /** What {@link defineStep} takes. */
-export interface StepOptionsOf<I, O> {
+export interface StepOptionsOf<I, O, A = object> {
   /** Lower-case letters, digits and dashes, 63 at most; unique in the project. */
   readonly name: string;
   /** Container image; needed on Kubernetes, ignored by process pools. */
@@ -51,7 +62,13 @@ export interface StepOptionsOf<I, O> {
   readonly inputs: I;
   readonly outputs: O;
   /** The command and its arguments; paths are put in where it runs. No shell is involved. */
-  readonly command: (tokens: CommandTokens<I, O>) => readonly (string | number)[];
+  readonly command: (tokens: CommandTokens<I, O, A>) => readonly (string | number)[];
+  /**
+   * How artifacts are delivered, by input. `copy`, the default: fetched before the command begins. `stream`: the command gets `uri` alone and reads it
+   * with access of its own, such as a service account or a secret. `mount`: where it already is, read-only: in a local store, or on Kubernetes on a
+   * volume of the pool that `holds` it.
+   */
+  readonly access?: A & AccessOf<I>;
   readonly resources?: Resources;
   readonly retry?: RetryPolicy;
   /** Pool by name; default: the first in anneal.yaml that fits. */
@@ -84,7 +101,8 @@ export interface Step<I, O> {
 export function defineStep<
   const I extends { readonly [name: string]: Slot },
   const O extends { readonly [name: string]: Slot },
->(options: StepOptionsOf<I, O>): Step<I, O> {
+  const A extends AccessOf<I> = object,
+>(options: StepOptionsOf<I, O, A>): Step<I, O> {
   const definition = definitionOf(options);
   registeredDefinitions().steps.push(definition);
   const call = (args: ArgumentsOf<I>, callOptions: StepOptions = {}) =>
@@ -93,8 +111,8 @@ export function defineStep<
 }
 
 // Not async: every call passes here, and Temporal's sandbox takes a stack trace for each promise.
-function callStep<I extends { readonly [name: string]: Slot }, O>(
-  options: StepOptionsOf<I, O>,
+function callStep<I extends { readonly [name: string]: Slot }, O, A>(
+  options: StepOptionsOf<I, O, A>,
   definition: StepDefinition,
   call: { readonly args: object; readonly callOptions: StepOptions },
 ): Promise<ValuesOf<O>> {
@@ -163,21 +181,35 @@ function checkArtifact(
 /** Marks a token inside a command's text; a NUL cannot stand in any argument, so nobody's value can pose as one. */
 const MARK = '\0';
 
-function buildCommand<I extends { readonly [name: string]: Slot }, O>(
-  options: StepOptionsOf<I, O>,
+function buildCommand<I extends { readonly [name: string]: Slot }, O, A>(
+  options: StepOptionsOf<I, O, A>,
   definition: StepDefinition,
   parameters: { readonly [name: string]: Json },
 ): CommandArgument[] {
   const inputs = Object.entries(definition.inputs).map(([name, schema]) => [
     name,
-    schema.type === 'artifact' ? artifactPath('input', name) : parameters[name],
+    schema.type === 'artifact' ? inputToken(definition, name) : parameters[name],
   ]);
   const outputs = Object.keys(definition.outputs).map((name) => [name, artifactPath('output', name)]);
   const tokens: object = { inputs: Object.fromEntries(inputs), outputs: Object.fromEntries(outputs) };
-  const command = options.command(tokens as CommandTokens<I, O>);
+  const command = options.command(tokens as CommandTokens<I, O, A>);
   if (command.length === 0)
     throw new TypeError(`Step "${definition.name}" has an empty command; name the program to run.`);
   return command.map((argument) => toArgument(String(argument)));
+}
+
+/** An input that is streamed has no path; code without types may ask for it all the same. */
+function inputToken({ name: step, access }: StepDefinition, name: string): ArtifactPath {
+  const { path, uri } = artifactPath('input', name);
+  if (access?.[name] !== 'stream') return { path, uri };
+  return {
+    uri,
+    get path(): string {
+      throw new TypeError(
+        `Input "${name}" of step "${step}" is streamed and has no path. Use inputs.${name}.uri, or take it out of access.`,
+      );
+    },
+  };
 }
 
 function artifactPath(side: 'input' | 'output', name: string): ArtifactPath {
@@ -199,7 +231,8 @@ function toToken(piece: string): CommandToken {
 function definitionOf<
   I extends { readonly [name: string]: Slot },
   O extends { readonly [name: string]: Slot },
->(options: StepOptionsOf<I, O>): StepDefinition {
+  A,
+>(options: StepOptionsOf<I, O, A>): StepDefinition {
   checkName('Step name', options.name);
   const { ttl, maxWait } = options.cache === undefined || options.cache === false ? {} : options.cache;
   for (const text of [
@@ -214,13 +247,14 @@ function definitionOf<
   const { memory, ephemeralStorage, sharedMemory, scratch } = options.resources ?? {};
   for (const text of [memory, ephemeralStorage, sharedMemory, scratch?.size])
     if (text !== undefined) parseBytes(text);
-  const { command: _command, code, inputs, outputs, commands, ...rest } = options;
+  const { command: _command, code, inputs, outputs, commands, access, ...rest } = options;
   return {
     ...rest,
     code: code === undefined ? [] : typeof code === 'string' ? [code] : code,
     env: options.env ?? {},
     inputs: schemasOf(inputs),
     outputs: schemasOf(outputs),
+    ...(access === undefined ? {} : { access: checkAccess(options.name, access, inputs) }),
     resources: options.resources ?? {},
     retry: options.retry ?? {},
     stopGrace: options.stopGrace ?? '30s',

@@ -129,7 +129,7 @@ function attemptRequest(
   const { request, timeout, snapshot } = plan;
   const { definition } = request;
   const { view } = context;
-  const { python, mlflow, kubernetes } = definition;
+  const { python, mlflow, kubernetes, access } = definition;
   const image = imageOn(plan.pool.name, definition.image, snapshot);
   return {
     project: snapshot.project,
@@ -156,6 +156,7 @@ function attemptRequest(
     ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout) }),
     ...(image === undefined ? {} : { image }),
     ...(python === undefined ? {} : { python }),
+    ...(access === undefined ? {} : { access }),
     ...(mlflow === undefined ? {} : { mlflow }),
     ...(kubernetes === undefined ? {} : { kubernetes }),
     ...(view.tracking === undefined

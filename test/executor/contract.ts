@@ -198,6 +198,35 @@ export function describeAttemptExecutor(name: string, create: () => Promise<Exec
       assert.equal(await readText(under.store.keyOf(all?.uri ?? '')), 'ab0.5');
     });
 
+    test('gives a command that streams an input its URI, and fetches nothing', async () => {
+      const made = buildLaunch({
+        command: sh('printf ab > ', output('table')),
+        outputs: { table: dataset },
+      });
+      const { outputs: inputs } = succeeded(await run(made));
+      const uri = { input: 'table', as: 'uri' } as const;
+      const streams = { access: { table: 'stream' }, inputs } as const;
+      const launch = buildLaunch({
+        ...streams,
+        command: sh(
+          'printf %s ',
+          uri,
+          ' > ',
+          output('uri'),
+          '; ls -A "$ANNEAL_PARAMETERS_DIR/../inputs" > ',
+          output('fetched'),
+        ),
+        outputs: { uri: dataset, fetched: dataset },
+      });
+      const { outputs } = succeeded(await run(launch));
+      const textOf = async (name: string) => await readText(under.store.keyOf(outputs[name]?.uri ?? ''));
+      assert.equal(await textOf('uri'), inputs['table']?.uri);
+      assert.equal(await textOf('fetched'), '');
+      const wrong = buildLaunch({ ...streams, command: sh('cat ', input('table')) });
+      const failed = failedWith(await run(wrong), 'InvalidInput');
+      assert.match(failed.message, /takes the path of input "table", which is streamed\. Use its uri/);
+    });
+
     test('gives a command its arguments and environment as they are written', async () => {
       const odd = '$(ANNEAL_RUN_ID) $$ $(HOME) ${HOME} `id` \\ "\'\n*';
       const launch = buildLaunch({

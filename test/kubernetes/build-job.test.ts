@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { V1Container, V1Job, V1PodSpec } from '@kubernetes/client-node';
+import { inputMounts, mountedInFetch } from '../../src/adapters/kubernetes/pod/build-input-mounts.js';
 import { buildJob } from '../../src/adapters/kubernetes/pod/build-job.js';
 import { toLabelValue } from '../../src/adapters/kubernetes/labels.js';
 import type { AttemptRequest } from '../../src/core/attempt.js';
@@ -282,6 +283,63 @@ describe("an attempt's Job", () => {
       's3://bucket/prefix/runs/execution/attempts/step-abcdefghijklmnop-a1/pods/$(ANNEAL_POD_UID)/outputs/model',
     ]);
   });
+});
+
+describe('inputs that are mounted', () => {
+  const at = (uri: string) =>
+    ({ kind: 'Dataset', uri, digest: '', sizeBytes: 0, form: 'file', values: {} }) as const;
+  const volumes = {
+    lake: { claim: 'lake', readOnly: false, holds: 's3://lake' },
+    scans: { claim: 'scans', readOnly: true, holds: 's3://lake/scans' },
+    other: { claim: 'other', readOnly: true },
+  };
+  const inputs = {
+    table: at('s3://lake/tables/a b.csv'),
+    scan: at('s3://lake/scans/7'),
+    whole: at('s3://lake/scans'),
+    copied: at('s3://lake/x'),
+  };
+  const access = { table: 'mount', scan: 'mount', whole: 'mount', copied: 'copy' } as const;
+
+  test('are read-only parts of the claims that hold them, at the paths of inputs', () => {
+    const pod = built({ inputs, access, command: ['x', [{ input: 'scan', as: 'path' }]] }, { volumes });
+    assert.deepEqual(pod.volumes?.slice(1), [
+      { name: 'inputs-0', persistentVolumeClaim: { claimName: 'lake', readOnly: true } },
+      { name: 'inputs-1', persistentVolumeClaim: { claimName: 'scans', readOnly: true } },
+    ]);
+    const at = '/anneal/inputs';
+    assert.deepEqual(mainOf(pod).volumeMounts?.slice(1), [
+      { name: 'inputs-0', mountPath: `${at}/table`, subPath: 'tables/a b.csv', readOnly: true },
+      { name: 'inputs-1', mountPath: `${at}/scan`, subPath: '7', readOnly: true },
+      { name: 'inputs-1', mountPath: `${at}/whole`, readOnly: true },
+    ]);
+    assert.deepEqual(mainOf(pod).args, ['x', '/anneal/inputs/scan']);
+    const [fetch, agent] = oursOf(pod);
+    assert.deepEqual(fetch?.volumeMounts?.slice(1), [
+      { name: 'inputs-0', mountPath: '/mounts/inputs-0', readOnly: true },
+      { name: 'inputs-1', mountPath: '/mounts/inputs-1', readOnly: true },
+    ]);
+    assert.equal(agent?.volumeMounts?.length, 1);
+  });
+
+  test('are looked for by the container that fetches', () => {
+    const { request } = jobRequest({ inputs, access }).launch;
+    assert.deepEqual(mountedInFetch(inputMounts(request, { volumes })), {
+      table: '/mounts/inputs-0/tables/a b.csv',
+      scan: '/mounts/inputs-1/7',
+      whole: '/mounts/inputs-1',
+    });
+  });
+
+  for (const uri of ['s3://lakeside/a', 's3://store/a', 's3://lake/scans/../../etc', 's3://lake//a'])
+    test(`are refused by name where no volume holds them: ${uri}`, () => {
+      const request = { inputs: { table: at(uri) }, access: { table: 'mount' } } as const;
+      assert.throws(
+        () => built(request, { volumes }),
+        /is to find its input "table" \(s3:.*\) mounted; of pool "local" volume "lake" holds s3:\/\/lake, "scans" holds s3:\/\/lake\/scans\. Set pools\.local\.volumes\.<name>\.holds/,
+      );
+      assert.throws(() => built(request), /no volume of pool "local" says what it holds/);
+    });
 });
 
 describe('a step that asks for more than its pool lets it', () => {

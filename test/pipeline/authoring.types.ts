@@ -55,6 +55,33 @@ const train = defineStep({
   env: { TOKEN: secret('warehouse', 'token'), MODE: 'fast' },
   retry: { attempts: 3, delay: '5m', outOfMemory: { memory: 'x2', max: '64Gi' } },
 });
+defineStep({
+  name: 'stream',
+  inputs: { images: dataset(), labels: dataset(), rows: integer() },
+  outputs: {},
+  access: { images: 'stream', labels: 'mount' },
+  command: ({ inputs }) => {
+    // @ts-expect-error what is streamed has no path
+    void inputs.images.path;
+    return ['read', inputs.images.uri, inputs.labels.path, inputs.rows];
+  },
+});
+defineStep({
+  name: 'parameter',
+  inputs: { rows: integer(), data: dataset() },
+  outputs: {},
+  // @ts-expect-error a parameter is delivered in no other way
+  access: { rows: 'stream' },
+  command: ({ inputs }) => ['read', inputs.rows],
+});
+defineStep({
+  name: 'way',
+  inputs: { data: dataset() },
+  outputs: {},
+  // @ts-expect-error no such way
+  access: { data: 'download' },
+  command: () => ['read'],
+});
 const pick = defineStep({
   name: 'pick',
   inputs: { any: artifact() },

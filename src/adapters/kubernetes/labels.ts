@@ -66,6 +66,8 @@ export const POD_PATHS = {
   storeToken: '/var/run/secrets/anneal',
   storeTokenFile: '/var/run/secrets/anneal/token',
   scratch: '/scratch',
+  /** In `fetch` alone: claims whose contents are inputs. */
+  mounts: '/mounts',
 } as const;
 
 /** Programs in the image of ours. */

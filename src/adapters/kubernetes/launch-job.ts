@@ -9,6 +9,7 @@ import { isQuotaRefusal, KubernetesApiError } from './api-error.js';
 import { refusalOf } from './api-refusal.js';
 import type { KubernetesExecutorDeps } from './executor-deps.js';
 import { ANNOTATIONS, LABELS, MANAGED_BY, toLabelValue } from './labels.js';
+import { inputMounts, mountedInFetch } from './pod/build-input-mounts.js';
 import { buildJob, specHash } from './pod/build-job.js';
 
 /** A Job that is the attempt's. */
@@ -81,6 +82,8 @@ function buildPodLaunch(
   deps: KubernetesExecutorDeps,
   { request, name, runId, environment }: AttemptLaunch,
 ): PodLaunch {
+  const placement = deps.placementOf(request.pool)?.placement;
+  const mounts = placement ? inputMounts(request, placement) : [];
   const isPinned = Object.values(request.inputs).some(({ pin }) => pin !== undefined);
   return {
     version: 1,
@@ -89,6 +92,7 @@ function buildPodLaunch(
     request,
     environment,
     ...(isPinned && { data: deps.data ?? { allowHosts: [], s3: {} } }),
+    ...(mounts.length > 0 && { mounted: mountedInFetch(mounts) }),
     preparedAtMs: deps.clock.nowMs(),
     uploadTimeoutMs: deps.uploadTimeoutMs ?? UPLOAD_TIMEOUT_MS,
     checkpointSettleMs: deps.checkpointSettleMs ?? SETTLE_MS,

@@ -73,7 +73,8 @@ async function prepareVolume(paths: PodPaths, programs: string): Promise<void> {
 async function fillVolume({ store, launch, paths }: PodContext): Promise<void> {
   const { request } = launch;
   const data = createExternalData(launch.data ?? { allowHosts: [], s3: {} });
-  await prepareInputs({ store, data }, request, paths);
+  const mountOf = (input: string) => launch.mounted?.[input] ?? path.join(paths.inputs, input);
+  await prepareInputs({ store, data }, request, { ...paths, mountOf });
   if (request.code.length > 0) await fetchStepCode(store, request, paths.work);
   if (request.fresh === true) return;
   const restored = await restoreCheckpoint(store, request, {

@@ -54,6 +54,11 @@ function resolveToken({ launch, store }: JobRequest, token: CommandToken): strin
       'InvalidInput',
       `Step "${request.step}": its command names the input "${token.input}", which the call does not have.`,
     );
+  if (token.as === 'path' && request.access?.[token.input] === 'stream')
+    throw new AnnealError(
+      'InvalidInput',
+      `Step "${request.step}": its command takes the path of input "${token.input}", which is streamed. Use its uri, or take it out of access.`,
+    );
   return literal(token.as === 'path' ? `${paths.inputs}/${checkName(request.step, token.input)}` : ref.uri);
 }
 

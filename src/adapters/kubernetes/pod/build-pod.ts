@@ -58,14 +58,14 @@ function deadlineOf({ launch, placement }: JobRequest): number {
 
 const CONFINED: V1SecurityContext = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
 
-function buildFetch(job: JobRequest, { ours }: PodVolumes): V1Container {
+function buildFetch(job: JobRequest, { ours, fetch }: PodVolumes): V1Container {
   return {
     name: CONTAINERS.fetch,
     image: job.agentImage,
     command: [...IMAGE_PROGRAMS.fetch],
     env: buildAgentEnvironment(job),
     resources: buildAgentResources(job),
-    volumeMounts: ours,
+    volumeMounts: [...ours, ...fetch],
     securityContext: { ...CONFINED, readOnlyRootFilesystem: true },
     terminationMessagePolicy: 'FallbackToLogsOnError',
   };
