@@ -1,4 +1,4 @@
-import { access, chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
 import { AnnealError } from '../core/failures.js';
@@ -30,7 +30,11 @@ export async function fetchBuild(place: FetchPlace, digest: string): Promise<Bui
       () => true,
       () => false,
     );
-    if (isSound) return here;
+    if (isSound) {
+      const now = new Date();
+      await utimes(path.join(here.dir, FETCHED), now, now).catch(() => undefined);
+      return here;
+    }
     await rm(here.dir, { recursive: true, force: true });
   }
   await mkdir(buildsDir, { recursive: true });

@@ -7,7 +7,7 @@ import { projectPaths } from '../config/project-paths.js';
 import { AnnealError } from '../core/failures.js';
 import { isS3Uri } from '../core/store-location.js';
 import type { Build } from './build/build-manifest.js';
-import { createDirectorySource, createStoreSource, type BuildSource } from './build-source.js';
+import { createDirectorySource, type BuildSource } from './build-source.js';
 import { checkSearchAttributes } from './check-search-attributes.js';
 import { composeActivities } from './compose-activities.js';
 import { createWorkerFactory, type WorkerFactoryOptions } from './create-workers.js';
@@ -21,6 +21,7 @@ import { announceServedPools, readServedPools } from './served-pools.js';
 import { openCluster, type Cluster } from './open-cluster.js';
 import { openStore, requireStore } from './open-store.js';
 import { keepReaping } from './reap-jobs.js';
+import { createStoreSource } from './store-source.js';
 import { WorkerGroup } from './worker-group.js';
 
 /** Stands among the names of pools for pipelines, tasks and Anneal's own workflows. */
@@ -159,11 +160,15 @@ async function hostBuilds(
   await tending;
 }
 
-function openBuildSource({ config, log }: ProjectWorkersOptions): BuildSource {
+function openBuildSource({ config, client, log }: ProjectWorkersOptions): BuildSource {
   const { buildsDir } = projectPaths(config);
   if (config.builds === 'directory') return createDirectorySource(buildsDir);
   const { project } = config;
-  return createStoreSource({ store: openStore(config), project, buildsDir, log, nowMs: () => Date.now() });
+  return createStoreSource({
+    ...{ store: openStore(config), project, buildsDir, log },
+    nowMs: () => Date.now(),
+    hasOpenRuns: async (digest) => await hasOpenRuns(client, { project, digest }),
+  });
 }
 
 /** Builds that somebody tries. One that cannot be had harms nothing else. */

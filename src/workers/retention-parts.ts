@@ -39,7 +39,7 @@ export async function listOldBuilds(buildsDir: string, beforeMs: number): Promis
 }
 
 /** Builds that new runs use, and the one to go back to. */
-async function readUsed(buildsDir: string): Promise<ReadonlySet<string>> {
+export async function readUsed(buildsDir: string): Promise<ReadonlySet<string>> {
   const { current, ramp, previous } = (await readRouting(buildsDir)) ?? {};
   return new Set([current, ramp?.digest, previous].filter((digest) => digest !== undefined));
 }

@@ -1,12 +1,12 @@
-import { lstat, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
 import { BUILD_FILES, type Build } from './build/build-manifest.js';
 import { verifyBuild } from './build/verify-build.js';
-import { completeStepCode } from './ship-step-code.js';
+import { completeStepCode, isStored } from './ship-step-code.js';
 
 /** The part of a store that builds are put into. */
-type ShipStore = Pick<ArtifactStore, 'putBytes' | 'putFile' | 'stat' | 'list'>;
+type ShipStore = Pick<ArtifactStore, 'putBytes' | 'putFile' | 'readBytes' | 'stat' | 'list'>;
 
 /**
  * Puts a build into the store, its manifest last: one with a manifest is whole. What is there already stays; the manifest is written in any
@@ -21,8 +21,8 @@ export async function shipBuild(store: ShipStore, build: Build): Promise<void> {
   for await (const { key, sizeBytes } of store.list(prefix)) stored.set(key, sizeBytes);
   for (const name of await bundleFiles(build)) {
     const file = path.join(dir, name);
-    const isStored = stored.get(prefix + name) === (await lstat(file)).size;
-    if (!isStored) await store.putFile(prefix + name, file);
+    if (!(await isStored(store, { key: prefix + name, file }, stored)))
+      await store.putFile(prefix + name, file);
   }
   for (const { name: step } of manifest.steps)
     await completeStepCode(store, { build: digest, step, dir }, stored);

@@ -1,4 +1,4 @@
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
@@ -51,16 +51,27 @@ async function ship(store: CodeStore, buildsDir: string, { build, step }: Shippe
  * @param stored sizes by key of what is there.
  */
 export async function completeStepCode(
-  store: CodeStore,
+  store: CodeStore & Pick<ArtifactStore, 'readBytes'>,
   { build, step, dir }: ShippedCode & { readonly dir: string },
   stored: ReadonlyMap<string, number>,
 ): Promise<void> {
   const prefix = storeKeys.stepCode(build, step);
   const files = (await listFiles(path.join(dir, BUILD_FILES.code, step))) ?? [];
-  const isWhole = files.every(
-    ({ name, sizeBytes }) => stored.get(stepCodeKeys.file(prefix, name)) === sizeBytes,
-  );
-  if (!isWhole || !stored.has(stepCodeKeys.list(prefix))) await putCode(store, prefix, files);
+  let isWhole = stored.has(stepCodeKeys.list(prefix));
+  for (const { name, file } of files)
+    isWhole &&= await isStored(store, { key: stepCodeKeys.file(prefix, name), file }, stored);
+  if (!isWhole) await putCode(store, prefix, files);
+}
+
+/** Whether an object has the bytes of a file. */
+export async function isStored(
+  store: Pick<ArtifactStore, 'readBytes'>,
+  { key, file }: { readonly key: string; readonly file: string },
+  stored: ReadonlyMap<string, number>,
+): Promise<boolean> {
+  if (stored.get(key) !== (await lstat(file)).size) return false;
+  const bytes = await store.readBytes(key);
+  return bytes !== undefined && Buffer.from(bytes).equals(await readFile(file));
 }
 
 interface LocalFile {

@@ -37,13 +37,17 @@ export const gc: Command = async (context, args, options) => {
     }
     const removed = await retention.sweep(found.plan, work);
     const builds = await (await parts()).removeBuilds(project.paths.buildsDir, found.builds);
+    const stored = await openStoredBuilds(context, project);
+    const storedBuilds = await stored.remove(found.storedBuilds);
     const uploads = await (await parts()).endOldUploads(project.paths.store, context.nowMs());
     progress.clear();
-    terminal.show({ ...toDocument(found), dryRun, removed: { ...removed, builds, uploads } }, () =>
-      [
-        `Removed ${count(removed.objects, 'object')} (${toSize(removed.sizeBytes)}) of ${count(removed.runs, 'run')}, ${count(removed.generations, 'cached result')}, ${count(builds.length, 'build')}${uploads.length === 0 ? '' : `, ${count(uploads.length, 'unfinished upload')}`}.`,
-        ...removed.spared.map((run) => `Run ${visible(run)} came into use meanwhile and was left alone.`),
-      ].join('\n'),
+    terminal.show(
+      { ...toDocument(found), dryRun, removed: { ...removed, builds, storedBuilds, uploads } },
+      () =>
+        [
+          `Removed ${count(removed.objects, 'object')} (${toSize(removed.sizeBytes)}) of ${count(removed.runs, 'run')}, ${count(removed.generations, 'cached result')}, ${count(builds.length + storedBuilds.length, 'build')}${uploads.length === 0 ? '' : `, ${count(uploads.length, 'unfinished upload')}`}.`,
+          ...removed.spared.map((run) => `Run ${visible(run)} came into use meanwhile and was left alone.`),
+        ].join('\n'),
     );
     return EXIT.ok;
   });
@@ -52,26 +56,56 @@ export const gc: Command = async (context, args, options) => {
 /** What goes: of the store, and of this machine. */
 interface Found {
   readonly plan: RetentionPlan;
-  /** Digests. */
+  /** Digests of builds in the directory of this machine, and in the store. */
   readonly builds: readonly string[];
+  readonly storedBuilds: readonly string[];
 }
 
 const parts = async () => await import('../../workers/retention-parts.js');
 
 async function look(
-  { nowMs }: Pick<CommandContext, 'nowMs'>,
-  { paths, config }: Project,
+  context: CommandContext,
+  project: Project,
   makePlan: (lookFor: readonly string[]) => Promise<RetentionPlan>,
 ): Promise<Found> {
-  const old = await (await parts()).listOldBuilds(paths.buildsDir, nowMs() - config.retention.graceMs);
-  const plan = await makePlan(old);
-  return { plan, builds: old.filter((digest) => !plan.mentioned.includes(digest)) };
+  const { paths, config } = project;
+  const old = await (
+    await parts()
+  ).listOldBuilds(paths.buildsDir, context.nowMs() - config.retention.graceMs);
+  const oldStored = await (await openStoredBuilds(context, project)).list();
+  const plan = await makePlan([...new Set([...old, ...oldStored])]);
+  const isFree = (digest: string) => !plan.mentioned.includes(digest);
+  return { plan, builds: old.filter(isFree), storedBuilds: oldStored.filter(isFree) };
 }
 
-function isEmpty({ plan, builds }: Found): boolean {
-  return (
-    plan.runs.length + plan.generations.length + plan.payloads.length + plan.uses.length + builds.length === 0
-  );
+/** Builds in the store: those that were not deployed or tried for as long as runs are kept, and that nobody hosts. */
+async function openStoredBuilds({ nowMs }: CommandContext, { paths, config, temporal }: Project) {
+  const [{ listOldStoredBuilds, removeStoredBuilds }, { readUsed }, { listHostedBuilds }, { openStore }] =
+    await Promise.all([
+      import('../../workers/store-retention.js'),
+      parts(),
+      import('../../workers/deployment.js'),
+      import('../../workers/open-store.js'),
+    ]);
+  const { client } = await temporal();
+  const { project, retention } = config;
+  const place = {
+    ...{ store: openStore(paths), project, clock: { nowMs } },
+    listUsed: async () => [
+      ...(await readUsed(paths.buildsDir)),
+      ...(await listHostedBuilds(client, project, nowMs())),
+    ],
+  };
+  const beforeMs = nowMs() - Math.max(retention.ageMs, retention.graceMs);
+  return {
+    list: async () => await listOldStoredBuilds(place, beforeMs),
+    remove: async (digests: readonly string[]) => await removeStoredBuilds(place, digests, beforeMs),
+  };
+}
+
+function isEmpty({ plan, builds, storedBuilds }: Found): boolean {
+  const { runs, generations, payloads, uses } = plan;
+  return [runs, generations, payloads, uses, builds, storedBuilds].every(({ length }) => length === 0);
 }
 
 function notAsked(found: Found, terminal: Terminal): AnnealError {
@@ -82,18 +116,18 @@ function notAsked(found: Found, terminal: Terminal): AnnealError {
   );
 }
 
-function toDocument({ plan, builds }: Found) {
+function toDocument({ plan, builds, storedBuilds }: Found) {
   const { runs, generations, payloads, uses, kept, sizeBytes } = plan;
   const payloadBytes = payloads.reduce((sum, payload) => sum + payload.sizeBytes, 0);
   return {
-    ...{ runs, generations, kept, sizeBytes, builds },
+    ...{ runs, generations, kept, sizeBytes, builds, storedBuilds },
     payloads: { count: payloads.length, sizeBytes: payloadBytes },
     uses: uses.length,
   };
 }
 
 function renderPlan(found: Found, verb: string): string {
-  const { plan, builds } = found;
+  const { plan } = found;
   const keptRuns = Object.values(plan.kept).reduce((sum, number) => sum + number, 0);
   const reasons = Object.entries(plan.kept).map(
     ([verdict, number]) => `${number} ${KEPT[verdict] ?? verdict}`,
@@ -103,7 +137,7 @@ function renderPlan(found: Found, verb: string): string {
   const { payloads } = toDocument(found);
   return [
     ...(plan.runs.length === 0 ? [] : [renderRuns(plan.runs), '']),
-    `${toSize(plan.sizeBytes)} ${verb}: ${count(plan.runs.length, 'run')}, ${count(plan.generations.length, 'cached result')} or closed claims, ${count(payloads.count, 'large payload')} (${toSize(payloads.sizeBytes)}), ${count(builds.length, 'build')} of this machine.`,
+    `${toSize(plan.sizeBytes)} ${verb}: ${count(plan.runs.length, 'run')}, ${count(plan.generations.length, 'cached result')} or closed claims, ${count(payloads.count, 'large payload')} (${toSize(payloads.sizeBytes)}), ${count(found.builds.length, 'build')} of this machine, ${found.storedBuilds.length} of the store.`,
     kept,
   ].join('\n');
 }

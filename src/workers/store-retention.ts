@@ -1,0 +1,66 @@
+import { storeKeys, type ArtifactStore } from '../core/artifact-store.js';
+import { BUILD_FILES } from './build/build-manifest.js';
+import { readStoredManifest } from './fetch-build.js';
+import { readDeployments } from './store-deployments.js';
+import { listStoredBuilds } from './stored-builds.js';
+
+/** Builds that are kept whatever runs use: somebody may go back to one. */
+const KEPT = 3;
+
+/** The store of a project whose builds are looked at. */
+export interface StoredBuildPlace {
+  readonly store: ArtifactStore;
+  readonly project: string;
+  readonly clock: { nowMs(): number };
+  /** Builds that a machine's directory names, and those that workers host. */
+  readonly listUsed: () => Promise<readonly string[]>;
+}
+
+/** Digests of builds in the store that may go when no open run mentions them, least used first. */
+export async function listOldStoredBuilds(place: StoredBuildPlace, beforeMs: number): Promise<string[]> {
+  const used = await readUsed(place);
+  const stored = (await listStoredBuilds(place.store)).sort((a, b) => a.usedAtMs - b.usedAtMs);
+  const newest = new Set(stored.filter(({ whole }) => whole).slice(-KEPT));
+  const old: string[] = [];
+  for (const build of stored)
+    if (!newest.has(build) && !used.has(build.digest) && build.usedAtMs < beforeMs)
+      if (await isOwn(place, build.digest)) old.push(build.digest);
+  return old;
+}
+
+/**
+ * Removes builds from the store, the manifest of each first: what has none is not there. One that has come into use meanwhile stays.
+ * @returns those that went.
+ */
+export async function removeStoredBuilds(
+  place: StoredBuildPlace,
+  digests: readonly string[],
+  beforeMs: number,
+): Promise<string[]> {
+  const { store } = place;
+  const removed: string[] = [];
+  for (const digest of digests) {
+    const [found] = await listStoredBuilds(store, digest);
+    if (found === undefined || found.usedAtMs >= beforeMs) continue;
+    const key = storeKeys.build(digest) + BUILD_FILES.manifest;
+    const manifest = await store.readBytes(key);
+    await store.remove([key]);
+    if (!(await readUsed(place)).has(digest)) {
+      await store.removeAll(storeKeys.build(digest));
+      removed.push(digest);
+    } else if (manifest !== undefined) await store.putBytes(key, manifest, { ifAbsent: true });
+  }
+  return removed;
+}
+
+async function readUsed({ store, project, clock, listUsed }: StoredBuildPlace): Promise<ReadonlySet<string>> {
+  const { routing, wanted } = await readDeployments({ store, project }, clock.nowMs());
+  const named = [routing?.current, routing?.ramp?.digest, routing?.previous];
+  return new Set([...named.filter((digest) => digest !== undefined), ...wanted, ...(await listUsed())]);
+}
+
+/** Code without a manifest was put there by a worker, for pods. What cannot be read is left to its version. */
+async function isOwn({ store, project }: StoredBuildPlace, digest: string): Promise<boolean> {
+  const manifest = await readStoredManifest(store, digest).catch(() => null);
+  return manifest === undefined || manifest?.project === project;
+}
