@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { createContext, runInContext } from 'node:vm';
+import { codeOf } from '../../src/workers/build/build-code.js';
 import { CODE_BUDGET_BYTES } from '../../src/workers/build/bundle-workflows.js';
 import { listBuilds, loadBuild } from '../../src/workers/build/load-build.js';
 import { buildIn, pipelineWith, smallProject, withProject, writeFiles } from './fixture-project.js';
@@ -160,6 +161,22 @@ describe('a build', () => {
       assert.equal(new Set(digests).size, digests.length);
       const builds = await listBuilds(path.join(root, '.anneal/build'));
       assert.deepEqual(builds.map(({ digest }) => digest).toSorted(), digests.toSorted());
+    }));
+
+  test('tells the code of steps, of tasks and of pipelines apart', () =>
+    withProject(smallProject, async (root) => {
+      const code = async () => codeOf((await buildIn(root)).manifest).code;
+      const before = await code();
+      assert.ok(before);
+      await writeFiles(root, { 'steps/ingest/main.py': '# changed\n' });
+      const script = await code();
+      assert.equal(script?.workflows, before.workflows);
+      assert.equal(script.tasks, before.tasks);
+      assert.notEqual(script.steps['ingest'], before.steps['ingest']);
+      await writeFiles(root, { 'activities.ts': 'export async function countRows() { return 7; }\n' });
+      const tasks = await code();
+      assert.deepEqual({ ...tasks, tasks: script.tasks }, script);
+      assert.notEqual(tasks?.tasks, script.tasks);
     }));
 
   test('leaves no half-made directory behind', () =>

@@ -21,20 +21,23 @@ describe('backfill and triggers on a real project', () => {
     );
     assert.equal(
       (await backfill(...range, '--dry-run')).out,
-      '4 partitions would be made: 2026-01-01 to 2026-01-04; 0 are made already by this code.\n',
+      '4 partitions would be made: 2026-01-01 to 2026-01-04; 0 are made already by this code, with these parameters.\n',
     );
     const { code, out } = await backfill(...range, '--param', 'fine=0', '--concurrency', '2', '--wait');
     assert.equal(code, 1, out);
     assert.match(out, /^daily {2}completed: 3 made, 1 failed of 4 \(2 at once/m);
     assert.match(out, /^ {2}2026-01-02 {2}StepFailed {2}backfill\/daily\/2026-01-02$/m);
     assert.match(
-      (await backfill(...range, '--dry-run')).out,
-      /^1 partitions would be made: 2026-01-02; 3 are made already by this code\.$/m,
+      (await backfill(...range, '--param', 'fine=0', '--dry-run')).out,
+      /^1 partitions would be made: 2026-01-02; 3 are made already by this code, with these parameters\.$/m,
     );
-    const again = (await backfill(...range, '--wait', '--json')).document();
-    assert.deepEqual([again['made'], again['skipped'], again['failed']], [1, 3, []]);
+    assert.match((await backfill(...range, '--dry-run')).out, /^4 partitions would be made/m);
+    const again = (await backfill(...range, '--param', 'fine=0', '--wait', '--json')).document();
+    assert.deepEqual([again['made'], again['skipped']], [0, 3]);
+    const fixed = (await backfill('--keys', '2026-01-02', '--wait', '--json')).document();
+    assert.deepEqual([fixed['made'], fixed['skipped'], fixed['failed']], [1, 0, []]);
     const [newest] = (await world.cli(['list', '--pipeline', 'daily', '--json'])).list();
-    assert.equal(newest?.['runId'], 'backfill/daily/2026-01-02.r2');
+    assert.equal(newest?.['runId'], 'backfill/daily/2026-01-02.r3');
   });
 
   test('each run that completed starts one of the pipeline that follows, with the partition of it', async () => {

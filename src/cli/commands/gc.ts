@@ -104,8 +104,8 @@ async function openStoredBuilds({ nowMs }: CommandContext, { paths, config, temp
 }
 
 function isEmpty({ plan, builds, storedBuilds }: Found): boolean {
-  const { runs, generations, payloads, uses } = plan;
-  return [runs, generations, payloads, uses, builds, storedBuilds].every(({ length }) => length === 0);
+  const { runs, generations, payloads, uses, records } = plan;
+  return [runs, generations, payloads, uses, records, builds, storedBuilds].every(({ length }) => length === 0);
 }
 
 function notAsked(found: Found, terminal: Terminal): AnnealError {
@@ -117,12 +117,12 @@ function notAsked(found: Found, terminal: Terminal): AnnealError {
 }
 
 function toDocument({ plan, builds, storedBuilds }: Found) {
-  const { runs, generations, payloads, uses, kept, sizeBytes } = plan;
+  const { runs, generations, payloads, uses, records, kept, sizeBytes } = plan;
   const payloadBytes = payloads.reduce((sum, payload) => sum + payload.sizeBytes, 0);
   return {
     ...{ runs, generations, kept, sizeBytes, builds, storedBuilds },
     payloads: { count: payloads.length, sizeBytes: payloadBytes },
-    uses: uses.length,
+    ...{ uses: uses.length, records: records.length },
   };
 }
 

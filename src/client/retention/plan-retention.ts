@@ -11,6 +11,7 @@ import { eachOf } from './each-of.js';
 import { endingRuns, type EndingRun } from './ending-runs.js';
 import { readHolds } from './holds.js';
 import type { GcOptions, GcProgress, RetentionDeps } from './retention-deps.js';
+import { findOldRecords } from './old-records.js';
 import type { KnownRun, OpenRuns } from './run-source.js';
 import { requireOwner, requireOwnRuns, requireRegistry } from './store-owner.js';
 import {
@@ -38,6 +39,8 @@ export interface RetentionPlan {
   readonly payloads: readonly { readonly key: string; readonly sizeBytes: number }[];
   /** Keys of uses that protect nothing any more. */
   readonly uses: readonly string[];
+  /** Keys of records of schedules, partitions and triggers that nobody needs. */
+  readonly records: readonly string[];
   /** Runs that are kept, by reason. */
   readonly kept: { readonly [verdict in RunVerdict]?: number };
   readonly sizeBytes: number;
@@ -107,6 +110,7 @@ export async function planRetention(deps: RetentionDeps, options: PlanOptions = 
     generations,
     payloads,
     uses: uses.stale.filter(({ atMs }) => atMs <= graceMs).map(({ key }) => key),
+    records: await findOldRecords(store, deps.project, { policy, nowMs }),
     kept: countVerdicts(verdicts),
     sizeBytes: sum([...endings, ...payloads]),
     mentioned: [...open.mentioned],

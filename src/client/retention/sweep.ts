@@ -54,9 +54,13 @@ export async function sweep(
     };
     const spared = await removeRuns(removal, plan.runs, options);
     await removePayloads(removal, plan);
-    await removeStaleUses(
+    await removeUnneeded(
       deps,
       second.uses.filter((key) => plan.uses.includes(key)),
+    );
+    await removeUnneeded(
+      deps,
+      second.records.filter((key) => plan.records.includes(key)),
     );
     return { runs: plan.runs.length - spared.length, generations, ...removal.removed, spared };
   });
@@ -172,9 +176,10 @@ async function removePayloads(removal: Removal, plan: RetentionPlan): Promise<vo
   );
 }
 
-/** Uses whose runs are gone protect nothing. */
-async function removeStaleUses({ store }: RetentionDeps, keys: readonly string[]): Promise<void> {
-  await store.remove(keys);
+/** Uses whose runs are gone protect nothing, and old records tell nobody anything. */
+async function removeUnneeded({ store }: RetentionDeps, keys: readonly string[]): Promise<void> {
+  for (let from = 0; from < keys.length; from += REMOVED_AT_ONCE)
+    await store.remove(keys.slice(from, from + REMOVED_AT_ONCE));
 }
 
 const REMOVED_AT_ONCE = 1_000;
