@@ -47,6 +47,7 @@ export interface CommandOptions {
   readonly from?: string;
   readonly code?: string;
   readonly keepApprovals?: boolean;
+  readonly budget?: string;
   readonly timeout?: string;
   readonly memory?: string;
   readonly pool?: string;

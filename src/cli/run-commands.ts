@@ -16,6 +16,7 @@ export function addRunCommands(add: Add): void {
       '--remote',
       'try the code as it is on the workers of the cluster, without making it current, and follow the run',
     )
+    .option('--budget <amount>', 'what it may cost on pools with a price; then it is stopped')
     .option('--sign', 'sign the start with your approver key, for gates that exclude who started the run')
     .option('--key <file>', 'sign the start with this Ed25519 key')
     .option('--no-cache', 'run every step, whatever the cache holds')
@@ -46,6 +47,14 @@ function addViews(add: Add): void {
       examples('anneal list', 'anneal list --pipeline churn-training --state failed --limit 5'),
     );
   add(
+    'cost',
+    'What runs cost on pools with a price, summed up',
+    async () => (await import('./commands/cost.js')).cost,
+  )
+    .option('--by <what>', 'owner (default), pipeline or pool')
+    .option('--since <duration>', 'runs that began in that time (default: 30d)')
+    .addHelpText('after', examples('anneal cost', 'anneal cost --by pool --since 7d --json'));
+  add(
     'top',
     'Pools, open runs, what is stuck and what waits for people, live',
     async () => (await import('./commands/top.js')).top,
@@ -69,12 +78,14 @@ function addEnds(add: Add): void {
     'cancel <run>',
     'Ask a run to stop, and wait until everything of it has ended',
     async () => (await import('./commands/cancel.js')).cancel,
-  );
+  ).addHelpText('after', examples('anneal cancel RUN'));
   add(
     'terminate <run>',
     'End a run at once, without its own clean-up',
     async () => (await import('./commands/terminate.js')).terminate,
-  ).option('--reason <text>', 'why, for the record');
+  )
+    .option('--reason <text>', 'why, for the record')
+    .addHelpText('after', examples("anneal terminate RUN --reason 'its code cannot end'"));
 }
 
 function addOperations(add: Add): void {
@@ -85,6 +96,7 @@ function addOperations(add: Add): void {
   )
     .option('--from <step>', 'run this step again, and all that ended after it')
     .option('--code <which>', 'new: the current build (default); same: the build of the first run')
+    .option('--budget <amount>', 'what the new run may cost (default: as much again as the first)')
     .option('--keep-approvals', 'approvals count again where their digest is the same')
     .option('--id <run>', 'id of the new run (default: RUN.r2, RUN.r3, ...)')
     .option('--wait', 'follow the run to its end; Ctrl-C stops following only')
@@ -106,17 +118,27 @@ function addOperations(add: Add): void {
     'pause <run>',
     'Start nothing new in a run; what runs goes on to its end',
     async () => (await import('./commands/steer.js')).pause,
-  ).option('--reason <text>', 'why, shown with the run');
-  add('resume <run>', 'Let a paused run go on', async () => (await import('./commands/steer.js')).resume);
+  )
+    .option('--reason <text>', 'why, shown with the run')
+    .addHelpText('after', examples("anneal pause RUN --reason 'the source is down'"));
   add(
-    'set <run> <step>',
-    "Change time limit, memory or pool of a step's next attempts",
+    'resume <run>',
+    'Let a paused run go on',
+    async () => (await import('./commands/steer.js')).resume,
+  ).addHelpText('after', examples('anneal resume RUN'));
+  add(
+    'set <run> [step]',
+    "Change time limit, memory or pool of a step's next attempts, or what the run may cost",
     async () => (await import('./commands/steer.js')).set,
   )
     .option('--timeout <duration>', 'such as 2h')
     .option('--memory <amount>', 'such as 16Gi')
     .option('--pool <name>', 'a pool of the run')
-    .addHelpText('after', examples('anneal set RUN train-model --timeout 6h --memory 32Gi'));
+    .option('--budget <amount>', 'what the whole run may cost')
+    .addHelpText(
+      'after',
+      examples('anneal set RUN train-model --timeout 6h --memory 32Gi', 'anneal set RUN --budget 200'),
+    );
 }
 
 function addCommand(add: Add): void {

@@ -2,16 +2,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { listApprovals, type ApprovalsOptions, type WaitingApproval } from './approvals-inbox.js';
 import { auditRun, type RunAudit } from './audit-run.js';
 import type { AnnealClientOptions, ClientDeps } from './client-deps.js';
+import type { BudgetChange, BudgetStatus } from '../core/budget.js';
 import type { ControlRequest, StepChange, StepSettings } from '../core/run-control.js';
 import { commandStep, type CommandStepOptions } from './command-step.js';
 import type { CommandAnswer } from '../core/step-command.js';
 import { createBackfills, type Backfills } from './backfills.js';
-import { pauseRun, resumeRun, setStep } from './control-run.js';
+import { pauseRun, resumeRun, setBudget, setStep } from './control-run.js';
 import { retryRun, type RetriedRun, type RetryOptions } from './retry-run.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
 import { cancelRun, terminateRun, type CancelOptions } from './end-run.js';
 import { traceLineage, type Lineage, type LineageOptions } from './lineage.js';
 import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js';
+import { sumCosts, type Costs, type CostsOptions } from './run-costs.js';
 import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
 import { createModelOperations, type ModelOperations } from './model-operations.js';
 import { readOverview, type Overview, type PoolQueue } from './overview.js';
@@ -33,6 +35,8 @@ export interface AnnealClient {
   startRun(pipeline: string, options?: StartRunOptions): Promise<StartedRun>;
   status(runId: string): Promise<RunReport>;
   list(options?: ListRunsOptions): Promise<RunSummary[]>;
+  /** What runs cost on pools with a price, summed up. */
+  costs(options: CostsOptions): Promise<Costs>;
   /** Pools, open runs, what is stuck and what waits for people, in one look. */
   overview(queues: readonly PoolQueue[]): Promise<Overview>;
   /** One status per look until the run has ended. */
@@ -52,6 +56,8 @@ export interface AnnealClient {
   resume(runId: string, request: ControlRequest): Promise<string>;
   /** Time limit, memory or pool of a step's next attempts. */
   setStep(runId: string, change: StepChange): Promise<StepSettings>;
+  /** What the run may cost from now on. */
+  setBudget(runId: string, change: BudgetChange): Promise<BudgetStatus>;
   /** Sends a command to a running step and waits for its answer. @throws AnnealError InvalidInput, WorkerUnavailable. */
   command<P>(runId: string, command: CommandStepOptions<P>): Promise<CommandAnswer>;
   /** Gates that wait for people, over all runs of the project. */
@@ -81,6 +87,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     startRun: async (pipeline, start) => await startRun(deps, pipeline, start),
     status: async (runId) => await readStatus(deps, runId),
     list: async (query) => await listRuns(deps, query),
+    costs: async (options) => await sumCosts(deps, options),
     overview: async (queues) => await readOverview(deps, queues),
     watch: (runId, watch) => watchRun(deps, runId, watch),
     wait: async (runId, watch) => await waitForRun(deps, runId, watch),
@@ -91,6 +98,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     pause: async (runId, request) => await pauseRun(deps, runId, request),
     resume: async (runId, request) => await resumeRun(deps, runId, request),
     setStep: async (runId, change) => await setStep(deps, runId, change),
+    setBudget: async (runId, change) => await setBudget(deps, runId, change),
     command: async (runId, command) => await commandStep(deps, runId, command),
     approvals: async (waiting) => await listApprovals(deps, waiting),
     audit: async (runId, approvers) => await auditRun(deps, runId, approvers),

@@ -9,6 +9,7 @@ export type { DecideOptions } from './decide-approval.js';
 export type { Lineage, LineageOptions } from './lineage.js';
 export type { LineageEdge, LineageNode } from './lineage-graph.js';
 export type { ListRunsOptions, RunSummary } from './list-runs.js';
+export { COST_GROUPS, type CostGroup, type Costs, type CostsOptions } from './run-costs.js';
 export type { Overview, PoolLoad, PoolQueue } from './overview.js';
 export type { RunReport } from './read-status.js';
 export { readRunHistories, type RunHistory } from './run-histories.js';

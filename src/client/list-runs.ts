@@ -1,6 +1,7 @@
 import { STATUS_ATTRIBUTE, pipelinesTaskQueue, type RunState } from '../core/run.js';
 import { RETRY_MEMO, type RetryOrigin } from '../core/run-control.js';
 import type { ClientDeps } from './client-deps.js';
+import { readOwner, readRunCost } from './listed-run.js';
 import { readRunState, readStuck } from './run-state.js';
 import { callTemporal } from './temporal-errors.js';
 
@@ -23,6 +24,10 @@ export interface RunSummary {
   readonly stuck?: string;
   /** The run whose finished work this one took up. */
   readonly retryOf?: string;
+  /** Of its pipeline. */
+  readonly owner?: string;
+  /** On pools with a price, when its state changed last. */
+  readonly cost?: number;
   readonly startedAtMs: number;
   readonly endedAtMs?: number;
 }
@@ -36,6 +41,8 @@ export async function listRuns(deps: ClientDeps, options: ListRunsOptions = {}):
     if (limit <= 0) return runs;
     for await (const found of deps.temporal.workflow.list({ query, pageSize: Math.min(limit, 200) })) {
       const { closeTime } = found;
+      const owner = readOwner(found);
+      const cost = readRunCost(found)?.total;
       const stuck = closeTime === undefined ? readStuck(found) : undefined;
       runs.push({
         runId: found.workflowId,
@@ -43,6 +50,8 @@ export async function listRuns(deps: ClientDeps, options: ListRunsOptions = {}):
         state: readRunState(found),
         ...(stuck === undefined ? {} : { stuck }),
         ...retryOf(found.memo),
+        ...(owner === undefined ? {} : { owner }),
+        ...(cost === undefined ? {} : { cost }),
         startedAtMs: found.startTime.getTime(),
         ...(closeTime === undefined ? {} : { endedAtMs: closeTime.getTime() }),
       });

@@ -17,6 +17,8 @@ export interface RetryOptions extends RetryChoice {
   /** Default: the id of the first run with `.r2`, `.r3`, ... */
   readonly runId?: string;
   readonly startedBy?: string;
+  /** What it may cost. Default: as much again as the first run. */
+  readonly budget?: number;
   /** Signs the start as `startedBy`. */
   readonly signer?: DecisionSigner;
 }
@@ -47,6 +49,7 @@ export async function retryRun(
 ): Promise<RetriedRun> {
   const { code, startedBy, signer, ...choice } = options;
   const report = await readStatus(deps, runId);
+  const budget = options.budget ?? report.budget?.limit;
   refuseOpen(report, options);
   const journal = await readJournal(deps, report);
   refuseUnknownStep(runId, journal, options.from);
@@ -59,6 +62,7 @@ export async function retryRun(
     seed,
     ...(startedBy === undefined ? {} : { startedBy }),
     ...(signer === undefined ? {} : { signer }),
+    ...(budget === undefined ? {} : { budget }),
     ...(code === 'same' && report.build !== '' ? { build: report.build } : {}),
   };
   const started = await startUnderNewName(deps, { pipeline: report.pipeline, first: runId, options }, start);

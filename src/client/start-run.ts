@@ -1,3 +1,4 @@
+import { BUDGET_MEMO, budgetProblem } from '../core/budget.js';
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import { CACHE_MEMO, pipelinesTaskQueue, STARTED_BY_MEMO, type CacheOptions } from '../core/run.js';
@@ -24,6 +25,8 @@ export interface StartRunOptions {
   readonly seed?: RetrySeed;
   /** Digest of the build that it runs on. Default: the current one. */
   readonly build?: string;
+  /** What it may cost, in place of what its pipeline says. */
+  readonly budget?: number;
   /** `false`: no step's result is taken from the cache, and none is kept. `refresh`: steps to make again. `verify`: read files of hits. */
   readonly cache?: boolean | Omit<CacheOptions, 'off'>;
 }
@@ -45,6 +48,8 @@ export async function startRun(
 ): Promise<StartedRun> {
   const parameters = options.parameters ?? {};
   refuseLargeParameters(pipeline, parameters);
+  const wrongBudget = options.budget === undefined ? undefined : budgetProblem(options.budget);
+  if (wrongBudget !== undefined) throw new AnnealError('InvalidInput', wrongBudget);
   const runId = options.runId ?? createRunId(pipeline, deps.clock.nowMs());
   if (runId === '' || runId.length > RUN_ID_LIMIT)
     throw new AnnealError(
@@ -70,6 +75,7 @@ export async function startRun(
       workflowIdConflictPolicy: 'FAIL',
       memo: {
         ...(cache === undefined ? {} : { [CACHE_MEMO]: cache }),
+        ...(options.budget === undefined ? {} : { [BUDGET_MEMO]: options.budget }),
         ...(options.seed === undefined ? {} : { [RETRY_MEMO]: options.seed.of }),
         ...(options.startedBy === undefined ? {} : { [STARTED_BY_MEMO]: options.startedBy }),
         ...(signed === undefined ? {} : { [START_MEMO]: signed }),

@@ -1,3 +1,4 @@
+import type { BudgetStatus } from '../../core/budget.js';
 import { formatCost } from '../../core/cost.js';
 import { shellWord, type RunReport, type StepOutputsReport } from '../../client/index.js';
 import type { Command, CommandContext } from '../command.js';
@@ -5,7 +6,7 @@ import { EXIT } from '../report-error.js';
 import { buildRunLinks, type RunLinks } from '../run-links.js';
 import { renderLinks, stepTimes } from '../run-summary.js';
 import { renderOutput } from '../output-text.js';
-import { renderCall, renderRunTree, visible } from '../run-text.js';
+import { renderCall, renderPhases, renderRunTree, visible } from '../run-text.js';
 import { warnOfWorker } from '../warn-of-worker.js';
 
 /** `anneal describe RUN [STEP]`: everything known of a run, or what one of its steps made. */
@@ -31,6 +32,7 @@ function showOutputs({ terminal, nowMs }: CommandContext, made: StepOutputsRepor
   terminal.show(made, () =>
     [
       renderCall(call, { nowMs: nowMs(), colors, nameWidth: call.name.length }),
+      ...renderPhases(call),
       ...outputs.flatMap((output) => renderOutput(output, colors)),
       ...Object.entries(parameters).map(([name, value]) => `  ${name} = ${visible(JSON.stringify(value))}`),
     ].join('\n'),
@@ -57,6 +59,8 @@ function renderReport(
     lines.push(
       `  Cost: ${formatCost(report.cost)}${report.owner === undefined ? '' : `, for ${visible(report.owner)}`}`,
     );
+  if (report.budget)
+    lines.push(renderBudget(report.budget, { context, open: report.endedAtMs === undefined }));
   if (report.retryOf) lines.push(`  Takes up the finished work of ${report.retryOf.runId}`);
   if (report.paused)
     lines.push(
@@ -74,4 +78,16 @@ function renderReport(
   lines.push(...renderLinks(links));
   if (report.notice !== undefined) lines.push(`  ${colors.yellow(report.notice)}`);
   return lines.join('\n');
+}
+
+/** What is spent goes on while attempts run. */
+function renderBudget(
+  { limit, spent, perHour, atMs, warnedAtMs }: BudgetStatus,
+  { context, open }: { readonly context: CommandContext; readonly open: boolean },
+): string {
+  const { colors } = context.terminal;
+  const grown = open ? (perHour * Math.max(0, context.nowMs() - atMs)) / 3_600_000 : 0;
+  const rate = open && perHour > 0 ? `, ${formatCost(perHour)} an hour now` : '';
+  const text = `  Budget: ${formatCost(spent + grown)} of ${formatCost(limit)} spent${rate}`;
+  return warnedAtMs === undefined ? text : colors.yellow(text);
 }

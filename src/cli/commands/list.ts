@@ -1,4 +1,5 @@
 import { didYouMean } from '../../core/nearest-name.js';
+import { formatCost } from '../../core/cost.js';
 import { formatDuration } from '../../core/duration.js';
 import { AnnealError } from '../../core/failures.js';
 import type { RunState } from '../../core/run.js';
@@ -58,13 +59,16 @@ export function readState(text: string): RunState {
 
 function renderRuns(runs: readonly RunSummary[], { terminal, nowMs }: CommandContext): string {
   const { colors } = terminal;
+  const priced = runs.some(({ cost }) => cost !== undefined);
   const rows = runs.map((run) => {
     const state = run.stuck !== undefined ? colors.red('STUCK') : paintState(run.state, colors);
     const started = new Date(run.startedAtMs).toISOString().slice(0, 19).replace('T', ' ');
     const took = formatDuration((run.endedAtMs ?? nowMs()) - run.startedAtMs);
-    return [shorten(run.runId), run.pipeline, state, started, took];
+    const cost = run.cost === undefined ? '' : formatCost(run.cost);
+    return [shorten(run.runId), run.pipeline, state, started, took, ...(priced ? [cost] : [])];
   });
-  const lines = [renderTable(['RUN', 'PIPELINE', 'STATE', 'STARTED', 'TOOK'], rows)];
+  const head = ['RUN', 'PIPELINE', 'STATE', 'STARTED', 'TOOK', ...(priced ? ['COST'] : [])];
+  const lines = [renderTable(head, rows)];
   for (const { runId, stuck } of runs) if (stuck !== undefined) lines.push(colors.red(`${runId}: ${stuck}`));
   return lines.join('\n');
 }

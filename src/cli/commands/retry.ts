@@ -10,13 +10,18 @@ import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { paintState } from '../run-text.js';
 import { findStartingPerson } from '../starting-person.js';
 import { warnOfWorker } from '../warn-of-worker.js';
+import { readBudget } from './steer.js';
 import { readLimit, readState } from './list.js';
 
 /** `anneal retry RUN`, or `anneal retry --state failed --yes`: new runs that take up the finished work of ended ones. */
 export const retry: Command = async (context, [runId], options) => {
   const project = await context.openProject();
   const client = await project.client();
-  const how = { ...readHow(options), ...(await findStartingPerson(context, project.config, options)) };
+  const how = {
+    ...readHow(options),
+    ...(options.budget === undefined ? {} : { budget: readBudget(options.budget) }),
+    ...(await findStartingPerson(context, project.config, options)),
+  };
   await warnOfWorker(project, context.terminal);
   if (runId === undefined) return await retryMany(context, client, { options, how });
   const started = await client.retry(runId, {

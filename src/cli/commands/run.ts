@@ -4,6 +4,7 @@ import { shellWord } from '../../client/run-id.js';
 import type { StartRunOptions } from '../../client/index.js';
 import { didYouMean } from '../../core/nearest-name.js';
 import { AnnealError } from '../../core/failures.js';
+import type { ProjectConfig } from '../../config/project-config.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
 import { freshBuild } from '../fresh-build.js';
@@ -12,6 +13,7 @@ import { parseParameters, refuseWrongParameters, type Parameters } from '../pars
 import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 import { findStartingPerson } from '../starting-person.js';
 import { buildTrial, hostBuild } from '../trial.js';
+import { readBudget } from './steer.js';
 import { warnOfWorker } from '../warn-of-worker.js';
 
 /** `anneal run PIPELINE`: starts a run; with `--wait` or `--remote` it is followed, and Ctrl-C only stops following. */
@@ -39,6 +41,7 @@ export const run: Command = async (context, [name = ''], options) => {
     parameters,
     ...(await findStartingPerson(context, project.config, options)),
     ...(options.id === undefined ? {} : { runId: options.id }),
+    ...(options.budget === undefined ? {} : { budget: priceable(project.config, options.budget) }),
     ...readCacheOptions(manifest.steps, options),
     ...(options.remote === true ? { build: build.digest } : {}),
   });
@@ -96,6 +99,16 @@ export function readCacheOptions(
     ...(verify === 'full' ? { verify: 'full' as const } : {}),
   };
   return Object.keys(given).length === 0 ? {} : { cache: given };
+}
+
+/** `--budget`, which limits something only where a pool has a price. @throws AnnealError InvalidCommand. */
+function priceable({ pools }: ProjectConfig, text: string): number {
+  const budget = readBudget(text);
+  if (Object.values(pools).some(({ placement }) => placement?.pricePerHour !== undefined)) return budget;
+  throw new AnnealError(
+    'InvalidCommand',
+    'No pool of the project has a price, so --budget would limit nothing. Set pricePerHour of a pool in anneal.yaml.',
+  );
 }
 
 function howToGoOn(runId: string): string {

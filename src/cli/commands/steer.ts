@@ -1,4 +1,7 @@
-import type { Command } from '../command.js';
+import { budgetProblem } from '../../core/budget.js';
+import { formatCost } from '../../core/cost.js';
+import { AnnealError } from '../../core/failures.js';
+import type { Command, CommandContext } from '../command.js';
 import { EXIT } from '../report-error.js';
 import { userName } from '../user-name.js';
 
@@ -22,8 +25,15 @@ export const resume: Command = async (context, [runId = '']) => {
   return EXIT.ok;
 };
 
-/** `anneal set RUN STEP`: settings of a step's attempts that start from now on. */
-export const set: Command = async (context, [runId = '', step = ''], { timeout, memory, pool }) => {
+/** `anneal set RUN STEP`: settings of a step's attempts that start from now on. `anneal set RUN --budget N`: what the run may cost. */
+export const set: Command = async (context, [runId = '', step = ''], options) => {
+  const { budget, timeout, memory, pool } = options;
+  if (budget !== undefined) return await raiseBudget(context, { runId, step, budget: readBudget(budget) });
+  if (step === '')
+    throw new AnnealError(
+      'InvalidCommand',
+      'Name the step whose next attempts are to change, or say what the whole run may cost with --budget.',
+    );
   const client = await (await context.openProject()).client();
   const settings = await client.setStep(runId, {
     step,
@@ -39,3 +49,32 @@ export const set: Command = async (context, [runId = '', step = ''], { timeout, 
   );
   return EXIT.ok;
 };
+
+/** `--budget`. @throws AnnealError InvalidCommand. */
+export function readBudget(text: string): number {
+  const budget = text.trim() === '' ? NaN : Number(text);
+  const problem = budgetProblem(budget);
+  if (problem === undefined) return budget;
+  throw new AnnealError(
+    'InvalidCommand',
+    `--budget is "${text}"; it must be a number above 0, in the currency of the pools' pricePerHour.`,
+  );
+}
+
+async function raiseBudget(
+  context: CommandContext,
+  { runId, step, budget }: { readonly runId: string; readonly step: string; readonly budget: number },
+): Promise<number> {
+  if (step !== '')
+    throw new AnnealError(
+      'InvalidCommand',
+      `A budget is of a run, not of its step "${step}": leave that out.`,
+    );
+  const client = await (await context.openProject()).client();
+  const status = await client.setBudget(runId, { budget, by: userName(context.env) });
+  context.terminal.show(
+    { runId, budget: status },
+    () => `${runId} may cost ${formatCost(status.limit)}; ${formatCost(status.spent)} of it is spent.`,
+  );
+  return EXIT.ok;
+}
