@@ -34,7 +34,10 @@ export function createCloseRun(deps: CloseRunDeps): Pick<SystemActivities, 'clos
   };
 }
 
-/** The record decides how the run ended: a tracking server that refuses (its run may have been deleted) is only logged. */
+/**
+ * The record decides how the run ended: a tracking server that refuses (its run may have been deleted) is only logged. The journal is there
+ * before it, a partition refers to it afterwards; lineage depends on neither.
+ */
 async function closeRun(
   deps: CloseRunDeps,
   { status, state, journal }: Parameters<SystemActivities['closeRun']>[0],
@@ -42,15 +45,14 @@ async function closeRun(
 ): Promise<void> {
   const { tracking, store, clock, log } = deps;
   const endedAtMs = status.endedAtMs ?? clock.nowMs();
+  const record: RunStatus = { ...status, state, endedAtMs };
   if (journal)
     await store.putBytes(storeKeys.journal(status.executionId), Buffer.from(JSON.stringify(journal)));
-  const record: RunStatus = { ...status, state, endedAtMs };
-  await store.putBytes(
-    storeKeys.run(status.executionId),
-    Buffer.from(`${JSON.stringify(record, null, 2)}\n`),
-  );
+  await Promise.all([
+    store.putBytes(storeKeys.run(status.executionId), Buffer.from(`${JSON.stringify(record, null, 2)}\n`)),
+    recordReuse(store, record),
+  ]);
   await recordPartition(deps, record);
-  await recordReuse(store, record);
   if (tracking === undefined || status.tracking === undefined) return;
   try {
     await closeTracked({ tracking, store }, { record, endedAtMs, ...status.tracking }, signal);
