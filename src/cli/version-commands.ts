@@ -10,7 +10,10 @@ export function addVersionCommands(add: Add): void {
     .option('--ramp <percent>', 'only this share of new runs, such as 10')
     .option('--rollback', 'take the last step back: end the ramp, else make the build before current')
     .option('--build <digest>', 'this build instead of the code as it is (its first characters will do)')
-    .option('--drain', 'wait until no open run is on another build; Ctrl-C stops waiting only')
+    .option(
+      '--drain',
+      'wait until no open run is on a build that new runs do not use; Ctrl-C stops waiting only',
+    )
     .addHelpText(
       'after',
       examples(

@@ -37,8 +37,8 @@ export interface Version {
 export interface Versions {
   /** The builds that the server knows, those of new runs first. @throws AnnealError ServerUnreachable. */
   list(options?: { readonly limit?: number }): Promise<Version[]>;
-  /** How many open runs are on another build than `build`. */
-  countOthers(build: string): Promise<number>;
+  /** How many open runs are on none of these builds. */
+  countOthers(...builds: readonly string[]): Promise<number>;
   /**
    * Moves an open run to another build: its next task is handled there, and so is all that follows. Whether its history agrees with that
    * build's code is the caller's to check.
@@ -63,9 +63,12 @@ const RUNS_SHOWN = 200;
 export function createVersions(deps: ClientDeps): Versions {
   return {
     list: async ({ limit = RUNS_SHOWN } = {}) => await listVersions(deps, limit),
-    countOthers: async (build) => {
+    countOthers: async (...builds) => {
       const open = `${buildListQuery(deps.project, {})} AND ExecutionStatus = 'Running'`;
-      const query = `${open} AND ${VERSION_ATTRIBUTE} != '${deps.project}:${build}'`;
+      const query = [
+        open,
+        ...builds.map((build) => `${VERSION_ATTRIBUTE} != '${deps.project}:${build}'`),
+      ].join(' AND ');
       return await callTemporal(
         deps,
         'open runs of other builds',

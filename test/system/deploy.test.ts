@@ -180,6 +180,18 @@ describe('new code under running runs', () => {
     assert.equal(await client.versions.countOthers(versions[0]?.build ?? ''), 0);
   });
 
+  test('runs of a ramp are not waited for, only those of builds that take no new ones', async () => {
+    await write('v2, ramped');
+    await deploy('--ramp', '100');
+    await client.startRun('waits', { runId: 'on-ramp' });
+    await waiting('on-ramp');
+    await deploy('--ramp', '100', '--drain');
+    assert.equal((await client.status('on-ramp')).state, 'waiting-for-approval');
+    await decide('on-ramp');
+    assert.equal((await resultOf('on-ramp')).version, 'v2, ramped');
+    await deploy('--rollback');
+  });
+
   test('a run is moved to another build on purpose: what it calls from then on is that build', async () => {
     await client.startRun('waits', { runId: 'moved' });
     const { digest: before } = await waiting('moved');

@@ -20,7 +20,9 @@ export const deploy: Command = async (context, _args, options) => {
     return EXIT.ok;
   }
   context.terminal.line(said(routing));
-  const left = await drain(context, project, routing.current);
+  // A ramp is as little to be waited for as what is current: runs begin on both.
+  const { current, ramp } = routing;
+  const left = await drain(context, project, [current, ...(ramp === undefined ? [] : [ramp.digest])]);
   context.terminal.show({ ...routing, openRunsElsewhere: left }, () =>
     left === 0
       ? 'No open run is on another build.'
@@ -64,13 +66,13 @@ function said({ current, ramp }: Routing): string {
 
 const POLL_MS = 2_000;
 
-/** Waits until no open run is on another build. @returns how many still are when it was interrupted. */
-async function drain(context: CommandContext, project: Project, build: string): Promise<number> {
+/** Waits until no open run is on a build that new runs do not use. @returns how many still are when it was interrupted. */
+async function drain(context: CommandContext, project: Project, builds: readonly string[]): Promise<number> {
   const { versions } = await project.client();
   return await context.interruptible(async (signal) => {
     let shown: number | undefined;
     for (;;) {
-      const left = await versions.countOthers(build);
+      const left = await versions.countOthers(...builds);
       if (left === 0 || signal.aborted) return left;
       if (left !== shown)
         context.terminal.line(`${left} open ${left === 1 ? 'run is' : 'runs are'} on other builds.`);

@@ -105,7 +105,9 @@ async function openStoredBuilds({ nowMs }: CommandContext, { paths, config, temp
 
 function isEmpty({ plan, builds, storedBuilds }: Found): boolean {
   const { runs, generations, payloads, uses, records } = plan;
-  return [runs, generations, payloads, uses, records, builds, storedBuilds].every(({ length }) => length === 0);
+  return [runs, generations, payloads, uses, records, builds, storedBuilds].every(
+    ({ length }) => length === 0,
+  );
 }
 
 function notAsked(found: Found, terminal: Terminal): AnnealError {
