@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AnnealError } from '../../core/failures.js';
-import { digestOfBuild, endsWithSourceMap, withoutSourceMap } from './build-digest.js';
+import { digestOfBuild, digestOfBundle, endsWithSourceMap, withoutSourceMap } from './build-digest.js';
 import { BUILD_FILES, type Build, type BuiltStep } from './build-manifest.js';
 import { digestOfCode, digestOfLock } from './step-code.js';
 
@@ -27,6 +27,12 @@ export async function verifyBuild({ digest, dir, manifest }: Build): Promise<voi
     taskDefinitions: manifest.tasks,
   });
   if (found !== digest) throw refuse('its code or its manifest');
+  const { bundles } = manifest;
+  const isSaid =
+    bundles === undefined ||
+    (bundles.workflows === digestOfBundle(workflows) &&
+      bundles.tasks === (tasks === undefined ? undefined : digestOfBundle(tasks)));
+  if (!isSaid) throw refuse('what its manifest says of its bundles');
   for (const step of manifest.steps) {
     if ((await readCodeDigest(dir, step.name)) !== step.codeDigest)
       throw refuse(`the code of step "${step.name}"`);
