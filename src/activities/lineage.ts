@@ -1,9 +1,15 @@
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
 import type { AttemptRequest, AttemptSucceeded } from '../core/attempt.js';
-import { digestOfText } from '../core/digest.js';
-import { buildLineageStep, type LineageReuse, type LineageStep } from '../core/lineage.js';
-import { toPathSegment, type RunStatus } from '../core/run.js';
+import {
+  buildLineageStep,
+  buildOrigin,
+  buildPointers,
+  buildReusePointer,
+  buildRunPointer,
+  type LineageReuse,
+} from '../core/lineage.js';
+import type { RunStatus } from '../core/run.js';
 import type { ReadCode } from './ports/code.js';
 import { quietlyWithin } from './quietly-within.js';
 
@@ -52,8 +58,8 @@ export function createLineageWriter(deps: LineageDeps): LineageWriter {
 const RUNS_REMEMBERED = 1_000;
 
 /**
- * The record of a step that made a model goes to the disk, others may be lost by a power failure within seconds: a flush takes longer than
- * all the rest, and the step waits for it. A pointer may be there a moment before its record.
+ * The record of a step that made a model goes to the disk. Others may be lost by a power failure within seconds, as a flush takes longer than
+ * all the rest, and the step waits for it: they are made again from the manifest, which says the same. A pointer may be there a moment before its record.
  */
 async function recordStep(
   { store, readCode }: LineageDeps,
@@ -61,24 +67,29 @@ async function recordStep(
   known: Memory,
 ): Promise<void> {
   const { build, step } = attempt.request;
-  const { origin, pythonDigest } = await readCode({ build, step });
+  const { request, runId, outcome } = attempt;
+  const { executionId, tracking } = request;
+  const trackingRunId = outcome.trackingRunId;
   const record = buildLineageStep({
-    ...attempt,
-    ...(origin && { code: origin }),
-    ...(pythonDigest === undefined ? {} : { pythonDigest }),
+    origin: buildOrigin(request, runId),
+    executionId,
+    outcome,
+    code: await readCode({ build, step }),
+    ...(tracking === undefined || trackingRunId === undefined
+      ? {}
+      : { tracking: { experimentId: tracking.experimentId, runId: trackingRunId } }),
   });
-  const { executionId, attemptName, runId } = record;
-  const run = { key: runKey(runId, executionId), value: { runId, executionId, pipeline: record.pipeline } };
+  const [runKey, run] = buildRunPointer(record);
   await Promise.all([
     write(store, {
-      key: storeKeys.lineageStep(executionId, attemptName),
+      key: storeKeys.lineageStep(executionId, record.attemptName),
       value: record,
       remakeable: !Object.values(record.outputs).some(({ kind }) => kind === 'Model'),
     }),
-    known.has(run.key) ? undefined : write(store, { ...run, remakeable: true }),
+    known.has(runKey) ? undefined : write(store, { key: runKey, value: run, remakeable: true }),
     ...buildPointers(record).map(([key, value]) => write(store, { key, value, remakeable: true })),
   ]);
-  known.add(run.key);
+  known.add(runKey);
 }
 
 interface Memory {
@@ -112,41 +123,16 @@ export async function recordReuse(
     const reused = { runId: cachedFrom.runId, executionId: cachedFrom.executionId };
     return [{ version: 1, reused, runId, executionId, pipeline, attemptName }];
   });
-  const run = { runId, executionId, pipeline };
-  await write(store, { key: runKey(runId, executionId), value: run });
+  const [runKey, run] = buildRunPointer({ runId, executionId, pipeline });
+  await write(store, { key: runKey, value: run });
   const next = async () => {
     for (let reuse = waiting.shift(); reuse; reuse = waiting.shift()) {
-      const { reused, attemptName } = reuse;
-      await write(store, { key: storeKeys.lineageStep(executionId, attemptName), value: reuse });
-      const back = `${storeKeys.lineageReuse(reused.executionId, attemptName)}${executionId}.json`;
-      await write(store, { key: back, value: run, remakeable: true });
+      await write(store, { key: storeKeys.lineageStep(executionId, reuse.attemptName), value: reuse });
+      const [key, value] = buildReusePointer(reuse);
+      await write(store, { key, value, remakeable: true });
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
-}
-
-function buildPointers(record: LineageStep): [string, object][] {
-  const { runId, executionId, attemptName, pipeline, step, inputs, outputs } = record;
-  const name = `${executionId}.${attemptName}.json`;
-  const pointer = { runId, executionId, attemptName, pipeline, step };
-  const artifacts = (refs: LineageStep['inputs'], role: 'made' | 'used') =>
-    Object.values(refs).map(({ digest }): [string, object] => [
-      `${storeKeys.lineageArtifact(digest, role)}${name}`,
-      pointer,
-    ]);
-  const sources = Object.values(inputs).flatMap(({ source, uri, digest }): [string, object][] =>
-    source === undefined
-      ? []
-      : [...new Set([source, uri])].map((of) => [
-          `${storeKeys.lineageSource(digestOfText(of))}${digest}.json`,
-          { uri: of, digest },
-        ]),
-  );
-  return [...new Map([...artifacts(outputs, 'made'), ...artifacts(inputs, 'used'), ...sources])];
-}
-
-function runKey(runId: string, executionId: string): string {
-  return `${storeKeys.lineageRun(toPathSegment(runId))}${executionId}.json`;
 }
 
 /** The first writer wins. */

@@ -1,6 +1,6 @@
 import type { AttemptRequest } from '../core/attempt.js';
 import type { CodeOrigin } from '../core/lineage.js';
-import type { CodeFacts } from './ports/code.js';
+import type { CodeFacts } from '../core/lineage.js';
 
 type Tags = { [name: string]: string };
 

@@ -17,6 +17,7 @@ import type { ProcessIdentity } from '../adapters/process-identity.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import type { AttemptMemory } from '../core/artifacts.js';
 import type { AttemptSucceeded } from '../core/attempt.js';
+import { buildOrigin } from '../core/lineage.js';
 import { formatBytes } from '../core/quantity.js';
 import type { AttemptFailure } from './attempt-failure.js';
 import { failureOfError, withFullDisk } from './attempt-failure.js';
@@ -96,8 +97,19 @@ async function finishAttempt(
   const outputs = await collectOutputs(paths.outputs, spec.request.outputs);
   const { executionId } = spec.request;
   const { name } = spec;
+  const origin = buildOrigin(spec.request, spec.runId);
   const storeLog = async () => await uploadLog({ store, executionId, name, paths });
-  const upload = { store, executionId, name, storeLog, outputs, memory, startedAtMs, nowMs: clock.nowMs };
+  const upload = {
+    store,
+    executionId,
+    name,
+    origin,
+    storeLog,
+    outputs,
+    memory,
+    startedAtMs,
+    nowMs: clock.nowMs,
+  };
   return outcomeOfManifest(await uploadAttempt(upload));
 }
 

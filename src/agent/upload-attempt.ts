@@ -7,7 +7,7 @@ import type { AttemptPaths } from '../adapters/process-executor/attempt-director
 import { toBytes } from '../adapters/attempt-files/stored-outcome.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import { storeKeys } from '../core/artifact-store.js';
-import type { AttemptMemory, FileEntry, Manifest, ManifestOutput } from '../core/artifacts.js';
+import type { AttemptMemory, AttemptOrigin, FileEntry, Manifest, ManifestOutput } from '../core/artifacts.js';
 import { treeDigest } from '../core/artifacts.js';
 import { AnnealError } from '../core/failures.js';
 import type { CollectedArtifact, CollectedOutputs } from './collect-outputs.js';
@@ -24,6 +24,7 @@ export interface Upload {
   readonly store: ArtifactStore;
   readonly executionId: string;
   readonly name: string;
+  readonly origin: AttemptOrigin;
   readonly outputs: CollectedOutputs;
   readonly memory: AttemptMemory | undefined;
   readonly startedAtMs: number;
@@ -46,6 +47,7 @@ export async function uploadAttempt(upload: Upload): Promise<Manifest> {
     attempt: name,
     outputs: stored,
     parameters,
+    origin: upload.origin,
     ...(upload.memory === undefined ? {} : { memory: upload.memory }),
     startedAtMs: upload.startedAtMs,
     endedAtMs: upload.nowMs(),

@@ -172,11 +172,12 @@ function createConnection(
   return {
     temporal,
     client: async () => {
-      const [{ createAnnealClient }, { openStore }] = await Promise.all([
+      const [{ createAnnealClient }, { openStore }, { createReadCode }] = await Promise.all([
         import('../client/index.js'),
         import('../workers/open-store.js'),
+        import('../workers/read-code.js'),
       ]);
-      const { attemptsDir } = paths;
+      const { attemptsDir, buildsDir } = paths;
       const { client } = await temporal();
       const models = await createModelIndex(parts);
       return createAnnealClient({
@@ -184,6 +185,7 @@ function createConnection(
         project: config.project,
         store: openStore(paths),
         attemptsDir,
+        readCode: createReadCode(buildsDir),
         ...(models && { models }),
       });
     },

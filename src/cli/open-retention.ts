@@ -4,12 +4,14 @@ import type { Project } from './context.js';
 
 /** The retention of a project, with the registry that it asks. @throws AnnealError ServerUnreachable. */
 export async function openRetention(context: CommandContext, project: Project): Promise<Retention> {
-  const [{ createRetention }, { openStore }, { readModelRuns }, { hostname }] = await Promise.all([
-    import('../client/index.js'),
-    import('../workers/open-store.js'),
-    import('../workers/retention-parts.js'),
-    import('node:os'),
-  ]);
+  const [{ createRetention }, { openStore }, { readModelRuns }, { createReadCode }, { hostname }] =
+    await Promise.all([
+      import('../client/index.js'),
+      import('../workers/open-store.js'),
+      import('../workers/retention-parts.js'),
+      import('../workers/read-code.js'),
+      import('node:os'),
+    ]);
   const { config, paths } = project;
   const { trackingUri } = await project.addresses();
   const { client } = await project.temporal();
@@ -23,6 +25,7 @@ export async function openRetention(context: CommandContext, project: Project): 
         : async () => await readModelRuns(trackingUri, { ...context.env }),
     policy: config.retention,
     clock: { nowMs: context.nowMs },
+    readCode: createReadCode(paths.buildsDir),
     holder: { host: hostname(), process: process.pid },
   });
 }

@@ -90,13 +90,14 @@ function addModelCommands(add: Add): void {
 
 function addLineage(add: Add): void {
   add(
-    'lineage <subject>',
+    'lineage [subject]',
     'What a model, run, artifact or data set was made of, and what came of it',
     async () => (await import('./commands/lineage.js')).lineage,
   )
     .option('--direction <way>', 'back, forward or both (default: of a model back, of a data set forward)')
     .option('--limit <count>', 'look at so many steps, artifacts and models (default: 200)')
     .option('--after <place>', 'go on behind here, as an earlier answer says')
+    .option('--repair', 'instead: make records again that a power failure took')
     .addHelpText(
       'after',
       examples(

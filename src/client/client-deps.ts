@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { ArtifactStore } from '../core/artifact-store.js';
-import type { ModelIndex } from '../core/lineage.js';
+import type { CodeFacts, ModelIndex } from '../core/lineage.js';
 
 /** What the client of a project stands on. */
 export interface AnnealClientOptions {
@@ -10,9 +10,11 @@ export interface AnnealClientOptions {
   readonly project: string;
   /** Where records and logs of ended runs are. Without it they are rebuilt from history, and logs of ended steps are not there. */
   readonly store?: Pick<ArtifactStore, 'readBytes' | 'openRead'> &
-    Partial<Pick<ArtifactStore, 'list' | 'removeAll'>>;
+    Partial<Pick<ArtifactStore, 'list' | 'removeAll' | 'putBytes'>>;
   /** MLflow's registry, for lineage; without it models are not known. */
   readonly models?: ModelIndex;
+  /** What builds say of their code, for records of lineage that are made again; without it they do not say it. */
+  readonly readCode?: (of: { readonly build: string; readonly step: string }) => Promise<CodeFacts>;
   /** Where attempts of this machine run; without it running steps have no log to follow. */
   readonly attemptsDir?: string;
   readonly clock?: ClientClock;

@@ -1,5 +1,5 @@
-import type { ArtifactKind } from '../core/artifacts.js';
-import type { IndexedVersion, LineageArtifact, LineageStep } from '../core/lineage.js';
+import type { ArtifactKind, LineageArtifact } from '../core/artifacts.js';
+import type { IndexedVersion, LineageStep } from '../core/lineage.js';
 import { TAGS } from '../core/registry.js';
 
 /** One thing that lineage knows. `id` is unique in an answer, and that of a version, an artifact or a run can be asked for again. */

@@ -1,5 +1,6 @@
 import { AnnealError } from '../core/failures.js';
-import { producerOf, type LineageArtifact, type LineageStep, type ModelIndex } from '../core/lineage.js';
+import type { LineageArtifact } from '../core/artifacts.js';
+import { producerOf, type LineageStep, type ModelIndex } from '../core/lineage.js';
 import { TAGS } from '../core/registry.js';
 import {
   artifactNode,
@@ -97,7 +98,7 @@ export async function addStep(
   if (record !== undefined && !('reused' in record))
     return { node: addNode(walking, stepNode(record)), record };
   walking.notices.add(
-    `The record of attempt ${key.attemptName} (execution ${key.executionId}) is missing: it was made by an earlier version of Anneal, or its record could not be written, or was removed.`,
+    `The record of attempt ${key.attemptName} (execution ${key.executionId}) is missing: it was made by an earlier version of Anneal, or its record could not be written, or was removed. Try "anneal lineage --repair".`,
   );
   return undefined;
 }

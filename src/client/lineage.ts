@@ -2,6 +2,7 @@ import { AnnealError } from '../core/failures.js';
 import type { ClientDeps } from './client-deps.js';
 import type { LineageEdge, LineageNode } from './lineage-graph.js';
 import type { LineageStore } from './lineage-index.js';
+import { repairIndex, type LineageRepair } from './lineage-repair.js';
 import { findSubject, parseSubject } from './lineage-subject.js';
 import { walk, type Walk } from './lineage-walk.js';
 
@@ -74,11 +75,22 @@ export async function traceLineage(
   };
 }
 
+/** Makes records of lineage again that a power failure took. @throws AnnealError StoreUnavailable. */
+export async function repairLineage({ store, readCode, clock }: ClientDeps): Promise<LineageRepair> {
+  if (!store?.list || !store.putBytes) throw withoutStore();
+  const { readBytes, list, putBytes } = store;
+  return await repairIndex({ store: { readBytes, list, putBytes }, readCode, clock });
+}
+
 const DEFAULT_DIRECTION = { model: 'back', dataset: 'forward', artifact: 'both', run: 'both' } as const;
 
 function requireStore({ store }: ClientDeps): LineageStore {
   if (store?.list) return { readBytes: readOnce(store.readBytes), list: store.list };
-  throw new AnnealError(
+  throw withoutStore();
+}
+
+function withoutStore(): AnnealError {
+  return new AnnealError(
     'InvalidConfig',
     'This client was made without the artifact store, where lineage is. Pass the whole store to createAnnealClient.',
   );

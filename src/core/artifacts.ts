@@ -44,6 +44,28 @@ export interface ManifestOutput extends ArtifactRef {
   readonly preview?: ArtifactPreview;
 }
 
+/** An artifact as lineage knows it. */
+export interface LineageArtifact extends Pick<ArtifactRef, 'kind' | 'uri' | 'digest' | 'sizeBytes'> {
+  /** Of data that others keep: where it was pinned. */
+  readonly source?: string;
+}
+
+/** Of what, by which code and for whom an attempt works; known when it begins. */
+export interface AttemptOrigin {
+  readonly runId: string;
+  readonly project: string;
+  readonly pipeline: string;
+  readonly step: string;
+  readonly callId: string;
+  readonly attempt: number;
+  readonly build: string;
+  readonly codeDigest: string;
+  readonly image?: string;
+  /** Absent where they are long. */
+  readonly parameters?: { readonly [name: string]: Json };
+  readonly inputs: { readonly [name: string]: LineageArtifact };
+}
+
 /** What is known of the memory of an attempt's command, where the place that runs it limits or counts it. */
 export interface AttemptMemory {
   /** The limit that held. */
@@ -61,6 +83,8 @@ export interface Manifest {
   readonly attempt: string;
   readonly outputs: { readonly [name: string]: ManifestOutput };
   readonly parameters: { readonly [name: string]: Json };
+  /** From it the attempt's lineage can be recorded again. Absent in manifests of earlier versions. */
+  readonly origin?: AttemptOrigin;
   readonly memory?: AttemptMemory;
   readonly startedAtMs: number;
   readonly endedAtMs: number;

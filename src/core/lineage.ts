@@ -1,6 +1,9 @@
-import type { ArtifactRef } from './artifacts.js';
+import { storeKeys } from './artifact-store.js';
+import type { ArtifactRef, AttemptOrigin, LineageArtifact } from './artifacts.js';
 import type { AttemptRequest, AttemptSucceeded } from './attempt.js';
+import { digestOfText } from './digest.js';
 import type { Json } from './json.js';
+import { toPathSegment } from './run.js';
 
 /** Where the code of a build comes from, as far as git knew when it was built. A build outside git has none. */
 export interface CodeOrigin {
@@ -12,32 +15,14 @@ export interface CodeOrigin {
   readonly dirty?: boolean;
 }
 
-/** An artifact as lineage knows it. */
-export interface LineageArtifact extends Pick<ArtifactRef, 'kind' | 'uri' | 'digest' | 'sizeBytes'> {
-  /** Of data that others keep: where it was pinned. */
-  readonly source?: string;
-}
-
 /** What an attempt made, of what, and with which code. Written once, when it has succeeded; kept when the run's artifacts are removed. */
-export interface LineageStep {
+export interface LineageStep extends AttemptOrigin {
   readonly version: 1;
-  readonly runId: string;
   readonly executionId: string;
-  readonly project: string;
-  readonly pipeline: string;
-  readonly step: string;
-  readonly callId: string;
   readonly attemptName: string;
-  readonly attempt: number;
-  readonly build: string;
-  readonly codeDigest: string;
   readonly code?: CodeOrigin;
-  readonly image?: string;
   /** Digest of the step's Python lock. */
   readonly pythonDigest?: string;
-  /** Absent where they are longer than {@link KEPT_PARAMETERS}. */
-  readonly parameters?: { readonly [name: string]: Json };
-  readonly inputs: { readonly [name: string]: LineageArtifact };
   readonly outputs: { readonly [name: string]: LineageArtifact };
   /** MLflow's run of the step. */
   readonly tracking?: { readonly experimentId: string; readonly runId: string };
@@ -55,41 +40,108 @@ export interface LineageReuse {
   readonly attemptName: string;
 }
 
+/** What a build says of its code. */
+export interface CodeFacts {
+  readonly origin?: CodeOrigin;
+  /** Digest of the step's Python lock. */
+  readonly pythonDigest?: string;
+}
+
 /** Longest JSON of a step's parameters that lineage keeps. */
 export const KEPT_PARAMETERS = 4_000;
 
+/** Of what an attempt works, as its request says. */
+export function buildOrigin(request: AttemptRequest, runId: string): AttemptOrigin {
+  const { project, pipeline, step, callId, attempt, build, codeDigest, image, parameters } = request;
+  return {
+    ...{ runId, project, pipeline, step, callId, attempt, build, codeDigest },
+    ...(image === undefined ? {} : { image }),
+    ...(isShort(parameters) && { parameters }),
+    inputs: toLineage(request.inputs),
+  };
+}
+
 /** What {@link buildLineageStep} takes. */
 export interface SucceededAttempt {
-  readonly request: AttemptRequest;
-  readonly runId: string;
-  readonly outcome: AttemptSucceeded;
-  readonly code?: CodeOrigin;
-  readonly pythonDigest?: string;
+  readonly origin: AttemptOrigin;
+  readonly executionId: string;
+  readonly outcome: Pick<
+    AttemptSucceeded,
+    'attemptName' | 'outputs' | 'parameters' | 'startedAtMs' | 'endedAtMs'
+  >;
+  readonly code?: CodeFacts;
+  readonly tracking?: LineageStep['tracking'];
 }
 
 /** The record of an attempt that succeeded. */
 export function buildLineageStep(attempt: SucceededAttempt): LineageStep {
-  const { request, runId, outcome, code, pythonDigest } = attempt;
-  const { executionId, project, pipeline, step, callId, build, codeDigest, image, tracking } = request;
-  const parameters = { ...request.parameters, ...outcome.parameters };
-  const isShort = JSON.stringify(parameters).length <= KEPT_PARAMETERS;
+  const { executionId, outcome, code, tracking } = attempt;
+  const { parameters: given, ...origin } = attempt.origin;
+  const parameters = given && { ...given, ...outcome.parameters };
   return {
     version: 1,
-    ...{ runId, executionId, project, pipeline, step, callId, build, codeDigest },
+    ...origin,
+    executionId,
     attemptName: outcome.attemptName,
-    attempt: request.attempt,
-    ...(code && { code }),
-    ...(image === undefined ? {} : { image }),
-    ...(pythonDigest === undefined ? {} : { pythonDigest }),
-    ...(isShort && { parameters }),
-    inputs: toLineage(request.inputs),
+    ...(code?.origin && { code: code.origin }),
+    ...(code?.pythonDigest === undefined ? {} : { pythonDigest: code.pythonDigest }),
+    ...(parameters && isShort(parameters) && { parameters }),
     outputs: toLineage(outcome.outputs),
-    ...(tracking === undefined || outcome.trackingRunId === undefined
-      ? {}
-      : { tracking: { experimentId: tracking.experimentId, runId: outcome.trackingRunId } }),
+    ...(tracking && { tracking }),
     startedAtMs: outcome.startedAtMs,
     endedAtMs: outcome.endedAtMs,
   };
+}
+
+/** What leads to the record of an attempt, by key: from its run, from what it made and used, and from the place of data that others keep. */
+export function buildPointers(record: LineageStep): [key: string, value: object][] {
+  const { runId, executionId, attemptName, pipeline, step, inputs, outputs } = record;
+  const name = `${executionId}.${attemptName}.json`;
+  const pointer = { runId, executionId, attemptName, pipeline, step };
+  const artifacts = (refs: LineageStep['inputs'], role: 'made' | 'used') =>
+    Object.values(refs).map(({ digest }): [string, object] => [
+      `${storeKeys.lineageArtifact(digest, role)}${name}`,
+      pointer,
+    ]);
+  const sources = Object.values(inputs).flatMap(({ source, uri, digest }): [string, object][] =>
+    source === undefined
+      ? []
+      : [...new Set([source, uri])].map((of) => [
+          `${storeKeys.lineageSource(digestOfText(of))}${digest}.json`,
+          { uri: of, digest },
+        ]),
+  );
+  return [...new Map([...artifacts(outputs, 'made'), ...artifacts(inputs, 'used'), ...sources])];
+}
+
+/** What leads from the id of a run to its records. */
+export function buildRunPointer({
+  runId,
+  executionId,
+  pipeline,
+}: Pick<LineageStep, 'runId' | 'executionId' | 'pipeline'>): [key: string, value: object] {
+  return [
+    `${storeKeys.lineageRun(toPathSegment(runId))}${executionId}.json`,
+    { runId, executionId, pipeline },
+  ];
+}
+
+/** What leads from an attempt to a run that took its result from the cache. */
+export function buildReusePointer({
+  reused,
+  attemptName,
+  runId,
+  executionId,
+  pipeline,
+}: LineageReuse): [key: string, value: object] {
+  return [
+    `${storeKeys.lineageReuse(reused.executionId, attemptName)}${executionId}.json`,
+    { runId, executionId, pipeline },
+  ];
+}
+
+function isShort(parameters: { readonly [name: string]: Json }): boolean {
+  return JSON.stringify(parameters).length <= KEPT_PARAMETERS;
 }
 
 function toLineage(refs: {

@@ -4,7 +4,15 @@ import fc from 'fast-check';
 import { treeDigest, type ArtifactRef, type FileEntry } from '../../src/core/artifacts.js';
 import type { AttemptRequest, AttemptSucceeded } from '../../src/core/attempt.js';
 import { digestOfText } from '../../src/core/digest.js';
-import { buildLineageStep, KEPT_PARAMETERS, producerOf } from '../../src/core/lineage.js';
+import {
+  buildLineageStep,
+  buildOrigin,
+  buildPointers,
+  buildReusePointer,
+  buildRunPointer,
+  KEPT_PARAMETERS,
+  producerOf,
+} from '../../src/core/lineage.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
 import { datasetUriProblem, PINNED_OBJECTS, pinDigest, type FoundData } from '../../src/core/pinned-data.js';
 
@@ -198,38 +206,73 @@ describe('what lineage keeps of an attempt', () => {
     ...{ startedAtMs: 5, endedAtMs: 9 },
   };
 
+  const origin = buildOrigin(request, 'r');
+
   test('is who made what of what, with the parameters that counted, and no more', () => {
-    assert.deepEqual(buildLineageStep({ request, outcome, runId: 'r' }), plain);
+    assert.deepEqual(buildLineageStep({ origin, executionId: 'e', outcome }), plain);
   });
 
   test('is also of which commit, image and lock, and where MLflow shows it, where those are known', () => {
-    const tracking = { experimentId: '7', parentRunId: 'x' };
+    const tracking = { experimentId: '7', runId: 'm' };
     const code = { commit: 'abc' };
     assert.deepEqual(
       buildLineageStep({
-        ...{ runId: 'r', code, pythonDigest: 'lock' },
-        request: { ...request, image: 'i', tracking },
-        outcome: { ...outcome, trackingRunId: 'm' },
+        origin: buildOrigin({ ...request, image: 'i' }, 'r'),
+        executionId: 'e',
+        outcome,
+        code: { origin: code, pythonDigest: 'lock' },
+        tracking,
       }),
-      { ...plain, code, image: 'i', pythonDigest: 'lock', tracking: { experimentId: '7', runId: 'm' } },
+      { ...plain, code, image: 'i', pythonDigest: 'lock', tracking },
     );
-    for (const half of [
-      { request: { ...request, tracking }, outcome },
-      { request, outcome: { ...outcome, trackingRunId: 'm' } },
-    ])
-      assert.ok(!('tracking' in buildLineageStep({ runId: 'r', ...half })));
+    assert.deepEqual(buildLineageStep({ origin, executionId: 'e', outcome, code: {} }), plain);
   });
 
-  test('leaves parameters out that are long', () => {
-    const of = (length: number) =>
-      buildLineageStep({
-        request: { ...request, parameters: { p: 'x'.repeat(length - '{"p":"","rate":2}'.length) } },
-        outcome,
-        runId: 'r',
+  test('leaves parameters out that are long, those that were given or those with what the step added', () => {
+    const of = (length: number, made: AttemptSucceeded['parameters']) => {
+      const given = 'x'.repeat(length - JSON.stringify({ p: '', ...made }).length);
+      const origins = buildOrigin({ ...request, parameters: { p: given } }, 'r');
+      const built = buildLineageStep({
+        origin: origins,
+        executionId: 'e',
+        outcome: { ...outcome, parameters: made },
       });
-    assert.ok('parameters' in of(KEPT_PARAMETERS));
-    assert.ok(!('parameters' in of(KEPT_PARAMETERS + 1)));
+      return ['parameters' in origins, 'parameters' in built];
+    };
+    assert.deepEqual(of(KEPT_PARAMETERS, {}), [true, true]);
+    assert.deepEqual(of(KEPT_PARAMETERS, { rate: 2 }), [true, true]);
+    assert.deepEqual(of(KEPT_PARAMETERS + 1, { rate: 2 }), [true, false]);
+    assert.deepEqual(of(KEPT_PARAMETERS + 1, {}), [false, false]);
     assert.equal(KEPT_PARAMETERS, 4_000);
+  });
+
+  test('is led to from its run, from what it made and used, and from where data of others was and is', () => {
+    const data = {
+      kind: 'Dataset',
+      uri: 's3://b/k?v=1',
+      digest: 'd1',
+      sizeBytes: 1,
+      source: 's3://b/k',
+    } as const;
+    const step = { ...plain, inputs: { data, again: data }, outputs: { model: { ...data, digest: 'm1' } } };
+    const { runId, executionId, attemptName, pipeline } = step;
+    const pointer = { runId, executionId, attemptName, pipeline, step: step.step };
+    const of = (uri: string) => [`lineage/sources/${sha(uri)}/d1.json`, { uri, digest: 'd1' }];
+    assert.deepEqual(buildPointers(step), [
+      [`lineage/artifacts/m1/made/${executionId}.${attemptName}.json`, pointer],
+      [`lineage/artifacts/d1/used/${executionId}.${attemptName}.json`, pointer],
+      of('s3://b/k'),
+      of('s3://b/k?v=1'),
+    ]);
+    const run = { runId: 'a/1', executionId: 'e1', pipeline: 'p' };
+    assert.deepEqual(buildRunPointer(run), ['lineage/runs/a%2F1/e1.json', run]);
+    const reuse = {
+      version: 1,
+      ...run,
+      attemptName: 'x-a1',
+      reused: { runId: 'r0', executionId: 'e0' },
+    } as const;
+    assert.deepEqual(buildReusePointer(reuse), ['lineage/reused/e0/x-a1/e1.json', run]);
   });
 
   test('finds the maker of an output by its address, and of nothing else', () => {

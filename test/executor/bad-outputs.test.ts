@@ -12,6 +12,7 @@ import { collectOutputs } from '../../src/agent/collect-outputs.js';
 import { uploadAttempt } from '../../src/agent/upload-attempt.js';
 import type { ArtifactStore } from '../../src/core/artifact-store.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
+import { buildOrigin } from '../../src/core/lineage.js';
 import { createAttemptWorld } from './attempt-world.js';
 import { buildLaunch, dataset, failedWith, input, output, recordWatch, sh, succeeded } from './contract.js';
 import { MORE_THAN_A_DISK, withSmallDisk } from './small-disk.js';
@@ -133,6 +134,7 @@ describe('outputs', () => {
       store,
       executionId: 'execution',
       name: 'changing',
+      origin: buildOrigin(buildLaunch({}).request, 'run'),
       storeLog: async () => undefined,
       outputs,
       memory: undefined,

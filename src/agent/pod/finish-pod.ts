@@ -6,6 +6,7 @@ import { outcomeOfManifest, toBytes } from '../../adapters/attempt-files/stored-
 import { storeKeys } from '../../core/artifact-store.js';
 import type { AttemptFailed, AttemptOutcome } from '../../core/attempt.js';
 import { AnnealError } from '../../core/failures.js';
+import { buildOrigin } from '../../core/lineage.js';
 import { parseBytes } from '../../core/quantity.js';
 import type { AttemptFailure } from '../attempt-failure.js';
 import { withFullDisk } from '../attempt-failure.js';
@@ -96,6 +97,7 @@ async function judge(
     store,
     executionId: place.executionId,
     name: launch.name,
+    origin: buildOrigin(launch.request, launch.runId),
     prefix: storeKeys.pod(place),
     outputs: await collectOutputs(paths.outputs, launch.request.outputs),
     storeLog: async () => await storeWholeLog(pod),

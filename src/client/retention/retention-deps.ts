@@ -1,5 +1,6 @@
 import type { ArtifactStore } from '../../core/artifact-store.js';
 import type { RetentionPolicy } from '../../core/retention.js';
+import type { LineageRepairDeps } from '../lineage-repair.js';
 import type { GcHolder } from './gc-lock.js';
 import type { RunSource } from './run-source.js';
 
@@ -20,6 +21,8 @@ export interface RetentionDeps {
    * @throws AnnealError where it does not answer: then nothing may be removed.
    */
   readonly registered?: (() => Promise<readonly RegisteredRun[]>) | undefined;
+  /** What builds say of their code, for records of lineage that have to be made again before a run goes. */
+  readonly readCode?: LineageRepairDeps['readCode'];
   readonly policy: RetentionPolicy;
   readonly clock: { nowMs(): number };
   readonly holder: GcHolder;

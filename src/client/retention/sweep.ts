@@ -5,6 +5,7 @@ import { toPathSegment } from '../../core/run.js';
 import type { EndingRun } from './ending-runs.js';
 import { GC_KEYS, withGcLock } from './gc-lock.js';
 import { readHolds } from './holds.js';
+import { restoreRecords } from '../lineage-repair.js';
 import {
   planRetention,
   type DetailedPlan,
@@ -153,6 +154,8 @@ async function removeRun(removal: Removal, { executionId, what }: EndingRun): Pr
     what === 'checkpoints'
       ? new Set([`runs/${executionId}/checkpoints`])
       : endingUnits(executionId, units, removal.second.referenced);
+  // Manifests hold what lineage knows of the run, should a power failure have taken its records.
+  if (what !== 'checkpoints') await restoreRecords(removal.deps, `runs/${executionId}/`);
   const isRecord = ({ key }: StoredObject) => key === storeKeys.run(executionId);
   const objects = found.filter(({ key }) => ending.has(unitOf(key)));
   await removeObjects(
