@@ -150,11 +150,23 @@ describe('docker-compose.yml', () => {
     assert.equal(temporal('temporal'), temporal('temporal-namespace'));
   });
 
+  test('has its worker take builds from the store, where the code that it sees is deployed to', () => {
+    const { builds, pipelines = '' } = parseConfig(compose.configs['project']?.content ?? '', 'anneal.yaml');
+    assert.equal(builds, 'store');
+    const [, from = '', to] =
+      service('worker')
+        .volumes?.map((it) => /^\.\/(.*):\/project\/(.*):ro$/.exec(it))
+        .find(Boolean) ?? [];
+    assert.equal(from, to);
+    assert.ok(pipelines.startsWith(`${from}/`));
+  });
+
   test('refers only to what it defines', () => {
+    const isThere = (source: string) =>
+      source.startsWith('./') ? existsSync(path.join(root, source)) : source in compose.volumes;
     for (const [name, { configs = [], volumes = [], depends_on = {}, build }] of services) {
       for (const { source } of configs) assert.ok(source in compose.configs, `${name}: config ${source}`);
-      for (const volume of volumes)
-        assert.ok((volume.split(':')[0] ?? '') in compose.volumes, `${name}: ${volume}`);
+      for (const volume of volumes) assert.ok(isThere(volume.split(':')[0] ?? ''), `${name}: ${volume}`);
       for (const [other, { condition }] of Object.entries(depends_on))
         assert.ok(
           condition !== 'service_healthy' || service(other).healthcheck,
