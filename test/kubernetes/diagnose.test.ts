@@ -15,6 +15,12 @@ interface Container {
   readonly lastState?: { exitCode: number; reason?: string; message?: string };
 }
 
+/** What the node controller makes of a pod whose node is silent. */
+const SILENT = [
+  { type: 'ContainersReady', status: 'True' },
+  { type: 'Ready', status: 'False' },
+];
+
 interface PodShape {
   readonly phase?: string;
   readonly reason?: string;
@@ -542,7 +548,7 @@ describe('an attempt that waits or runs on Kubernetes', () => {
     ],
     [
       'runs on a node that is away',
-      withPod({ phase: 'Running', main: { running: true } }, { nodeReady: false }),
+      withPod({ phase: 'Running', main: { running: true }, conditions: SILENT }),
       'running',
       /node-7 has stopped answering/,
       undefined,
@@ -563,18 +569,11 @@ describe('an attempt that waits or runs on Kubernetes', () => {
     ],
     [
       'is deleted on a node that is away',
-      withPod({ phase: 'Running', main: { running: true }, deletedAt: 50 }, { nodeReady: false }),
-      'running',
-      /does not answer/,
-      ['NodeLost', 55],
-    ],
-    [
-      'is deleted on a node that the cluster calls away',
       withPod({
         phase: 'Running',
         main: { running: true },
         deletedAt: 50,
-        conditions: [{ type: 'Ready', status: 'False', reason: 'NodeNotReady' }],
+        conditions: SILENT,
       }),
       'running',
       /does not answer/,

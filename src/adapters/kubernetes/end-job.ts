@@ -3,7 +3,7 @@ import type { V1Job, V1ObjectMeta, V1Pod } from '@kubernetes/client-node';
 import { AnnealError } from '../../core/failures.js';
 import type { KubernetesApi } from './api.js';
 import type { AttemptView, AttemptWatcher } from './attempt-watcher.js';
-import { conditionOf, containerStatus, isTerminal, timeOf } from './diagnosis/pod-facts.js';
+import { containerStatus, isNodeAway, isTerminal, timeOf } from './diagnosis/pod-facts.js';
 import { CONTAINERS, FOREIGN_LABELS, LABELS, MANAGED_BY } from './labels.js';
 
 /** What ending needs. */
@@ -190,13 +190,7 @@ async function isOutOfReach(api: Pick<KubernetesApi, 'readNode'>, pod: V1Pod): P
 /** What the node controller says on the pod itself, after its grace. */
 function isAway(pod: V1Pod): boolean {
   const leaving = timeOf(pod.metadata?.deletionTimestamp);
-  const ready = conditionOf(pod, 'Ready');
-  return (
-    leaving !== undefined &&
-    Date.now() >= leaving + AWAY_MS &&
-    ready?.status === 'False' &&
-    ready.reason === 'NodeNotReady'
-  );
+  return leaving !== undefined && Date.now() >= leaving + AWAY_MS && isNodeAway(pod);
 }
 
 function describePod({ metadata, spec, status }: V1Pod): string {

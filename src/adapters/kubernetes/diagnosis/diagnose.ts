@@ -6,10 +6,10 @@ import type { Diagnosis, SeenAttempt } from './diagnosis.js';
 import { diagnoseWithoutPod } from './diagnose-without-pod.js';
 import { diagnoseWaiting } from './diagnose-waiting.js';
 import {
-  conditionOf,
   containerStatus,
   hasMainEnded,
   isFinished,
+  isNodeAway,
   isSuspended,
   isTerminal,
   timeOf,
@@ -59,7 +59,7 @@ function diagnosePod(seen: SeenAttempt, pod: V1Pod): Diagnosis {
     phase: 'running',
     sinceMs: timeOf(running.startedAt) ?? seen.nowMs,
     mainEnded: false,
-    ...(isNodeAway(pod, seen)
+    ...(isNodeAway(pod)
       ? { detail: `its node ${pod.spec?.nodeName ?? ''} has stopped answering` }
       : diagnoseAgent(pod, seen.nowMs)),
   };
@@ -88,7 +88,7 @@ function wasReplaced(job: V1Job): boolean {
 /** A pod that is being deleted, by whomever: what the cluster says of the reason goes before "deleted". */
 function diagnoseLeaving(seen: SeenAttempt, pod: V1Pod, deadlineMs: number): Diagnosis {
   const node = pod.spec?.nodeName ?? 'its node';
-  const away = isNodeAway(pod, seen);
+  const away = isNodeAway(pod);
   const main = containerStatus(pod, CONTAINERS.main)?.state?.running;
   return {
     state: 'active',
@@ -114,13 +114,3 @@ function diagnoseLeaving(seen: SeenAttempt, pod: V1Pod, deadlineMs: number): Dia
 /** Beyond the grace of a deletion that a node which is away cannot carry out. */
 const LOST_MS = 5_000;
 const STUCK_MS = 120_000;
-
-function isNodeAway(pod: V1Pod, { nodeReady }: SeenAttempt): boolean {
-  // The node controller says so on the pod, for accounts that may not read nodes.
-  const ready = conditionOf(pod, 'Ready');
-  return (
-    nodeReady === false ||
-    (ready?.status === 'False' && ready.reason === 'NodeNotReady') ||
-    pod.status?.reason === 'NodeLost'
-  );
-}

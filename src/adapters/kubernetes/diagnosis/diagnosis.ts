@@ -16,8 +16,6 @@ export interface SeenAttempt {
   readonly events: readonly CoreV1Event[];
   /** What Kueue keeps of the Job. */
   readonly workloads?: readonly KueueWorkload[];
-  /** Whether the newest pod's node answers; absent: not known. */
-  readonly nodeReady?: boolean;
   readonly maxPendingMs: number;
   readonly nowMs: number;
 }

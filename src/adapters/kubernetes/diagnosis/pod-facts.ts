@@ -28,6 +28,20 @@ export function isTerminal(pod: V1Pod): boolean {
   return pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
 }
 
+/**
+ * Whether the cluster has not heard of the pod's node for a while: its node controller then says that the pod is not ready, without a reason, and
+ * leaves what the kubelet said last of its containers. No right to see nodes is needed for that.
+ */
+export function isNodeAway(pod: V1Pod): boolean {
+  if (pod.status?.reason === 'NodeLost') return true;
+  const ready = conditionOf(pod, 'Ready');
+  return (
+    ready?.status === 'False' &&
+    (ready.reason ?? '') === '' &&
+    conditionOf(pod, 'ContainersReady')?.status === 'True'
+  );
+}
+
 /** Whether the step's container has ended. */
 export function hasMainEnded(pod: V1Pod): boolean {
   return containerStatus(pod, CONTAINERS.main)?.state?.terminated !== undefined;
