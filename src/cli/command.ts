@@ -16,6 +16,7 @@ export interface CommandContext {
 /** Options of all commands; each command reads its own. */
 export interface CommandOptions {
   readonly json?: boolean;
+  readonly repair?: boolean;
   readonly project?: string;
   readonly param?: readonly string[];
   readonly paramsFile?: string;

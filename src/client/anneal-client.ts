@@ -11,7 +11,8 @@ import { pauseRun, resumeRun, setBudget, setStep } from './control-run.js';
 import { retryRun, type RetriedRun, type RetryOptions } from './retry-run.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
 import { cancelRun, terminateRun, type CancelOptions } from './end-run.js';
-import { traceLineage, type Lineage, type LineageOptions } from './lineage.js';
+import { repairLineage, traceLineage, type Lineage, type LineageOptions } from './lineage.js';
+import type { LineageRepair } from './lineage-repair.js';
 import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js';
 import { sumCosts, type Costs, type CostsOptions } from './run-costs.js';
 import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
@@ -72,6 +73,8 @@ export interface AnnealClient {
    * `dataset:URI`. @throws AnnealError InvalidInput, TrackingUnavailable.
    */
   lineage(subject: string, options?: LineageOptions): Promise<Lineage>;
+  /** Makes records of lineage again that a power failure took. Reads all of the store's manifests and records. @throws AnnealError StoreUnavailable. */
+  repairLineage(): Promise<LineageRepair>;
   readonly schedules: Schedules;
   readonly backfills: Backfills;
   readonly cache: ClientCache;
@@ -105,6 +108,7 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     outputs: async (runId, step) => await readOutputs(deps, runId, step),
     logs: (runId, logs) => readLogs(deps, runId, logs),
     lineage: async (subject, lineage) => await traceLineage(deps, subject, lineage),
+    repairLineage: async () => await repairLineage(deps),
     cache: createClientCache(deps),
     schedules: createSchedules(deps),
     backfills: createBackfills(deps),

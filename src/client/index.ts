@@ -7,6 +7,7 @@ export type { AuditedDecision, RunAudit, SignatureCheck } from './audit-run.js';
 export type { BackfillOptions, BackfillPlan, Backfills } from './backfills.js';
 export type { DecideOptions } from './decide-approval.js';
 export type { Lineage, LineageOptions } from './lineage.js';
+export type { LineageRepair } from './lineage-repair.js';
 export type { LineageEdge, LineageNode } from './lineage-graph.js';
 export type { ListRunsOptions, RunSummary } from './list-runs.js';
 export { COST_GROUPS, type CostGroup, type Costs, type CostsOptions } from './run-costs.js';

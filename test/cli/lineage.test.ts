@@ -61,3 +61,23 @@ for (const [option, value, message] of [
     assert.notEqual(code, 0);
     assert.match(err, message);
   });
+
+test('anneal lineage --repair says what was made again, and takes no subject', async () => {
+  const repair = { records: 9, restored: 2, pointers: 5, unknown: 1 };
+  const client = { repairLineage: () => Promise.resolve(repair) };
+  const { out, code } = await cli(['lineage', '--repair'], { client });
+  assert.equal(code, 0);
+  assert.match(
+    out,
+    /^9 records, 2 of them made again from manifests; 5 pointers [^\n]*\n1 attempts have no record/,
+  );
+  assert.deepEqual((await cli(['lineage', '--repair', '--json'], { client })).document(), repair);
+  for (const [args, found] of [
+    [['lineage'], /Neither a subject nor --repair was given/],
+    [['lineage', 'run:r1', '--repair'], /Both "run:r1" and --repair were given/],
+  ] as const) {
+    const refused = await cli([...args], { client });
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.err, found);
+  }
+});
