@@ -8,6 +8,7 @@ import { recordReuse } from './lineage.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { TrackedStatus, Tracking } from './ports/tracking.js';
 import { settleLeftovers, showCachedCalls, type ClosingDeps, type RunClosing } from './tracking-close.js';
+import { COST_METRIC } from './tracking-outcome.js';
 import { withHeartbeat } from './tracking-context.js';
 
 /** What {@link createCloseRun} is made of. */
@@ -67,7 +68,10 @@ async function closeTracked(deps: ClosingDeps, closing: RunClosing, signal: Abor
   const { record, endedAtMs, runId } = closing;
   const cached = await showCachedCalls(deps, closing, signal);
   await settleLeftovers(deps, closing, signal);
-  await deps.tracking.log({ runId, tags: { ...buildClosingTags(record), ...cached } }, signal);
+  const { cost } = record;
+  const points =
+    cost === undefined ? [] : [{ name: COST_METRIC, value: cost, step: 0, timestampMs: endedAtMs }];
+  await deps.tracking.log({ runId, tags: { ...buildClosingTags(record), ...cached }, points }, signal);
   await deps.tracking.setStatus({ runId, status: toTrackedStatus(record.state), endedAtMs }, signal);
 }
 

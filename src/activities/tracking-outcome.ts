@@ -1,5 +1,6 @@
 import type { ArtifactRef } from '../core/artifacts.js';
-import type { AttemptOutcome } from '../core/attempt.js';
+import type { AttemptOutcome, AttemptRequest } from '../core/attempt.js';
+import { addCost, costOfAttempt } from '../core/cost.js';
 import type { TrackedPoint, TrackedRun } from './ports/tracking.js';
 
 /** How an attempt ended, for its tracked run; `cancelled` for one that was ended without an outcome. */
@@ -22,6 +23,25 @@ export function readFinalMetrics(outcome: TrackedOutcome, latest: TrackedRun['la
     });
   }
   return [...points.values()].filter(({ name, value }) => latest[name]?.value !== value);
+}
+
+/** Metric of a step's run and of the run itself: what its attempts cost on pools with a price. */
+export const COST_METRIC = 'anneal.cost';
+
+/**
+ * What the attempts of a step cost together, at the number of the attempt; nothing where its pool has no price. A second closing of the same
+ * attempt adds nothing, and an attempt that was cancelled says not when it began: that is in the cost of the run alone.
+ */
+export function readCostPoint(
+  { pricePerHour, attempt }: Pick<AttemptRequest, 'pricePerHour' | 'attempt'>,
+  outcome: TrackedOutcome,
+  latest: TrackedRun['latest'],
+): TrackedPoint[] {
+  const before = latest[COST_METRIC];
+  if (pricePerHour === undefined || outcome.kind === 'cancelled' || (before && before.step >= attempt))
+    return [];
+  const value = addCost(before?.value, costOfAttempt({ pricePerHour }, outcome) ?? 0);
+  return [{ name: COST_METRIC, value, step: attempt, timestampMs: outcome.endedAtMs }];
 }
 
 /** Digests of outputs, texts among the metrics, and what went wrong. */

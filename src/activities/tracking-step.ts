@@ -10,7 +10,12 @@ import { buildCodeTags } from './tracking-code.js';
 import { CURVE_TAG, readCurveStart, startCurve, type CurveStart } from './tracking-curve.js';
 import { loadDatasets } from './tracking-datasets.js';
 import { temporalTags, workflowUrl } from './tracking-links.js';
-import { buildOutcomeTags, readFinalMetrics, type TrackedOutcome } from './tracking-outcome.js';
+import {
+  buildOutcomeTags,
+  readCostPoint,
+  readFinalMetrics,
+  type TrackedOutcome,
+} from './tracking-outcome.js';
 
 /** What {@link createStepTracking} is made of. */
 export interface StepTrackingDeps {
@@ -149,7 +154,7 @@ async function closeStepRun(
   const entries = {
     parameters,
     tags: buildOutcomeTags(outcome),
-    points: readFinalMetrics(outcome, run.latest),
+    points: [...readFinalMetrics(outcome, run.latest), ...readCostPoint(request, outcome, run.latest)],
   };
   await tracking.log({ runId: trackingRunId, ...entries }, signal);
   const { endedAtMs } = outcome;

@@ -31,7 +31,7 @@ function listing(runs: readonly object[]) {
         withDeadline: async (_at: number, work: () => Promise<unknown>) => await work(),
         workflow: { list },
       },
-    } as unknown as Parameters<typeof sumCosts>[0],
+    } as object as Parameters<typeof sumCosts>[0],
   };
 }
 

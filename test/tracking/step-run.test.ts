@@ -37,6 +37,27 @@ describe('tracking a step', () => {
       assert.equal(fake.state.runs[0]?.params.size, 0);
     }));
 
+  test('logs what its attempts cost together, each once', () =>
+    withMlflow(async ({ tracking, clock }) => {
+      const steps = createStepTracking({ ...DEPS, tracking, clock });
+      const request = buildRequest({ pricePerHour: 3_600 });
+      const opened = await steps.openStepRun({ ...OPENING, request });
+      const trackingRunId = opened?.runId ?? '';
+      const outcome = { ...buildFailed(), startedAtMs: 1_000, endedAtMs: 3_500 };
+      await steps.closeStepRun({ request, trackingRunId, outcome });
+      await steps.closeStepRun({ request, trackingRunId, outcome });
+      await steps.closeStepRun({ request: { ...request, attempt: 2 }, trackingRunId, outcome });
+      const { latest } = await tracking.getRun(trackingRunId, DEPS.context().signal);
+      assert.deepEqual(latest['anneal.cost'], { value: 5, step: 2 });
+      const free = buildRequest({ callId: 'f00d' });
+      const other = await steps.openStepRun({ ...OPENING, request: free });
+      await steps.closeStepRun({ request: free, trackingRunId: other?.runId ?? '', outcome });
+      assert.equal(
+        (await tracking.getRun(other?.runId ?? '', DEPS.context().signal)).latest['anneal.cost'],
+        undefined,
+      );
+    }));
+
   test('does nothing in a run that is not tracked', () =>
     withMlflow(async ({ fake, tracking, clock }) => {
       const { tracking: _, ...request } = buildRequest();

@@ -156,7 +156,7 @@ function planText({
     toMake.length === 0
       ? ''
       : `: ${toMake[0] ?? ''}${toMake.length === 1 ? '' : ` to ${toMake.at(-1) ?? ''}`}`;
-  return `${toMake.length} partitions would be made${range}; ${made.length} are made already by this code, with these parameters.`;
+  return `${toMake.length} ${toMake.length === 1 ? 'partition' : 'partitions'} would be made${range}; ${made.length} are made already by this code, with these parameters.`;
 }
 
 function countsOf({
