@@ -3,6 +3,7 @@ import {
   attemptName,
   type AttemptFailed,
   type AttemptOutcome,
+  type AttemptPhases,
   type AttemptRequest,
 } from '../core/attempt.js';
 import { AnnealError } from '../core/failures.js';
@@ -131,7 +132,14 @@ async function runTracked(deps: PoolActivityDeps, attempt: TrackedAttempt): Prom
   const owner = { namespace: context.namespace, epoch };
   const launch = { request, name, runId: workflowId, environment: opened?.environment ?? {}, owner };
   try {
-    const outcome = await executor.run(launch, { ...signals, onProgress, onMetrics: curve.add });
+    let phases: AttemptPhases | undefined;
+    const ended = await executor.run(launch, {
+      ...signals,
+      onProgress,
+      onPhases: (measured) => void (phases = measured),
+      onMetrics: curve.add,
+    });
+    const outcome = phases === undefined ? ended : { ...ended, phases };
     await curve.flush();
     if (!opened) return outcome;
     await closeQuietly(deps, { request, trackingRunId: opened.runId, outcome });

@@ -68,6 +68,14 @@ export function renderCall(
   return `  ${paintCall(call.state, colors)(CALL_MARKS[call.state])} ${text}`;
 }
 
+/** How long the last attempt of a call was in each phase; nothing where that is not known. */
+export function renderPhases({ phases = {} }: CallStatus): string[] {
+  const parts = Object.entries(phases).map(
+    ([name, ms]: [string, number]) => `${name.replace(/Ms$/, '')} ${formatDuration(ms)}`,
+  );
+  return parts.length === 0 ? [] : [`      ${parts.join(', ')}`];
+}
+
 /** Why a call failed, and the last lines of its log. */
 export function renderFailure(call: CallStatus, colors: Colors): string[] {
   const { failure } = call;

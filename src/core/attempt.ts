@@ -60,6 +60,15 @@ export interface AttemptRequest {
   readonly takesCommands?: true;
 }
 
+/** How long an attempt was in each of its phases, where its executor knows: Kubernetes does. Phases that there were not are left out. */
+export interface AttemptPhases {
+  readonly queuedMs?: number;
+  readonly pullingMs?: number;
+  readonly preparingMs?: number;
+  readonly runningMs?: number;
+  readonly uploadingMs?: number;
+}
+
 /** An attempt that made its outputs. */
 export interface AttemptSucceeded {
   readonly kind: 'succeeded';
@@ -69,6 +78,7 @@ export interface AttemptSucceeded {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly trackingRunId?: string;
+  readonly phases?: AttemptPhases;
   readonly memory?: AttemptMemory;
 }
 
@@ -86,6 +96,7 @@ export interface AttemptFailed {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly trackingRunId?: string;
+  readonly phases?: AttemptPhases;
 }
 
 /** How an attempt ended. A value: only outcomes spend retry budgets. */

@@ -1,3 +1,4 @@
+import type { AttemptPhases } from './attempt.js';
 import type { RecordedDecision, RefusedDecision } from './approval.js';
 import type { BudgetStatus } from './budget.js';
 import { digestOfText } from './digest.js';
@@ -99,6 +100,8 @@ export interface CallStatus {
   readonly detail?: string;
   /** What its attempt does now, on Kubernetes; of a live run that is asked by a client. */
   readonly phase?: { readonly name: string; readonly sinceMs: number; readonly detail?: string };
+  /** How long its last attempt that has ended was in each phase, on Kubernetes. */
+  readonly phases?: AttemptPhases;
   readonly cache?: CallCache;
   readonly failure?: FailureInfo & { readonly logTail?: readonly string[] };
 }

@@ -92,8 +92,11 @@ async function runAttempts(
   }
 }
 
-function trackedAs({ trackingRunId }: AttemptOutcome): Pick<CallStatus, 'trackingRunId'> {
-  return trackingRunId === undefined ? {} : { trackingRunId };
+function trackedAs({ trackingRunId, phases }: AttemptOutcome): Pick<CallStatus, 'trackingRunId' | 'phases'> {
+  return {
+    ...(trackingRunId === undefined ? {} : { trackingRunId }),
+    ...(phases === undefined ? {} : { phases }),
+  };
 }
 
 /** Shows how a call ended that gives no outputs, where that is not shown yet. */

@@ -8,6 +8,7 @@ import { sendStoredCommand } from '../../src/adapters/attempt-files/stored-comma
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
 import { createS3Store } from '../../src/adapters/s3-store/create-s3-store.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
+import { readCommandEndMark } from '../../src/core/command-end-mark.js';
 import type { AttemptRequest } from '../../src/core/attempt.js';
 import { UPLOAD_FAILED_EXIT } from '../../src/core/pod-layout.js';
 import type { PodLaunch } from '../../src/core/pod-launch.js';
@@ -246,7 +247,9 @@ function describePods(name: string, skip: string | false, create: () => Promise<
         lines,
         lines.map((_, i) => `line ${i + 1}`),
       );
-      const points = (await pod.chunks('metrics')).join('').trimEnd().split('\n');
+      const pieces = await pod.chunks('metrics');
+      assert.ok(readCommandEndMark(pieces.pop() ?? ''), 'the last piece says when the command ended');
+      const points = pieces.join('').trimEnd().split('\n');
       assert.equal(points.length, lines.length);
       assert.equal(new Set(points).size, points.length);
       const outcome = await pod.attemptOutcome();

@@ -14,6 +14,7 @@ import type { Manifest } from '../../src/core/artifacts.js';
 import type {
   AttemptFailed,
   AttemptOutcome,
+  AttemptPhases,
   AttemptRequest,
   AttemptSucceeded,
 } from '../../src/core/attempt.js';
@@ -71,12 +72,14 @@ export function recordWatch() {
   const detach = new AbortController();
   const progress: AttemptProgress[] = [];
   const points: StreamedMetric[] = [];
+  const phases: AttemptPhases[] = [];
   const waiters: (() => void)[] = [];
   const check = () => waiters.forEach((waiter) => waiter());
   const watch = {
     cancelled: cancel.signal,
     detached: detach.signal,
     onProgress: (one: AttemptProgress) => void (progress.push(one), check()),
+    onPhases: (measured: AttemptPhases) => void phases.push(measured),
     onMetrics: (some: readonly StreamedMetric[]) => void (points.push(...some), check()),
   };
   /** Resolves when the condition holds for what was told. */
@@ -87,7 +90,7 @@ export function recordWatch() {
       look();
     });
   const isRunning = () => progress.some(({ phase }) => phase === 'running');
-  return { watch, cancel, detach, progress, points, until, isRunning };
+  return { watch, cancel, detach, progress, points, phases, until, isRunning };
 }
 
 /** The outcome as a success. */

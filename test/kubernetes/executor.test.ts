@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { createFileStore } from '../../src/adapters/file-store/create-file-store.js';
 import { storeKeys } from '../../src/core/artifact-store.js';
+import { commandEndMark } from '../../src/core/command-end-mark.js';
 import type { AttemptOutcome } from '../../src/core/attempt.js';
 import { AnnealError } from '../../src/core/failures.js';
 import { failedWith, recordWatch, succeeded } from '../executor/contract.js';
@@ -104,6 +105,22 @@ describe('an attempt on Kubernetes', () => {
       points.map(({ step }) => step),
       [1, 2, 3],
     );
+  });
+
+  test('is uploading from when its command has ended, as its agent says, and how long is told', async (t) => {
+    const world = await withExecutor(t);
+    const launch = world.launchOf();
+    const { outcome, progress, phases, until: told } = await world.begin(launch);
+    const pod = world.startPod(launch);
+    await told(() => progress.some(({ phase }) => phase === 'running'));
+    const atMs = Date.now() + 60_000;
+    await world.storePoints(launch, pod.uid, { number: 0, text: commandEndMark(atMs) });
+    await told(() => progress.at(-1)?.phase === 'uploading');
+    assert.equal(progress.at(-1)?.sinceMs, atMs);
+    await world.storeManifest(launch);
+    world.endPod(pod.name, 0);
+    await outcome;
+    assert.equal(phases.length, 1);
   });
 
   test('is adopted by another worker, and left alone by the one that stops', async (t) => {

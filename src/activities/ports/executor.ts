@@ -1,5 +1,5 @@
 import type { AttemptCommand, CommandAnswer } from '../../core/step-command.js';
-import type { AttemptOutcome, AttemptRequest } from '../../core/attempt.js';
+import type { AttemptOutcome, AttemptPhases, AttemptRequest } from '../../core/attempt.js';
 
 /** What an executor gets beside the request; worked out in the activity. */
 export interface AttemptLaunch {
@@ -39,6 +39,8 @@ export interface AttemptWatch {
   /** Aborted: leave the attempt running and throw the signal's reason (the worker stops). */
   readonly detached: AbortSignal;
   onProgress(progress: AttemptProgress): void;
+  /** Told once, when the attempt has ended, by executors that know. */
+  onPhases?(phases: AttemptPhases): void;
   /** Points appended to `ANNEAL_METRICS_STREAM`, in order, each once per watching worker. */
   onMetrics(points: readonly StreamedMetric[]): void;
 }

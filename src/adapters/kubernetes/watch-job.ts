@@ -9,6 +9,7 @@ import { diagnose } from './diagnosis/diagnose.js';
 import type { Diagnosis, DiagnosedFailure, SeenAttempt } from './diagnosis/diagnosis.js';
 import { hasMainEnded, isTerminal } from './diagnosis/pod-facts.js';
 import type { KubernetesExecutorDeps } from './executor-deps.js';
+import { measurePhases } from './measure-phases.js';
 import { FOREIGN_LABELS } from './labels.js';
 import { createPodsSeen, type PodsSeen } from './pods-seen.js';
 import { createEvents } from './watch-events.js';
@@ -41,13 +42,27 @@ export type WatchedEnd =
  * @throws the reason of whichever of the two signals is aborted first.
  */
 export async function watchJob(deps: KubernetesExecutorDeps, watched: WatchedJob): Promise<WatchedEnd> {
+  const metrics = createMetrics(deps, watched);
+  const end = await watchToEnd(deps, watched, metrics);
+  const { pods } = end;
+  const { job = watched.job } = deps.watcher.view(watched.launch.name);
+  const endedAtMs = end.kind === 'stored' ? end.outcome.endedAtMs : deps.clock.nowMs();
+  const commandEndedAtMs = metrics.commandEndedAtMs(pods);
+  watched.watch.onPhases?.(measurePhases({ job, pods: pods.pods, commandEndedAtMs, endedAtMs }));
+  return end;
+}
+
+async function watchToEnd(
+  deps: KubernetesExecutorDeps,
+  watched: WatchedJob,
+  metrics: ReturnType<typeof createMetrics>,
+): Promise<WatchedEnd> {
   const { clock } = deps;
   const { launch, watch, job } = watched;
   const pods = createPodsSeen();
   const waker = createWaker(deps.watcher, launch.name, watch);
   const events = createEvents(deps, job);
   const report = createReport(watched);
-  const metrics = createMetrics(deps, watched);
   let confirmed: AttemptView | undefined;
   try {
     for (;;) {
@@ -67,7 +82,7 @@ export async function watchJob(deps: KubernetesExecutorDeps, watched: WatchedJob
         continue;
       }
       confirmed = undefined;
-      report(found);
+      report(withUpload(found, metrics.commandEndedAtMs(pods)));
       const leftMs = found.limit ? found.limit.atMs - clock.nowMs() : Infinity;
       if (found.limit && leftMs <= 0) {
         const { failure } = found.limit;
@@ -75,12 +90,21 @@ export async function watchJob(deps: KubernetesExecutorDeps, watched: WatchedJob
       }
       if (await events.refresh(found, pods)) continue;
       await metrics.read(pods, { atEnd: false });
+      report(withUpload(found, metrics.commandEndedAtMs(pods)));
       await waker.next(Math.min(leftMs, events.dueInMs(found), metrics.dueInMs(pods)));
     }
   } finally {
     waker.close();
   }
 }
+
+/** A container whose command has ended runs on until its outputs are stored. */
+function withUpload(found: Active, commandEndedAtMs: number | undefined): Active {
+  if (found.phase !== 'running' || commandEndedAtMs === undefined) return found;
+  return { ...found, phase: 'uploading', sinceMs: commandEndedAtMs };
+}
+
+type Active = Extract<Diagnosis, { state: 'active' }>;
 
 function mayHaveEnded({ job }: AttemptView, { pods, gone }: PodsSeen): boolean {
   return job === undefined || gone.size > 0 || pods.some((pod) => hasMainEnded(pod) || isTerminal(pod));
@@ -170,7 +194,7 @@ const MAX_PENDING_MS = 3_600_000;
 
 function createReport({ watch, adopted }: WatchedJob) {
   let last = '';
-  return ({ phase, sinceMs, detail }: Extract<Diagnosis, { state: 'active' }>) => {
+  return ({ phase, sinceMs, detail }: Active) => {
     const key = `${phase} ${detail ?? ''}`;
     if (key === last) return;
     last = key;

@@ -28,10 +28,14 @@ export function createMetrics(
       lookedAt = performance.now();
       for (const podUid of pods.uids) {
         // A curve is worth no failure: what could not be read is read with the next look.
-        const points = await streamOf(pods, podUid)().catch(() => []);
+        const points = await streamOf(pods, podUid)
+          .next()
+          .catch(() => []);
         if (points.length > 0) watch.onMetrics(points);
       }
     },
+    /** When the command of the newest pod ended, as its agent says: before its container does, which waits until everything is stored. */
+    commandEndedAtMs: ({ uids }: PodsSeen) => streams.get(uids.at(-1) ?? '')?.commandEndedAtMs,
     dueInMs: (pods: PodsSeen) => (hasRun(pods) ? everyMs : Infinity),
   };
 }

@@ -8,6 +8,8 @@ import { openVolumeFile } from './volume-files.js';
 export interface ChunkStream {
   /** Stores what has come since. @throws AnnealError StoreUnavailable: the next call goes on where this one was. */
   flush(): Promise<void>;
+  /** Stores a piece of Anneal's own behind the others; nothing comes after it. */
+  finish(text: string): Promise<void>;
   /** Bytes in the store, as far as is known. */
   storedBytes(): number;
 }
@@ -37,6 +39,10 @@ export function createChunkStream({ store, place, stream, root, file }: ChunkSou
     return { next, offset };
   };
   return {
+    finish: async (text) => {
+      at ??= await find();
+      await store.putBytes(chunkKey(place, stream, at.next), Buffer.from(text), { ifAbsent: true });
+    },
     storedBytes: () => at?.offset ?? 0,
     flush: async () => {
       at ??= await find();

@@ -4,6 +4,7 @@ import type { CheckpointSync } from '../../adapters/attempt-files/checkpoint-syn
 import { readLogTail } from '../../adapters/attempt-files/log-tail.js';
 import { outcomeOfManifest, toBytes } from '../../adapters/attempt-files/stored-outcome.js';
 import { storeKeys } from '../../core/artifact-store.js';
+import { commandEndMark } from '../../core/command-end-mark.js';
 import type { AttemptFailed, AttemptOutcome } from '../../core/attempt.js';
 import { AnnealError } from '../../core/failures.js';
 import { buildOrigin } from '../../core/lineage.js';
@@ -25,6 +26,8 @@ export interface Finishing {
   readonly pod: PodContext;
   readonly end: PodCommandEnd;
   readonly streams: readonly ChunkStream[];
+  /** The one of them that whoever watches reads while the command runs. */
+  readonly metrics: ChunkStream;
   readonly sync: CheckpointSync;
   readonly startedAtMs: number;
 }
@@ -39,7 +42,10 @@ export async function finishPod(finishing: Finishing): Promise<AttemptOutcome | 
   if (end.kind === 'never-ran') return undefined;
   const untilMs = clock.nowMs() + launch.uploadTimeoutMs;
   const isJudged = end.kind === 'ended' && end.endedBy !== 'signal';
-  await saveStreams(finishing, isJudged ? untilMs : clock.nowMs());
+  const endedAtMs = clock.nowMs();
+  await saveStreams(finishing, isJudged ? untilMs : endedAtMs);
+  // Worth no failure: who watches learns of it later.
+  await finishing.metrics.finish(commandEndMark(endedAtMs)).catch(() => undefined);
   if (!isJudged) {
     await syncAtEnd(finishing, false);
     return undefined;

@@ -100,10 +100,8 @@ async function followCommand(pod: PodContext, told: AbortSignal): Promise<Attemp
   // Before the command has begun, everything there was restored.
   if (isFirst) await sync.markStored();
   else await sync.markRecorded();
-  const streams = [
-    createChunkStream({ store, place, stream: 'logs', root, file: paths.log }),
-    createChunkStream({ store, place, stream: 'metrics', root, file: paths.metricsStream }),
-  ];
+  const metrics = createChunkStream({ store, place, stream: 'metrics', root, file: paths.metricsStream });
+  const streams = [createChunkStream({ store, place, stream: 'logs', root, file: paths.log }), metrics];
   if (isFirst) await writeVolumeText(root, paths.agentStarted, String(startedAtMs));
   const flowing = keepFlowing(streams, clock);
   const syncing = keepSyncing(sync, paths.checkpoints);
@@ -115,7 +113,7 @@ async function followCommand(pod: PodContext, told: AbortSignal): Promise<Attemp
   await flowing.end();
   await syncing.end();
   const began = Number(await readVolumeText(root, paths.agentStarted));
-  return await finishPod({ pod, end, streams, sync, startedAtMs: began > 0 ? began : startedAtMs });
+  return await finishPod({ pod, end, streams, metrics, sync, startedAtMs: began > 0 ? began : startedAtMs });
 }
 
 async function readOutcome({ store, place }: PodContext): Promise<AttemptOutcome | undefined> {
