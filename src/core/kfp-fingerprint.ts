@@ -16,6 +16,8 @@ export interface KfpArtifactSpec {
 /**
  * What decides in Kubeflow Pipelines whether a task is executed, message `CacheKey` of `api/v2alpha1/cache_key.proto`. Neither contents of
  * artifacts, which count by the ids under which KFP recorded them, nor secrets, resources or the digest of the image are part of it.
+ *
+ * For imported pipelines of KFP. Nothing imports them yet, so that only the tests call this: they hold it to keys that KFP's own code made.
  */
 export interface KfpCacheKey {
   /** Recorded ids of the artifacts of each input, in order. */
