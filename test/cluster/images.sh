@@ -115,7 +115,7 @@ image_anneal() {
   local package
   layer anneal-base "$(node -v)" debian_node
   layer anneal-packages "$(digest "$root/package-lock.json")" production_packages
-  mkdir -p "$work/files/app/node_modules" "$work/files/opt/anneal" "$work/files/usr/local/bin"
+  mkdir -p "$work/files/app/node_modules" "$work/files/opt/anneal" "$work/files/usr/local/bin" "$work/files/project/.anneal" "$work/files/home/anneal"
   cp -r "$root/package.json" "$root/dist" "$work/files/app/"
   for package in "$root"/packages/*; do
     mkdir -p "$work/files/app/node_modules/$(basename "$package")"
@@ -126,7 +126,7 @@ image_anneal() {
   printf '#!/bin/sh\nexec node /app/dist/cli/main.js "$@"\n' > "$work/files/usr/local/bin/anneal"
   chmod +x "$work/files/usr/local/bin/anneal"
   write_image "$images/anneal-base.layer.tar" "$images/anneal-packages.layer.tar" "$work/files" --env NODE_ENV=production \
-    --workdir /app --user $uid --cmd node
+    --workdir /project --user $uid --cmd anneal --cmd worker
 }
 
 load=

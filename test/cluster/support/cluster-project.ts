@@ -9,6 +9,8 @@ export interface ClusterProject {
   readonly controlUrl: string;
   /** Lines under `kubernetes:`, each with two spaces before it. */
   readonly more?: string;
+  /** Lines of their own. */
+  readonly settings?: string;
 }
 
 export const CLUSTER_PROJECT = 'clustered';
@@ -32,9 +34,15 @@ export async function writeClusterProject(project: ClusterProject): Promise<void
   }
 }
 
-const settings = ({ namespace, store, more = '' }: ClusterProject) => `project: ${CLUSTER_PROJECT}
+const settings = ({
+  namespace,
+  store,
+  more = '',
+  settings: lines = '',
+}: ClusterProject) => `project: ${CLUSTER_PROJECT}
 pipelines: pipelines/index.ts
 store: ${store}
+${lines}
 kubernetes:
   namespace: ${namespace}
   image: kube.local/anneal:1
