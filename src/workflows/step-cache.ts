@@ -94,7 +94,7 @@ function notCached(context: RunContext, step: string, why: string): { readonly s
 }
 
 /** The answer for an attempt, and what was asked. */
-interface Asked {
+export interface Asked {
   readonly key: string;
   readonly answer: Exclude<CacheAnswer, { readonly kind: 'busy' }>;
 }
@@ -109,12 +109,7 @@ export async function askCache(
   { plan, attempt, onWait }: AskOptions,
 ): Promise<Asked> {
   const { name, maxWaitMs } = plan;
-  const { query, answer: first } = await context.lookUps.take(async () => {
-    const place = call.begin();
-    if (place) await place;
-    const query: CacheQuery = { ...plan.query(), callId: call.callId, attempt };
-    return { query, answer: await lookUp(context, name, query) };
-  });
+  const { query, answer: first } = await context.lookUps.take(() => lookUp(context, call, { plan, attempt }));
   const untilMs = Date.now() + maxWaitMs;
   let answer = first;
   while (answer.kind === 'busy') {
@@ -143,13 +138,28 @@ interface AskOptions {
 /** A local activity first: it costs one event. A store that does not answer at once is asked by a regular one, which may wait. */
 async function lookUp(
   context: Pick<RunContext, 'localTurn'>,
-  name: string,
-  query: CacheQuery,
-): Promise<CacheAnswer> {
-  const summary = `cache of ${name}`;
-  const answer = query.verify === undefined ? await askLocally(query, summary) : undefined;
-  if (query.verify === undefined) await context.localTurn();
-  if (answer) return answer;
+  call: LiveCall,
+  { plan, attempt }: Pick<AskOptions, 'plan' | 'attempt'>,
+): Promise<{ readonly query: CacheQuery; readonly answer: CacheAnswer }> {
+  const place = call.begin();
+  if (place) await place;
+  const query: CacheQuery = { ...plan.query(), callId: call.callId, attempt };
+  const summary = `cache of ${plan.name}`;
+  if (query.verify === undefined) {
+    const local = proxyLocalActivities<PipelineActivities>({
+      startToCloseTimeout: '2s',
+      scheduleToCloseTimeout: '5s',
+      summary,
+    });
+    let answer: CacheAnswer | undefined;
+    try {
+      answer = await local.askCache(query);
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+    }
+    await context.localTurn();
+    if (answer) return { query, answer };
+  }
   const { askCache: ask } = proxyActivities<PipelineActivities>({
     activityId: claimActivityId(query, 'look-up'),
     startToCloseTimeout: query.verify === undefined ? '30s' : FULL_VERIFY_MS,
@@ -157,19 +167,5 @@ async function lookUp(
     retry: { maximumInterval: '1m' },
     summary,
   });
-  return await ask(query);
-}
-
-async function askLocally(query: CacheQuery, summary: string): Promise<CacheAnswer | undefined> {
-  const local = proxyLocalActivities<PipelineActivities>({
-    startToCloseTimeout: '2s',
-    scheduleToCloseTimeout: '5s',
-    summary,
-  });
-  try {
-    return await local.askCache(query);
-  } catch (error) {
-    if (isCancellation(error)) throw error;
-    return undefined;
-  }
+  return { query, answer: await ask(query) };
 }

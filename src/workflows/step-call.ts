@@ -10,7 +10,7 @@ import type { StepOutputs, StepRequest } from '../pipeline/runtime.js';
 import { readFailure, toFailure } from './failures.js';
 import type { LiveCall, RunContext } from './run-context.js';
 import { runAttempt } from './step-attempt.js';
-import { askCache, type CachePlan } from './step-cache.js';
+import { askCache, type Asked, type CachePlan } from './step-cache.js';
 import { currentPlan, planStep, type StepPlan } from './step-plan.js';
 
 // A step passes through as few async functions as can be: Temporal's sandbox takes a stack trace for each promise, and those are most of what
@@ -54,8 +54,9 @@ async function runAttempts(
     for (;;) {
       if (notBeforeMs !== undefined) await waitUntil(notBeforeMs, written.name);
       const { attempt } = state;
-      const cached =
-        written.cache.plan && (await findCached(context, call, { plan: written.cache.plan, base, attempt }));
+      const asking = written.cache.plan;
+      const asked = asking && (await askFor(context, call, { plan: asking, base, attempt }));
+      const cached = readAsked(asked, { base, attempt });
       const place = cached ? undefined : call.begin();
       if (place) await place;
       if (cached?.hit) return showHit(context, cached.base, cached.hit);
@@ -116,21 +117,31 @@ function delayDetail(
   return `next attempt in ${formatDuration(delayMs)}${raised}`;
 }
 
-/** The result that the cache has for an attempt, or where the attempt's own result goes. */
-async function findCached(
+/** Asks the cache for an attempt. */
+function askFor(
   context: RunContext,
   call: LiveCall,
   { plan, base, attempt }: { readonly plan: CachePlan; readonly base: CallStatus; readonly attempt: number },
-): Promise<{ readonly base: CallStatus; readonly hit?: CacheHit; readonly slot: CacheSlot }> {
+): Promise<Asked> {
   const step = base.cache?.step ?? base.name;
   const onWait = (key: string, runId: string) => {
     const detail = `waiting for ${runId === context.runId ? 'another call of this run' : `run ${runId}`}`;
     context.view.put({ ...base, attempt, state: 'waiting', detail, cache: { step, key } });
   };
-  const { key, answer } = await askCache(context, call, { plan, attempt, onWait });
+  return askCache(context, call, { plan, attempt, onWait });
+}
+
+/** What the cache said for an attempt: the result that it has, or where the attempt's own result goes. */
+function readAsked(
+  asked: Asked | undefined,
+  { base, attempt }: { readonly base: CallStatus; readonly attempt: number },
+): { readonly base: CallStatus; readonly hit?: CacheHit; readonly slot: CacheSlot } | undefined {
+  if (!asked) return undefined;
+  const { key, answer } = asked;
   const { generation } = answer;
-  const asked: CallStatus = { ...base, attempt, cache: { step, key, generation } };
-  return { base: asked, slot: { key, generation }, ...(answer.kind === 'hit' && { hit: answer }) };
+  const cache = { step: base.cache?.step ?? base.name, key, generation };
+  const hit = answer.kind === 'hit' ? { hit: answer } : {};
+  return { base: { ...base, attempt, cache }, slot: { key, generation }, ...hit };
 }
 
 function showHit(context: RunContext, base: CallStatus, hit: CacheHit): StepOutputs {

@@ -20,15 +20,16 @@ export function createTurns(limit: number): Turns {
     taken++;
     next();
   };
+  const begin = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = work();
+    done.then(leave, leave);
+    return done;
+  };
   return {
-    take: async (work) => {
-      if (taken < limit) taken++;
-      else await inLine(waiting);
-      try {
-        return await work();
-      } finally {
-        leave();
-      }
+    take: (work) => {
+      if (taken >= limit) return inLine(waiting).then(() => begin(work));
+      taken++;
+      return begin(work);
     },
   };
 }
