@@ -133,10 +133,10 @@ describe('the times of a schedule', () => {
     world.advance(world.nowMs + MINUTE);
     for (let i = 0; i < 5; i++) await look(world);
     assert.deepEqual(reasons(world), ['1 missed', '2 missed', '3 missed', '4 missed', '5 missed']);
-    const account = world.store.objects.get('schedules/nightly/account.json');
+    const account = world.store.objects.get('schedules/p/nightly/account.json');
     await world.sweep();
     assert.equal(
-      world.store.objects.get('schedules/nightly/account.json'),
+      world.store.objects.get('schedules/p/nightly/account.json'),
       account,
       'nothing is written again',
     );

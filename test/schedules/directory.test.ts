@@ -22,12 +22,12 @@ describe('the times of schedules of a real server', () => {
     const [store, directory] = [createMemoryStore(), createScheduleDirectory(server.client, 'shop')];
     const skipped = () =>
       [...store.objects]
-        .filter(([key]) => key.startsWith(`schedules/${name}/skipped/`))
+        .filter(([key]) => key.startsWith(`schedules/shop/${name}/skipped/`))
         .map(([, bytes]) => JSON.parse(Buffer.from(bytes).toString()) as SkippedTime)
         .toSorted((a, b) => a.atMs - b.atMs);
     const sweep = async () => {
       await sweepSchedules({
-        project: 'p',
+        project: 'shop',
         ...{ store, schedules: directory, clock: { nowMs: () => Date.now() }, settleMs: 2_000 },
         tell: async () => Promise.resolve(),
         log: (message) => {
