@@ -64,7 +64,11 @@ function addLocalCommands(add: Add): void {
     'Run servers and worker here, with logs; changed code becomes current',
     async () => (await import('./commands/dev.js')).dev,
   );
-  add('build', 'Build the project', async () => (await import('./commands/build.js')).build);
+  add(
+    'build',
+    'Build the project',
+    async () => (await import('./commands/build.js')).build,
+  ).addHelpText('after', examples('anneal build', 'anneal build --json'));
   add('worker', 'Run a worker until SIGTERM', async () => (await import('./commands/worker.js')).worker)
     .option('--pools <names>', 'only these, separated by commas: pools, and pipelines (default: all of them)')
     .addHelpText('after', examples('anneal worker', 'anneal worker --pools cpu,pipelines'));

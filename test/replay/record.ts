@@ -13,15 +13,17 @@ import {
 } from '../../src/core/backfill.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
 import { DELIVERY_WORKFLOW, deliveryWorkflowId, type Notification } from '../../src/core/notifications.js';
-import { systemTaskQueue, type RunStatus } from '../../src/core/run.js';
+import { ATTEMPT_BEGAN, BUDGET_MEMO } from '../../src/core/budget.js';
+import { pipelinesTaskQueue, systemTaskQueue, type RunStatus } from '../../src/core/run.js';
 import { SWEEP_NOW, SWEEPER_WORKFLOW, sweeperWorkflowId } from '../../src/core/sweep.js';
-import { failed, PROJECT, startHarness, succeeded, type Harness } from '../workflows/harness.js';
+import { failed, POOL_QUEUE, PROJECT, startHarness, succeeded, type Harness } from '../workflows/harness.js';
 import { bundlePipelines } from './bundles.js';
 
 interface Recording {
   readonly name: string;
   readonly pipeline: string;
   readonly parameters?: object;
+  readonly budget?: number;
   readonly snapshot?: Harness['snapshot'];
   readonly script?: Harness['script'];
   readonly during?: (h: Harness, workflowId: string) => Promise<void>;
@@ -69,6 +71,11 @@ const cancelDuring =
     await h.client.workflow.getHandle(workflowId).cancel();
   };
 
+const pricedPool = (perSecond: number) => ({
+  ...{ name: 'cpu', executor: 'kubernetes' as const, taskQueue: POOL_QUEUE, controlQueue: POOL_QUEUE },
+  ...{ cpu: 4, memory: '8Gi', gpu: 0, gpuOptional: true, pricePerHour: perSecond * 3_600 },
+});
+
 const recordings: readonly Recording[] = [
   { name: 'churn-training-passes', pipeline: 'churn-training' },
   {
@@ -113,6 +120,20 @@ const recordings: readonly Recording[] = [
     snapshot: { continueAfterEvents: 12 },
     during: decide('approve'),
   },
+  {
+    name: 'churn-training-spends-its-budget',
+    pipeline: 'churn-training',
+    budget: 10,
+    snapshot: { pools: [pricedPool(5)], notify: { onFailure: ['ops@example.org'] } },
+    script: hanging('ingest'),
+    during: async (h, workflowId) => {
+      const [attempt] = await until(() => h.attempts.filter(({ step }) => step === 'ingest'));
+      if (attempt)
+        await h.client.workflow.getHandle(workflowId).signal(ATTEMPT_BEGAN, {
+          ...{ callId: attempt.callId, attempt: attempt.attempt, startedAtMs: Date.now() },
+        });
+    },
+  },
   { name: 'churn-sweep', pipeline: 'churn-sweep' },
   { name: 'fan-out-continues-as-new', pipeline: 'fan', snapshot: { continueAfterEvents: 10 } },
   { name: 'sub-pipelines', pipeline: 'outer' },
@@ -147,7 +168,13 @@ async function recordOne(h: Harness, recording: Recording): Promise<void> {
   const { name, pipeline, parameters = {}, snapshot = {}, script = scored(0.94), during } = recording;
   h.attempts.length = 0;
   Object.assign(h, { snapshot, script });
-  const handle = await h.start(pipeline, parameters, name);
+  const handle =
+    recording.budget === undefined
+      ? await h.start(pipeline, parameters, name)
+      : await h.client.workflow.start(pipeline, {
+          ...{ workflowId: name, taskQueue: pipelinesTaskQueue(PROJECT), args: [parameters] },
+          memo: { [BUDGET_MEMO]: recording.budget },
+        });
   await during?.(h, handle.workflowId);
   await handle.result().catch(() => undefined);
   let runId: string | undefined = (handle as WorkflowHandleWithFirstExecutionRunId).firstExecutionRunId;
