@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { V1ContainerStateTerminated, V1Pod } from '@kubernetes/client-node';
+import { diagnoseAgent } from '../../src/adapters/kubernetes/diagnosis/diagnose-agent.js';
 import { diagnoseEnd } from '../../src/adapters/kubernetes/diagnosis/diagnose-end.js';
 import type { FailureCode } from '../../src/core/failures.js';
 
@@ -93,4 +94,34 @@ describe('a pod of which the store knows nothing', () => {
       assert.equal(failure.code, code, failure.message);
       assert.match(failure.message, message);
     });
+});
+
+describe('an agent that ended while its step runs', () => {
+  const finishedAt = new Date('2026-11-23T12:00:00Z');
+  const podWith = (state: object, message?: string): V1Pod => ({
+    status: {
+      initContainerStatuses: [
+        {
+          ...{ name: 'agent', image: 'anneal:1', imageID: '', ready: false, restartCount: 1, state },
+          lastState: { terminated: { exitCode: 1, finishedAt, ...(message !== undefined && { message }) } },
+        },
+      ],
+    },
+  });
+  const waiting = (reason: string) => ({ waiting: { reason, message: 'not found' } });
+
+  test('is shown with the image that is gone, and is lost four minutes after its end', () => {
+    const { detail, limit } = diagnoseAgent(podWith(waiting('ImagePullBackOff')), 0);
+    assert.match(detail ?? '', /to be started again: ImagePullBackOff image anneal:1 \(not found\)$/);
+    assert.deepEqual([limit?.failure.code, limit?.atMs], ['AttemptLost', finishedAt.getTime() + 240_000]);
+  });
+
+  test('is of another version where it breaks off by a fault of its own', () => {
+    const { limit } = diagnoseAgent(podWith(waiting('CrashLoopBackOff'), BROKE_OFF), 0);
+    assert.equal(limit?.failure.code, 'InvalidConfig');
+  });
+
+  test('is no matter when it runs again', () => {
+    assert.deepEqual(diagnoseAgent(podWith({ running: { startedAt: finishedAt } }), 0), {});
+  });
 });

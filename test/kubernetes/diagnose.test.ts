@@ -505,48 +505,6 @@ describe('an attempt that waits or runs on Kubernetes', () => {
       ['AttemptLost', 280],
     ],
     [
-      "runs, and its agent's image is gone",
-      withPod({
-        phase: 'Running',
-        agent: {
-          waiting: { reason: 'ImagePullBackOff', message: 'not found' },
-          lastState: { exitCode: 1 },
-        },
-        main: { running: true },
-      }),
-      'running',
-      /to be started again: ImagePullBackOff image agent:1 \(not found\)$/,
-      ['AttemptLost', 280],
-    ],
-    [
-      'runs, and its agent breaks off again and again',
-      withPod({
-        phase: 'Running',
-        agent: {
-          waiting: { reason: 'CrashLoopBackOff', message: 'back-off' },
-          lastState: {
-            exitCode: 1,
-            message: "Error: Cannot find module '/opt/anneal/pod-agent.js'\n\nNode.js v22.1.0\n",
-          },
-        },
-        main: { running: true },
-      }),
-      'running',
-      /its agent has ended/,
-      ['InvalidConfig', 280],
-    ],
-    [
-      'runs, and its agent runs again',
-      withPod({
-        phase: 'Running',
-        agent: { running: true, lastState: { exitCode: 137, reason: 'OOMKilled' } },
-        main: { running: true },
-      }),
-      'running',
-      undefined,
-      undefined,
-    ],
-    [
       'runs on a node that is away',
       withPod({ phase: 'Running', main: { running: true }, conditions: SILENT }),
       'running',
@@ -565,6 +523,13 @@ describe('an attempt that waits or runs on Kubernetes', () => {
       withPod({ phase: 'Running', main: { running: true }, deletedAt: 50 }),
       'running',
       /being deleted/,
+      ['NodeLost', 170],
+    ],
+    [
+      'has to make room in its queue',
+      withPod({ phase: 'Running', main: { running: true }, deletedAt: 50 }, { job: suspended }),
+      'running',
+      /^being ended: Kueue takes its place in queue "gpus" from it$/,
       ['NodeLost', 170],
     ],
     [

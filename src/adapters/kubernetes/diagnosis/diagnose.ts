@@ -1,5 +1,5 @@
 import type { V1Job, V1Pod } from '@kubernetes/client-node';
-import { CONTAINERS } from '../labels.js';
+import { CONTAINERS, FOREIGN_LABELS } from '../labels.js';
 import { diagnoseAgent } from './diagnose-agent.js';
 import { diagnoseEnd, diagnoseGone } from './diagnose-end.js';
 import type { Diagnosis, SeenAttempt } from './diagnosis.js';
@@ -94,7 +94,7 @@ function diagnoseLeaving(seen: SeenAttempt, pod: V1Pod, deadlineMs: number): Dia
     state: 'active',
     phase: main ? 'running' : 'queued',
     sinceMs: timeOf(main?.startedAt) ?? seen.nowMs,
-    detail: away ? `being deleted, and ${node} does not answer` : 'being deleted',
+    detail: away ? `being deleted, and ${node} does not answer` : leavingDetail(seen),
     mainEnded: hasMainEnded(pod),
     limit: away
       ? {
@@ -109,6 +109,12 @@ function diagnoseLeaving(seen: SeenAttempt, pod: V1Pod, deadlineMs: number): Dia
           },
         },
   };
+}
+
+function leavingDetail({ job }: SeenAttempt): string {
+  if (job === undefined || !isSuspended(job)) return 'being deleted';
+  const queue = job.metadata?.labels?.[FOREIGN_LABELS.kueueQueue];
+  return `being ended: ${queue === undefined ? 'somebody suspended its Job' : `Kueue takes its place in queue "${queue}" from it`}`;
 }
 
 /** Beyond the grace of a deletion that a node which is away cannot carry out. */
