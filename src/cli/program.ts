@@ -2,6 +2,7 @@ import { Command as Commander } from 'commander';
 import { createAdder, examples, type Add, type RunCommand } from './add-command.js';
 import { addRetentionCommands } from './retention-program.js';
 import { addRunCommands } from './run-commands.js';
+import { addShortExamples } from './short-examples.js';
 import { addVersionCommands } from './version-commands.js';
 
 /** The commands, their options and help. Nothing heavy is imported before a command runs. */
@@ -38,6 +39,7 @@ export function createProgram(run: RunCommand, version: string): Commander {
     createAdder(program.command('hold').description('Legal holds: runs of which nothing is removed'), run),
   );
   addProjectCommands(add);
+  addShortExamples(program);
   return program;
 }
 
@@ -64,11 +66,10 @@ function addLocalCommands(add: Add): void {
     'Run servers and worker here, with logs; changed code becomes current',
     async () => (await import('./commands/dev.js')).dev,
   );
-  add(
-    'build',
-    'Build the project',
-    async () => (await import('./commands/build.js')).build,
-  ).addHelpText('after', examples('anneal build', 'anneal build --json'));
+  add('build', 'Build the project', async () => (await import('./commands/build.js')).build).addHelpText(
+    'after',
+    examples('anneal build', 'anneal build --json'),
+  );
   add('worker', 'Run a worker until SIGTERM', async () => (await import('./commands/worker.js')).worker)
     .option('--pools <names>', 'only these, separated by commas: pools, and pipelines (default: all of them)')
     .addHelpText('after', examples('anneal worker', 'anneal worker --pools cpu,pipelines'));
