@@ -16,7 +16,10 @@ import { systemTaskQueue } from '../../src/core/run.js';
 import { until } from '../system/support/until.js';
 import { PROJECT, startHarness, succeeded, type Harness } from '../workflows/harness.js';
 
-/** Asked for by hand, since it takes an hour: ANNEAL_TEST_PARTITIONS=10000 npm test -- test/backfill/many.test.ts. */
+/**
+ * Asked for by hand, since it takes half an hour, more than `npm test` gives a file:
+ * ANNEAL_TEST_PARTITIONS=10000 ANNEAL_TEST_TEMPORAL=$(which temporal) node --import tsx --test test/backfill/many.test.ts
+ */
 const count = Number(process.env['ANNEAL_TEST_PARTITIONS'] ?? 0);
 const concurrency = Number(process.env['ANNEAL_TEST_CONCURRENCY'] ?? 20);
 const cli = process.env['ANNEAL_TEST_TEMPORAL'];
