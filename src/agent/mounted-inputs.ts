@@ -1,7 +1,9 @@
-import { stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { hasErrorCode } from '../adapters/file-store/store-errors.js';
 import type { ArtifactRef } from '../core/artifacts.js';
 import { AnnealError } from '../core/failures.js';
 
@@ -41,9 +43,8 @@ export async function checkMounted(
   const worker = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const local = path.join(place, file.path);
-      const found = await stat(local).catch(() => undefined);
-      if (found?.isFile() === true && found.size === file.sizeBytes) continue;
-      const what = found === undefined ? 'is not there' : `has ${found.size} bytes, not ${file.sizeBytes}`;
+      const what = await problemOf(local, file.sizeBytes);
+      if (what === undefined) continue;
       throw new AnnealError(
         'InputMissing',
         `input "${name}" (${ref.uri}) is not as it was recorded where it is mounted: ${file.path === '' ? 'it' : `"${file.path}"`} ${what}. Look at what the volume holds, or take the input out of access.`,
@@ -51,4 +52,18 @@ export async function checkMounted(
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+/** Why a file is not the one that was recorded, as far as can be seen without reading it. */
+async function problemOf(local: string, sizeBytes: number): Promise<string | undefined> {
+  try {
+    await access(local, constants.R_OK);
+    const found = await stat(local);
+    if (!found.isFile()) return 'is no file';
+    return found.size === sizeBytes ? undefined : `has ${found.size} bytes, not ${sizeBytes}`;
+  } catch (error) {
+    return hasErrorCode(error, 'ENOENT', 'ENOTDIR')
+      ? 'is not there'
+      : `cannot be read (${error instanceof Error ? error.message : String(error)})`;
+  }
 }

@@ -1,4 +1,4 @@
-import type { V1Job, V1Pod } from '@kubernetes/client-node';
+import type { V1ContainerState, V1Job, V1Pod } from '@kubernetes/client-node';
 import type { AttemptPhases } from '../../core/attempt.js';
 import { conditionOf, containerStatus, timeOf } from './diagnosis/pod-facts.js';
 import { CONTAINERS } from './labels.js';
@@ -51,13 +51,17 @@ function phasesOf(
 ): readonly Entered[] {
   const fetch = containerStatus(pod, CONTAINERS.fetch)?.state;
   const main = containerStatus(pod, CONTAINERS.main)?.state;
-  const begunMs = timeOf(main?.running?.startedAt ?? main?.terminated?.startedAt);
+  const begunMs = startOf(main);
   return [
     { phase: 'pullingMs', atMs: timeOf(conditionOf(pod, 'PodScheduled')?.lastTransitionTime) },
-    { phase: 'preparingMs', atMs: timeOf(fetch?.running?.startedAt ?? fetch?.terminated?.startedAt) },
+    { phase: 'preparingMs', atMs: startOf(fetch) },
     { phase: 'pullingMs', atMs: timeOf(fetch?.terminated?.finishedAt) },
     { phase: 'runningMs', atMs: begunMs },
     { phase: 'uploadingMs', atMs: begunMs === undefined ? undefined : last?.commandEndedAtMs },
     { phase: last ? undefined : 'queuedMs', atMs: timeOf(main?.terminated?.finishedAt) },
   ];
+}
+
+function startOf(state: V1ContainerState | undefined): number | undefined {
+  return timeOf(state?.running?.startedAt ?? state?.terminated?.startedAt);
 }
