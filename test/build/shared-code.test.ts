@@ -10,5 +10,5 @@ test('runs share the workflow code, which is in the bundle once; what holds the 
   const player = holding('occurrences=new Map');
   assert.deepEqual([runtime.length, player.length], [1, 1]);
   assert.notEqual(runtime[0], player[0]);
-  assert.equal(player[0]?.includes('Error.stackTraceLimit=6'), true);
+  assert.equal(player[0]?.includes('Error.stackTraceLimit=5'), true);
 });

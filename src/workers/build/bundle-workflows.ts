@@ -88,9 +88,9 @@ interface SandboxOptions {
 
 /**
  * Temporal takes a stack trace for every promise of a workflow and keeps it while the promise is open: most of what a waiting run holds, and
- * of what a step costs. Six lines name the place in the pipeline.
+ * of what a step costs. Five lines name the place in the pipeline, that of a wrong call among them.
  */
-const STACK_DEPTH = 6;
+const STACK_DEPTH = 5;
 
 function sharedEntry(files: readonly string[]): string {
   const all = files.map((file) => `export * from ${JSON.stringify(file)};`);
