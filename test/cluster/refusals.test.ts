@@ -60,10 +60,17 @@ describe('an attempt that the cluster does not run to its end', { skip, concurre
   });
 
   test('says that its image cannot be pulled, and is gone when it is cancelled', async () => {
-    const launch = buildLaunch({ image: 'kube.local/no-such-image:1', command: ['true'] });
+    const launch = buildLaunch({
+      image: 'kube.local/no-such-image:1',
+      command: ['true'],
+      stopGraceMs: 2_000,
+    });
     const { cancel, outcome } = await begin(launch, /pulling .*no-such-image/);
+    const began = performance.now();
     cancel.abort(new Error('cancelled by test'));
     await assert.rejects(outcome, /cancelled by test/);
+    // Its node is in the middle of a pull that it takes 40 s to give up.
+    assert.ok(performance.now() - began < 12_000, 'within its grace and 10 s');
     assert.deepEqual(await left(launch), []);
   });
 
