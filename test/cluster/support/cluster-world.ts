@@ -44,6 +44,8 @@ export interface ClusterWorld {
   /** @param kubeconfig default: the namespace's worker, straight to the API server. */
   startWorker(kubeconfig?: string): Promise<CliProcess>;
   startRun(pipeline?: 'training' | 'single'): Promise<ClusterRun>;
+  /** A command of the CLI in the project, as a process. */
+  anneal(...args: string[]): CliProcess;
   jobs(): Promise<readonly V1Job[]>;
   pods(): Promise<readonly V1Pod[]>;
   /** Ends runs, workers and Jobs. */
@@ -174,6 +176,7 @@ async function connectWorld({
       workers.push(worker);
       return worker;
     },
+    anneal: (...args) => spawnCli([...args, '--project', root], { ...env, NO_COLOR: '1' }),
     startRun: async (pipeline = 'training') => {
       runs += 1;
       const name = `run-${runs}`;
