@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { V1Job } from '@kubernetes/client-node';
+import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import { diagnose } from '../../src/adapters/kubernetes/diagnosis/diagnose.js';
 import type { KueueWorkload } from '../../src/adapters/kubernetes/diagnosis/kueue-workload.js';
 import type { FailureCode } from '../../src/core/failures.js';
@@ -100,6 +100,30 @@ describe('a Job in a queue, of which Kueue', () => {
       assert.match(found.detail ?? '', detail);
       assert.deepEqual(found.limit && [found.limit.failure.code, (found.limit.atMs - T0) / 1_000], limit);
     });
+
+  test('let it go a moment ago goes on: its next pod is not there yet, and its waiting begins anew', () => {
+    const pods: V1Pod[] = [
+      {
+        metadata: { uid: 'pod-1', creationTimestamp: at(100), deletionTimestamp: at(5_000) },
+        status: { phase: 'Running' },
+      },
+    ];
+    const resumed = (status: string): V1Job => ({
+      ...job,
+      spec: { suspend: false, template: {} },
+      status: { conditions: [{ type: 'Suspended', status, lastTransitionTime: at(4_990) }] },
+    });
+    const look = (seenJob: V1Job) =>
+      diagnose({
+        ...{ step: 'train', pool: 'gpu', job: seenJob, pods, gone: new Set(['pod-1']), events: [] },
+        ...{ maxPendingMs: 3_600_000, nowMs: T0 + 6_000_000 },
+      });
+    const found = look(resumed('True'));
+    assert.ok(found.state === 'active', JSON.stringify(found));
+    assert.equal(found.limit?.atMs, T0 + 5_000_000 + 3_600_000);
+    const taken = look(resumed('False'));
+    assert.equal(taken.state === 'ended' && taken.failure.code, 'PodDeleted');
+  });
 
   test('is seen in the older version of its API, and not at all by an account that may not', async (t) => {
     const { api, server } = await withKubernetes(t);

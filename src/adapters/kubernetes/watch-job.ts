@@ -130,7 +130,9 @@ function goesOn({ job, pods }: AttemptView): boolean {
 
 function hasEndedPod({ pods, gone }: PodsSeen): boolean {
   const pod = pods.at(-1);
-  return pod !== undefined && isTerminal(pod) && !gone.has(pod.metadata?.uid ?? '');
+  // One that was taken away may have been taken by Kueue, whose word on the Job comes by another watch.
+  const { uid = '', deletionTimestamp } = pod?.metadata ?? {};
+  return pod !== undefined && isTerminal(pod) && !gone.has(uid) && deletionTimestamp === undefined;
 }
 
 /** A watch may lag behind, and that of pods behind that of Jobs: what seems gone is asked for once. */

@@ -2,35 +2,42 @@ import type { V1Job } from '@kubernetes/client-node';
 import { FOREIGN_LABELS } from '../labels.js';
 import type { Diagnosis, DiagnosedFailure, SeenAttempt } from './diagnosis.js';
 import { readKueueWait } from './kueue-workload.js';
-import { isSuspended, said, timeOf } from './pod-facts.js';
+import { isSuspended, said, suspensionMs, timeOf } from './pod-facts.js';
 
 /** A Job that has no pod now: Kueue holds it, a quota is used up, or something refuses its pods. */
 export function diagnoseWithoutPod(seen: SeenAttempt, job: V1Job): Diagnosis {
   const createdMs = timeOf(job.metadata?.creationTimestamp) ?? seen.nowMs;
-  const waiting = (detail: string | undefined, sinceMs: number, failure?: DiagnosedFailure): Diagnosis => ({
+  // A Job that had a pod before waits anew.
+  const before = seen.pods.at(-1)?.metadata;
+  const sinceMs = Math.max(
+    createdMs,
+    suspensionMs(job) ?? 0,
+    timeOf(before?.deletionTimestamp ?? before?.creationTimestamp) ?? 0,
+  );
+  const waiting = (detail: string | undefined, fromMs: number, failure?: DiagnosedFailure): Diagnosis => ({
     state: 'active',
     phase: 'queued',
-    sinceMs,
+    sinceMs: fromMs,
     mainEnded: false,
     ...(detail === undefined ? {} : { detail }),
     limit: {
-      atMs: sinceMs + (failure === undefined ? seen.maxPendingMs : GRACE_MS),
+      atMs: fromMs + (failure === undefined ? seen.maxPendingMs : GRACE_MS),
       failure: failure ?? pendingTooLong(seen, detail),
     },
   });
   if (isSuspended(job)) {
-    const { detail, sinceMs, failure } = diagnoseSuspended(seen, job, createdMs);
-    return waiting(detail, sinceMs, failure);
+    const held = diagnoseSuspended(seen, job, createdMs);
+    return waiting(held.detail, held.sinceMs, held.failure);
   }
   const refusal = seen.events.filter(({ reason }) => reason === 'FailedCreate').at(-1);
-  if (refusal === undefined) return waiting(undefined, createdMs);
+  if (refusal === undefined) return waiting(undefined, sinceMs);
   const message = said(refusal.message);
-  if (/exceeded quota/.test(message)) return waiting(`quota: ${quotaOf(message)}`, createdMs);
+  if (/exceeded quota/.test(message)) return waiting(`quota: ${quotaOf(message)}`, sinceMs);
   const failure = {
     code: 'PodRefused',
     message: `Kubernetes refuses its pod: ${message}. Correct the settings of the step or of pool "${seen.pool}", or have the rule changed.`,
   } as const;
-  return PERMANENT.test(message) ? { state: 'ended', failure } : waiting(message, createdMs, failure);
+  return PERMANENT.test(message) ? { state: 'ended', failure } : waiting(message, sinceMs, failure);
 }
 
 /** What no wait was long enough for. */
@@ -52,13 +59,6 @@ function quotaOf(message: string): string {
   return /exceeded quota: .*/.exec(message)?.[0] ?? message;
 }
 
-function suspendedSince(job: V1Job): number | undefined {
-  const condition = job.status?.conditions?.find(
-    ({ type, status }) => type === 'Suspended' && status === 'True',
-  );
-  return timeOf(condition?.lastTransitionTime);
-}
-
 interface Suspended {
   readonly detail: string;
   readonly sinceMs: number;
@@ -67,7 +67,7 @@ interface Suspended {
 
 /** Kueue says on the Job's Workload why it waits; of an account that may not read that there are the Job's own events. */
 function diagnoseSuspended(seen: SeenAttempt, job: V1Job, createdMs: number): Suspended {
-  const sinceMs = suspendedSince(job) ?? createdMs;
+  const sinceMs = suspensionMs(job) ?? createdMs;
   const queue = job.metadata?.labels?.[FOREIGN_LABELS.kueueQueue];
   if (queue === undefined) return { detail: 'its Job is suspended, and not by Anneal', sinceMs };
   const wait = readKueueWait(seen.workloads ?? []);

@@ -9,6 +9,7 @@ import {
   containerStatus,
   hasMainEnded,
   isFinished,
+  isHeld,
   isNodeAway,
   isSuspended,
   isTerminal,
@@ -23,7 +24,7 @@ export function diagnose(seen: SeenAttempt): Diagnosis {
   const { job } = seen;
   const pod = seen.pods.at(-1);
   const isGone = seen.gone.has(pod?.metadata?.uid ?? '');
-  if (job && isSuspended(job) && (pod === undefined || isGone || isTerminal(pod)))
+  if (job && isHeld(job) && (pod === undefined || isGone || isTerminal(pod)))
     return diagnoseWithoutPod(seen, job);
   if (pod === undefined) return diagnoseJob(seen);
   if (isTerminal(pod)) return ended(diagnoseEnd(pod, seen), pod);

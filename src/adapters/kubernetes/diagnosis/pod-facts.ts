@@ -60,6 +60,20 @@ export function isSuspended(job: V1Job): boolean {
   return job.spec?.suspend === true;
 }
 
+/** Whether it is suspended, or was resumed just now and has not got its next pod. */
+export function isHeld(job: V1Job): boolean {
+  return isSuspended(job) || suspension(job)?.status === 'True';
+}
+
+/** When somebody suspended or resumed the Job last, as its controller saw it. */
+export function suspensionMs(job: V1Job): number | undefined {
+  return timeOf(suspension(job)?.lastTransitionTime);
+}
+
+function suspension(job: V1Job) {
+  return job.status?.conditions?.find(({ type }) => type === 'Suspended');
+}
+
 /** A text of Kubernetes as the end of a sentence. */
 export function said(message: string | undefined): string {
   const text = (message ?? '').trim().replace(/\s+/g, ' ').replace(/\.$/, '');
