@@ -4,7 +4,7 @@ import { createAttemptWatcher } from '../../../src/adapters/kubernetes/attempt-w
 import { createKubernetesExecutor } from '../../../src/adapters/kubernetes/create-kubernetes-executor.js';
 import { loadKubeConnection } from '../../../src/adapters/kubernetes/kube-config.js';
 import { projectSelector } from '../../../src/adapters/kubernetes/labels.js';
-import { WORKER_RIGHTS } from '../../../src/adapters/kubernetes/rights.js';
+import { WORKER_RIGHTS, type PolicyRule } from '../../../src/adapters/kubernetes/rights.js';
 import { createS3Store } from '../../../src/adapters/s3-store/create-s3-store.js';
 import type { KubernetesPlacement } from '../../../src/core/kubernetes.js';
 import type { ExecutorUnderTest } from '../../executor/contract.js';
@@ -22,13 +22,14 @@ export interface ClusterExecutor extends ExecutorUnderTest {
   readonly cluster: TestCluster;
 }
 
-/** @param pools what the pools have that differs from one another. */
-export async function createClusterExecutor(pools: {
-  readonly [name: string]: Partial<KubernetesPlacement>;
-}): Promise<ClusterExecutor> {
+/** @param pools what the pools have that differs from one another. @param rights of its account. */
+export async function createClusterExecutor(
+  pools: { readonly [name: string]: Partial<KubernetesPlacement> },
+  rights: readonly PolicyRule[] = WORKER_RIGHTS,
+): Promise<ClusterExecutor> {
   const { hostAddress } = openCluster();
   const [namespace, s3] = await Promise.all([
-    createNamespace('executor', WORKER_RIGHTS),
+    createNamespace('executor', rights),
     startS3Server(hostAddress),
   ]);
   await namespace.cluster.apply(storeSecret(namespace.name, s3.credentials));
