@@ -88,6 +88,7 @@ export function fakeClient(given: Partial<AnnealClient>): AnnealClient {
     logs: refuse,
     outputs: refuse,
     lineage: refuse,
+    repairLineage: refuse,
     schedules,
     backfills: {
       add: refuse,

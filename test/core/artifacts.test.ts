@@ -193,7 +193,8 @@ describe('what lineage keeps of an attempt', () => {
     outputs: { model: ref },
   } as AttemptSucceeded;
   const plain = {
-    ...{ version: 1, runId: 'r', executionId: 'e', project: 'p', pipeline: 'q', step: 'train', callId: 'c' },
+    version: 1 as const,
+    ...{ runId: 'r', executionId: 'e', project: 'p', pipeline: 'q', step: 'train', callId: 'c' },
     ...{
       build: 'b',
       codeDigest: 'cd',

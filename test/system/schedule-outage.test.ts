@@ -48,7 +48,7 @@ test('times that passed while the server was away are accounted for, each in one
     const schedules = createSchedules(deps);
     const sweep = async () => {
       await sweepSchedules({
-        ...{ store, schedules: createScheduleDirectory(client, 'shop'), settleMs: 2_000 },
+        ...{ store, project: 'shop', schedules: createScheduleDirectory(client, 'shop'), settleMs: 2_000 },
         clock: { nowMs: () => Date.now() },
         tell: async () => Promise.resolve(),
         log: (message) => {
