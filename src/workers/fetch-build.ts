@@ -18,24 +18,18 @@ export interface FetchPlace {
 export const FETCHED = 'fetched';
 
 /**
- * A build on this machine, fetched from the store where it is not here yet. Whatever is given out has the digest: what does not is refused, and
- * removed from the machine.
+ * A build on this machine, fetched from the store where it is not here yet. Whatever is given out has the digest: what does not is fetched anew.
  * @throws AnnealError BuildFailed where it is not in the store, or has another digest; StoreUnavailable.
  */
 export async function fetchBuild(place: FetchPlace, digest: string): Promise<Build> {
   const { buildsDir } = place;
   const here = await loadBuild(buildsDir, digest).catch(() => undefined);
   if (here !== undefined) {
-    const isSound = await verifyBuild(here).then(
-      () => true,
-      () => false,
-    );
-    if (isSound) {
+    if (await isSound(here)) {
       const now = new Date();
       await utimes(path.join(here.dir, FETCHED), now, now).catch(() => undefined);
       return here;
     }
-    await rm(here.dir, { recursive: true, force: true });
   }
   await mkdir(buildsDir, { recursive: true });
   const draft = await mkdtemp(path.join(buildsDir, '.draft-'));
@@ -45,10 +39,23 @@ export async function fetchBuild(place: FetchPlace, digest: string): Promise<Bui
     await fetchFiles(place.store, { digest, dir: draft, manifest });
     await verifyBuild({ digest, dir: draft, manifest });
     await writeFile(path.join(draft, FETCHED), '');
+    // A damaged one goes when there is another: the store may be away.
+    if (here !== undefined) await rm(here.dir, { recursive: true, force: true });
     await publish(draft, path.join(buildsDir, digest));
     return await loadBuild(buildsDir, digest);
   } finally {
     await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** @throws what keeps it from being read: that says nothing of its bytes. */
+async function isSound(build: Build): Promise<boolean> {
+  try {
+    await verifyBuild(build);
+    return true;
+  } catch (error) {
+    if (error instanceof AnnealError) return false;
+    throw error;
   }
 }
 

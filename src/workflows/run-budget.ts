@@ -63,6 +63,7 @@ export class RunBudget {
   private warning: Promise<void> | undefined;
   private timer: { readonly atMs: number; readonly scope: CancellationScope } | undefined;
   private judging = false;
+  private begun = false;
   private failure: ApplicationFailure | undefined;
   private stop: ((failure: ApplicationFailure) => void) | undefined;
 
@@ -186,9 +187,15 @@ export class RunBudget {
       : `The run has cost ${formatCost(spent)} already; its budget must be more than that. Stop it with anneal cancel.`;
   }
 
+  /** The run can tell people from now on. */
+  begin(): void {
+    this.begun = true;
+    this.judgeSoon();
+  }
+
   /** Looks at what has been spent: once for everything that changes in one go. */
   judgeSoon(): void {
-    if (this.judging || this.limit === undefined) return;
+    if (!this.begun || this.judging || this.limit === undefined) return;
     this.judging = true;
     void Promise.resolve().then(() => {
       this.judging = false;
@@ -207,7 +214,10 @@ export class RunBudget {
       this.owner.changed();
       this.warning = Promise.all([
         this.warning,
-        this.scope.run(async () => await this.owner.warn(status)),
+        // A run that is cancelled meanwhile comes to its end all the same.
+        this.scope.run(
+          async () => await CancellationScope.nonCancellable(async () => await this.owner.warn(status)),
+        ),
       ]).then(() => undefined);
       return this.judge();
     }

@@ -102,6 +102,7 @@ export async function runPipeline(
     retake: async ({ cache: given }) => await takeSnapshot(definition.name, given),
   });
   live.context = context;
+  budget.begin();
   setRuntime(createRuntime(context, approvals, lane));
   const scope = new CancellationScope();
   const outcome = await untilEnd(context, scope, {

@@ -69,7 +69,8 @@ export class RunView {
     this.counts = { ...continuation?.counts };
     this.cost = continuation?.cost;
     this.poolCosts = { ...continuation?.poolCosts };
-    this.publishedCost = this.cost;
+    // What was counted since the last change of state is not published, and what was need not be carried over.
+    this.publishedCost = (workflowInfo().memo?.[COST_MEMO] as RunCost | undefined)?.total;
     for (const call of continuation?.calls ?? []) this.calls.set(call.id, call);
     this.tags = new Set(continuation?.tags ?? []);
     this.snapshot = continuation?.snapshot;

@@ -198,6 +198,16 @@ describe(
       assert.deepEqual(memo, { total: 11, pools: { gpu: 11 } });
     });
 
+    test('is not needed to know what a run cost whose last executions cost nothing', async () => {
+      h.snapshot = { pools: priced(1), continueAfterEvents: 30 };
+      h.script = (request) => took(succeeded(request), h.attempts.length === 1 ? 2_000 : 0);
+      const handle = await h.start('chain', { n: 20 }, 'cheap-end');
+      await handle.result();
+      assert.ok((await statusOf('cheap-end')).continuations > 0);
+      const memo = (await handle.describe()).memo?.[COST_MEMO] as RunCost;
+      assert.deepEqual(memo, { total: 2, pools: { gpu: 2 } });
+    });
+
     test('ends a paused run whose step runs on', async () => {
       h.snapshot = { pools: priced(10) };
       h.script = hang;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { hasErrorCode } from '../../adapters/file-store/store-errors.js';
 import { AnnealError } from '../../core/failures.js';
 import { digestOfBuild, digestOfBundle, endsWithSourceMap, withoutSourceMap } from './build-digest.js';
 import { BUILD_FILES, type Build, type BuiltStep } from './build-manifest.js';
@@ -8,7 +9,7 @@ import { digestOfCode, digestOfLock } from './step-code.js';
 
 /**
  * Looks whether everything that a build would run is what its digest was made from.
- * @throws AnnealError BuildFailed for the first part that is not.
+ * @throws AnnealError BuildFailed for the first part that is not; any other error where it cannot be read.
  */
 export async function verifyBuild({ digest, dir, manifest }: Build): Promise<void> {
   const refuse = (what: string) =>
@@ -16,8 +17,8 @@ export async function verifyBuild({ digest, dir, manifest }: Build): Promise<voi
       'BuildFailed',
       `Build ${digest.slice(0, 12)} is refused: ${what} is not what its digest was made from. Deploy it again from its sources.`,
     );
-  const workflows = await readFile(path.join(dir, BUILD_FILES.workflows), 'utf8').catch(() => '');
-  const tasks = await readFile(path.join(dir, BUILD_FILES.activities), 'utf8').catch(() => undefined);
+  const workflows = (await readText(path.join(dir, BUILD_FILES.workflows))) ?? '';
+  const tasks = await readText(path.join(dir, BUILD_FILES.activities));
   if (!endsWithSourceMap(workflows)) throw refuse(BUILD_FILES.workflows);
   if (tasks !== undefined && !endsWithSourceMap(tasks)) throw refuse(BUILD_FILES.activities);
   const found = digestOfBuild({
@@ -61,10 +62,18 @@ async function readCodeDigest(dir: string, step: string): Promise<string> {
 }
 
 async function readLockDigest(dir: string, { name, python }: BuiltStep): Promise<string | undefined> {
-  const lock = await readFile(path.join(dir, BUILD_FILES.python, `${name}.txt`), 'utf8').catch(
-    () => undefined,
-  );
+  const lock = await readText(path.join(dir, BUILD_FILES.python, `${name}.txt`));
   return lock === undefined ? undefined : digestOfLock(lock, python?.version);
+}
+
+/** Undefined where there is no such file. */
+async function readText(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (hasErrorCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
 }
 
 function sha256(contents: Buffer): string {
