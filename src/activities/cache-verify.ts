@@ -1,24 +1,35 @@
 import { createHash } from 'node:crypto';
-import type { ArtifactStore } from '../core/artifact-store.js';
+import type { ArtifactStore, StoredObject } from '../core/artifact-store.js';
 import type { ArtifactRef, FileEntry, Manifest } from '../core/artifacts.js';
 import { AnnealError } from '../core/failures.js';
 
-/** How closely the files behind a result are looked at: `size` asks the store for each, `full` reads them. */
+/** How closely the files behind a result are looked at: `size` asks the store for the size of each, and its ETag where it keeps one; `full` reads them. */
 export type VerifyDepth = 'size' | 'full';
 
+/** What the store says of the objects behind a result when it is stored; of an output for which it keeps no ETags, nothing. */
+export async function sealOutputs(store: ArtifactStore, outputs: Outputs): Promise<Seals> {
+  const seals: { [output: string]: string } = {};
+  for (const [name, ref] of Object.entries(outputs)) {
+    const seal = sealOf(await objectsOf(store, ref, store.keyOf(ref.uri)));
+    if (seal === undefined) return seals;
+    seals[name] = seal;
+  }
+  return seals;
+}
+
 /**
- * Looks at every file behind a result. Answers with what is wrong with the first that is not as it was stored.
+ * Looks at every file behind a result, and at the seals it was stored with. Answers with what is wrong with the first that is not as it was stored.
  * @throws AnnealError StoreUnavailable
  */
 export async function verifyOutputs(
   store: ArtifactStore,
-  outputs: { readonly [name: string]: ArtifactRef },
+  { outputs, seals = {} }: { readonly outputs: Outputs; readonly seals?: Seals },
   depth: VerifyDepth,
 ): Promise<string | undefined> {
   const verdicts = await Promise.all(
-    Object.values(outputs).map(async (ref) => {
+    Object.entries(outputs).map(async ([name, ref]) => {
       try {
-        return await verifyOutput(store, ref, depth);
+        return await verifyOutput(store, { ref, seal: seals[name] }, depth);
       } catch (error) {
         // A store that does not answer may have it. Everything else would be the same next time.
         if (error instanceof AnnealError && error.code === 'StoreUnavailable') throw error;
@@ -31,21 +42,38 @@ export async function verifyOutputs(
 
 async function verifyOutput(
   store: ArtifactStore,
-  ref: ArtifactRef,
+  { ref, seal }: { readonly ref: ArtifactRef; readonly seal: string | undefined },
   depth: VerifyDepth,
 ): Promise<string | undefined> {
   const key = store.keyOf(ref.uri);
   const files = await filesOf(store, ref, key);
   if (files === undefined) return `the manifest of ${ref.uri} is gone`;
-  const sizes = await sizesOf(store, ref, key);
+  const objects = await objectsOf(store, ref, key);
   for (const { key: file, entry } of files) {
-    const found = sizes.get(file);
+    const found = objects.get(file)?.sizeBytes;
     if (found === undefined) return `${file} is gone`;
     if (found !== entry.sizeBytes) return `${file} has ${found} bytes, and had ${entry.sizeBytes}`;
     if (depth === 'full' && (await digestOfObject(store, file)) !== entry.sha256)
       return `${file} has other contents than were stored`;
   }
+  if (seal !== undefined && sealOf(objects) !== seal)
+    return `the objects of ${ref.uri} have other ETags than when they were stored`;
   return undefined;
+}
+
+type Outputs = { readonly [name: string]: ArtifactRef };
+type Seals = { readonly [output: string]: string };
+type StoredObjects = ReadonlyMap<string, StoredObject>;
+
+/** Undefined where one of the objects has no ETag. */
+function sealOf(objects: StoredObjects): string | undefined {
+  const hash = createHash('sha256');
+  const sorted = [...objects.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+  for (const { key, etag } of sorted) {
+    if (etag === undefined) return undefined;
+    hash.update(`${key}\0${etag}\0`);
+  }
+  return hash.digest('hex');
 }
 
 interface StoredFile {
@@ -68,15 +96,15 @@ async function filesOf(
 }
 
 /** One question for a whole directory: an object store answers it for a thousand files at once. */
-async function sizesOf(store: ArtifactStore, ref: ArtifactRef, key: string): Promise<Map<string, number>> {
-  const sizes = new Map<string, number>();
+async function objectsOf(store: ArtifactStore, ref: ArtifactRef, key: string): Promise<StoredObjects> {
+  const objects = new Map<string, StoredObject>();
   if (ref.form === 'directory')
-    for await (const object of store.list(`${key}/`)) sizes.set(object.key, object.sizeBytes);
+    for await (const object of store.list(`${key}/`)) objects.set(object.key, object);
   else {
     const found = await store.stat(key);
-    if (found) sizes.set(key, found.sizeBytes);
+    if (found) objects.set(key, found);
   }
-  return sizes;
+  return objects;
 }
 
 async function digestOfObject(store: ArtifactStore, key: string): Promise<string | undefined> {

@@ -14,7 +14,7 @@ import {
 } from '../core/claims.js';
 import { toPathSegment } from '../core/run.js';
 import { createCacheObjects, type CacheObjects, type KeyedStep } from './cache-objects.js';
-import { verifyOutputs } from './cache-verify.js';
+import { sealOutputs, verifyOutputs } from './cache-verify.js';
 import type { Clock } from './ports/activity-context.js';
 
 /** Who asks, beside the question itself. */
@@ -77,6 +77,7 @@ export function createStepCache(deps: StepCacheDeps): StepCache {
           ? {}
           : { tracking: { experimentId, runId: trackingRunId } }),
         storedAtMs: deps.clock.nowMs(),
+        seals: await sealOutputs(deps.store, outputs),
         outputs,
         parameters,
       };
@@ -168,7 +169,7 @@ async function findResult(
     if (startedAtMs < (asked.sinceMs ?? -Infinity)) return 'the run was told to refresh it';
     if (asked.ttlMs !== undefined && !(storedAtMs >= deps.clock.nowMs() - asked.ttlMs))
       return `the result of run ${runId} was older than its ttl`;
-    const problem = await verifyOutputs(deps.store, outputs, asked.verify === 'full' ? 'full' : 'size');
+    const problem = await verifyOutputs(deps.store, entry, asked.verify === 'full' ? 'full' : 'size');
     const origin = { runId, executionId, attemptName, ...(tracking && { tracking }) };
     const hit: CacheHit = { kind: 'hit', generation, ...origin, outputs, parameters };
     if (problem === undefined) return (await takeIntoUse(deps, asked, { of, hit })) ? hit : 'changed';

@@ -6,6 +6,8 @@ export interface StoredObject {
   readonly uri: string;
   readonly sizeBytes: number;
   readonly modifiedAtMs: number;
+  /** Changes when the contents do; absent where the store keeps none, as file systems do. */
+  readonly etag?: string;
 }
 
 /**

@@ -51,6 +51,8 @@ export interface CacheEntry {
   readonly startedAtMs: number;
   readonly storedAtMs: number;
   readonly outputs: AttemptSucceeded['outputs'];
+  /** Of outputs for whose objects the store keeps ETags, a digest of these. */
+  readonly seals: { readonly [output: string]: string };
   readonly parameters: AttemptSucceeded['parameters'];
 }
 

@@ -1,7 +1,11 @@
+import { createHash } from 'node:crypto';
 import type { ArtifactStore, StoredObject } from '../../src/core/artifact-store.js';
 
 /** An artifact store in memory, for bytes: whole objects, first writer wins where asked, lists in key order. */
-export function createMemoryStore(nowMs: () => number = () => 0): ArtifactStore & {
+export function createMemoryStore(
+  nowMs: () => number = () => 0,
+  { etags = false } = {},
+): ArtifactStore & {
   readonly objects: Map<string, Uint8Array>;
   /** When each was written. */
   readonly times: Map<string, number>;
@@ -12,7 +16,10 @@ export function createMemoryStore(nowMs: () => number = () => 0): ArtifactStore 
   const uriOf = (key: string) => `${rootUri}/${key}`;
   const found = (key: string): StoredObject | undefined => {
     const bytes = objects.get(key);
-    return bytes && { key, uri: uriOf(key), sizeBytes: bytes.length, modifiedAtMs: times.get(key) ?? 0 };
+    const etag = etags && bytes ? { etag: createHash('md5').update(bytes).digest('hex') } : {};
+    return (
+      bytes && { key, uri: uriOf(key), sizeBytes: bytes.length, modifiedAtMs: times.get(key) ?? 0, ...etag }
+    );
   };
   const notUsed = () => Promise.reject(new Error('not used here'));
   return {

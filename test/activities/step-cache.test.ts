@@ -124,7 +124,7 @@ describe('the step cache', () => {
       assert.equal(answer.kind === 'hit' && answer.runId, 'two');
     });
 
-  test('other contents of the same size are found by a full check only', async () => {
+  test('where a store keeps no ETags, other contents of the same size are found by a full check only', async () => {
     const world = await createWorld();
     await world.ask('one');
     await world.finish('one', 1);
@@ -132,6 +132,16 @@ describe('the step cache', () => {
     world.store.objects.set(OUTPUT, Buffer.from('CHURNED'));
     assert.equal((await world.ask('two')).kind, 'hit');
     assert.equal((await world.ask('two', { verify: 'full' })).kind, 'claimed');
+  });
+
+  test('other contents of the same size are found by the ETags of a store that keeps them', async () => {
+    const world = await createWorld({}, {}, createMemoryStore(undefined, { etags: true }));
+    await world.ask('one');
+    await world.finish('one', 1);
+    assert.equal((await world.ask('two')).kind, 'hit');
+    world.store.objects.set(OUTPUT, Buffer.from('CHURNED'));
+    assert.equal((await world.ask('two')).kind, 'claimed');
+    assert.match(world.logged.join(), /have other ETags than when they were stored/);
   });
 
   test('an entry or a claim that is torn is none', async () => {
@@ -168,12 +178,16 @@ describe('the step cache', () => {
   });
 
   test('says when the store does not answer', async () => {
-    const { ask, finish } = await createWorld(
-      {},
-      { stat: () => Promise.reject(new AnnealError('StoreUnavailable', 'The disk is gone.')) },
-    );
+    const memory = createMemoryStore();
+    let isGone = false;
+    const stat: ArtifactStore['stat'] = async (key) => {
+      if (isGone) throw new AnnealError('StoreUnavailable', 'The disk is gone.');
+      return await memory.stat(key);
+    };
+    const { ask, finish } = await createWorld({}, { stat }, memory);
     await ask('one');
     await finish('one', 1);
+    isGone = true;
     await assert.rejects(ask('two'), { code: 'StoreUnavailable' });
   });
 });
@@ -182,8 +196,11 @@ function query(overrides: Partial<CacheQuery> = {}): CacheQuery {
   return { key: KEY, material, pipeline: 'churn', callId: 'call', attempt: 1, ...overrides };
 }
 
-async function createWorld(deps: Partial<StepCacheDeps> = {}, broken: Partial<ArtifactStore> = {}) {
-  const memory = createMemoryStore();
+async function createWorld(
+  deps: Partial<StepCacheDeps> = {},
+  broken: Partial<ArtifactStore> = {},
+  memory = createMemoryStore(),
+) {
   const store = { ...memory, ...broken };
   const dead = new Set<string>();
   const logged: string[] = [];

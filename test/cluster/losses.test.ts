@@ -133,7 +133,7 @@ describe('an attempt', { skip, concurrency: true }, () => {
         .toString()
         .trimEnd()
         .split('\n');
-      assert.ok(lines.length > 10, `${lines.length} lines`);
+      assert.ok(lines.length > 3, `${lines.length} lines`);
       assert.deepEqual(
         lines,
         lines.map((_, index) => `line ${index + 1}`),

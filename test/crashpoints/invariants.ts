@@ -159,7 +159,7 @@ async function checkCache(world: CrashWorld, run: CrashRun): Promise<string[]> {
     must(result !== undefined, `no result in the cache: ${JSON.stringify(generations)}`);
     for (const { number } of generations.filter(({ entry, closed }) => entry && !closed)) {
       const entry = await readJson<CacheEntry>(world, { step, key, number }, 'entry');
-      const problem = entry && (await verifyOutputs(store, entry.outputs, 'full'));
+      const problem = entry && (await verifyOutputs(store, entry, 'full'));
       must(entry !== undefined && problem === undefined, `entry ${number}: ${problem ?? 'cannot be read'}`);
     }
     for (const open of generations.filter(isOpen)) {

@@ -65,6 +65,20 @@ export function describeArtifactStore(
       }
     });
 
+    test('says the same of an object however it is asked, and where it keeps ETags another one of other contents', async () => {
+      const look = async (text: string) => {
+        await store.putBytes('etags/a.txt', Buffer.from(text));
+        const listed = [];
+        for await (const { key, etag } of store.list('etags/')) listed.push({ key, etag });
+        const etag = (await store.stat('etags/a.txt'))?.etag;
+        assert.deepEqual(listed, [{ key: 'etags/a.txt', etag }]);
+        return etag;
+      };
+      const [first, second] = [await look('one'), await look('two')];
+      assert.equal(await look('one'), first);
+      if (store.rootUri.startsWith('s3:')) assert.ok(first !== undefined && first !== second);
+    });
+
     test('stores a file with its size and digest', async () => {
       const file = path.join(local, 'model.bin');
       const bytes = Buffer.alloc(3_000_000, 'abc');

@@ -29,7 +29,7 @@ describe('backfill and triggers on a real project', () => {
     assert.match(out, /^ {2}2026-01-02 {2}StepFailed {2}backfill\/daily\/2026-01-02$/m);
     assert.match(
       (await backfill(...range, '--param', 'fine=0', '--dry-run')).out,
-      /^1 partitions would be made: 2026-01-02; 3 are made already by this code, with these parameters\.$/m,
+      /^1 partition would be made: 2026-01-02; 3 are made already by this code, with these parameters\.$/m,
     );
     assert.match((await backfill(...range, '--dry-run')).out, /^4 partitions would be made/m);
     const again = (await backfill(...range, '--param', 'fine=0', '--wait', '--json')).document();

@@ -121,6 +121,7 @@ async function stat({ connection, keys }: S3Access, key: string): Promise<Stored
     uri: keys.uriOf(key),
     sizeBytes: found.ContentLength ?? 0,
     modifiedAtMs: found.LastModified?.getTime() ?? 0,
+    ...(found.ETag === undefined ? {} : { etag: found.ETag }),
   };
 }
 
@@ -135,10 +136,12 @@ async function* listObjects({ connection, keys }: S3Access, start: string): Asyn
         ...(token === undefined ? {} : { ContinuationToken: token }),
       }),
     );
-    for (const { Key: objectKey = '', Size: sizeBytes = 0, LastModified: modified } of page.Contents ?? []) {
+    for (const { Key: objectKey = '', Size: sizeBytes = 0, LastModified, ETag: etag } of page.Contents ??
+      []) {
       const key = keys.storeKey(objectKey);
-      if (key !== undefined)
-        yield { key, uri: keys.uriOf(key), sizeBytes, modifiedAtMs: modified?.getTime() ?? 0 };
+      if (key === undefined) continue;
+      const modifiedAtMs = LastModified?.getTime() ?? 0;
+      yield { key, uri: keys.uriOf(key), sizeBytes, modifiedAtMs, ...(etag === undefined ? {} : { etag }) };
     }
     token = page.NextContinuationToken;
     if (page.IsTruncated !== true || token === undefined) return;
