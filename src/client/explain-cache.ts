@@ -40,16 +40,21 @@ export async function explainCache(
       `Run "${runId}" shows no call of step "${step}"; it shows ${names.join(', ') || 'none'}.${didYouMean(step, names)}`,
     );
   }
-  return await Promise.all(asked.map(async (call) => await explainCall(store, call)));
+  return await Promise.all(asked.map(async (call) => await explainCall(store, call, whyOff(asked, call))));
 }
 
-async function explainCall(store: CacheStore, call: CallStatus): Promise<CacheExplanation> {
+/** Why calls of the step are not cached is said with the first of them. */
+function whyOff(calls: readonly CallStatus[], { cache }: CallStatus): string {
+  const said = calls.find((one) => one.cache?.step === cache?.step && one.cache?.off !== undefined);
+  return said?.cache?.off ?? 'why is said with the first call of the step, which is not shown any more';
+}
+
+async function explainCall(store: CacheStore, call: CallStatus, off: string): Promise<CacheExplanation> {
   const { name, cache } = call;
   const none = (reason: string): CacheExplanation => ({ call: name, verdict: 'none', reason });
   if (!cache) return none('the step has no cache; give it one with cache: {}');
-  const { step, key, generation, off } = cache;
-  if (off !== undefined) return none(off);
-  if (key === undefined) return none('it has no artifact as input and no version');
+  const { step, key, generation } = cache;
+  if (key === undefined) return none(off);
   if (generation === undefined)
     return none(call.state === 'waiting' ? (call.detail ?? 'it waits') : 'the cache has not answered yet');
   const of = { step, key, generation };

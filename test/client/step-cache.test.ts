@@ -60,6 +60,18 @@ describe('the cache as a client sees it', () => {
       call({ name: 'features', state: 'succeeded', cache: { step: 'features', off: 'it is off' } }),
     );
     assert.deepEqual(off, { call: 'features', verdict: 'none', reason: 'it is off' });
+    const twice = await world.why(
+      call({
+        name: 'features',
+        state: 'succeeded',
+        cache: { step: 'features', off: 'its image is not known' },
+      }),
+      call({ name: 'features 2', state: 'succeeded', cache: { step: 'features' } }),
+    );
+    assert.deepEqual(
+      twice.map(({ reason }) => reason),
+      ['its image is not known', 'its image is not known'],
+    );
     const [never] = await world.why(call({ name: 'features', state: 'succeeded' }));
     assert.match(never?.reason ?? '', /has no cache/);
     await assert.rejects(world.why(call({ name: 'other', state: 'succeeded' })), {
@@ -159,8 +171,8 @@ function createWorld() {
       await cache.store(slot, { outcome, runId, executionId: runId, pipeline: runId });
       return call({ name: 'features', state: 'succeeded', cache: slot });
     },
-    why: async (asked: CallStatus) => {
-      const record = report({ calls: [asked] });
+    why: async (...asked: CallStatus[]) => {
+      const record = report({ calls: asked });
       store.objects.set(storeKeys.run('exec-1'), Buffer.from(JSON.stringify(record)));
       const explained = await client.cache.why('churn-1', 'features');
       store.objects.delete(storeKeys.run('exec-1'));
