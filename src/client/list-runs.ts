@@ -11,6 +11,8 @@ export interface ListRunsOptions {
   readonly state?: RunState;
   /** Only runs that have not ended. */
   readonly openOnly?: boolean;
+  /** Only runs that started then or later. */
+  readonly startedFromMs?: number;
   /** Default 20. */
   readonly limit?: number;
 }
@@ -67,11 +69,13 @@ function retryOf(memo: { readonly [name: string]: unknown } | undefined): Pick<R
 }
 
 /** The visibility query. It has no ORDER BY: SQL visibility refuses one, and orders as we want. */
-export function buildListQuery(project: string, { pipeline, state, openOnly }: ListRunsOptions): string {
+export function buildListQuery(project: string, options: ListRunsOptions): string {
+  const { pipeline, state, openOnly, startedFromMs } = options;
   const terms = [`TaskQueue = ${quoted(pipelinesTaskQueue(project))}`, `ExecutionStatus != 'ContinuedAsNew'`];
   if (pipeline !== undefined) terms.push(`WorkflowType = ${quoted(pipeline)}`);
   if (state !== undefined) terms.push(STATE_QUERIES[state]);
   if (openOnly === true) terms.push(`ExecutionStatus = 'Running'`);
+  if (startedFromMs !== undefined) terms.push(`StartTime >= '${new Date(startedFromMs).toISOString()}'`);
   return terms.join(' AND ');
 }
 

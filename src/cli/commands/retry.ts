@@ -92,7 +92,7 @@ async function retryMany(
     limit: readLimit(options.limit),
     ...(options.pipeline === undefined ? {} : { pipeline: options.pipeline }),
   });
-  const retried = new Set(found.flatMap(({ retryOf }) => retryOf ?? []));
+  const retried = await readRetried(client, found);
   const runs = found.filter(({ runId }) => !retried.has(runId));
   if (options.yes !== true) {
     terminal.show({ runs, started: [] }, () => preview(runs, terminal.colors));
@@ -112,6 +112,14 @@ async function retryMany(
     [...started.map((run) => said(run, terminal.colors)), ...refused.map(({ why }) => why)].join('\n'),
   );
   return refused.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+/** Which of them were taken up by another run already, however that goes. */
+async function readRetried(client: AnnealClient, found: readonly RunSummary[]): Promise<Set<string>> {
+  if (found.length === 0) return new Set();
+  const startedFromMs = Math.min(...found.map(({ startedAtMs }) => startedAtMs));
+  const later = await client.list({ startedFromMs, limit: Infinity });
+  return new Set(later.flatMap(({ retryOf }) => retryOf ?? []));
 }
 
 function preview(runs: readonly RunSummary[], colors: CommandContext['terminal']['colors']): string {
