@@ -11,6 +11,7 @@ import { stopLocalServers } from '../../src/local/local-servers.js';
 import { endLocalAttempts } from '../../src/workers/end-local-attempts.js';
 import { createDataConverter, openStore } from '../../src/workers/open-store.js';
 import { startTemporal, testEnvironment } from '../cli/desk-world.js';
+import { openCodeDesk } from './support/code-desk.js';
 import { until } from './support/until.js';
 import { spawnCli, startWorkerProcess, type CliProcess } from './support/worker-process.js';
 
@@ -52,6 +53,9 @@ describe('builds by way of the store', () => {
   let server: ProjectPaths;
   let worker: CliProcess;
 
+  const code = openCodeDesk(() => ({ root: desk, env }));
+  const { cli, deploy } = code;
+
   const write = async (version: string) => {
     const files = {
       'pipelines/index.ts': pipelinesOf(version),
@@ -60,20 +64,7 @@ describe('builds by way of the store', () => {
       'steps/write.mjs':
         "import { readFileSync, writeFileSync } from 'node:fs';\nconst text = readFileSync('version.json', 'utf8');\nwriteFileSync(process.argv[2], text);\nwriteFileSync(process.argv[3], text);\n",
     };
-    for (const [file, contents] of Object.entries(files)) {
-      await mkdir(path.dirname(path.join(desk, file)), { recursive: true });
-      await writeFile(path.join(desk, file), contents);
-    }
-  };
-  const cli = async (...argv: string[]) => {
-    const program = spawnCli([...argv, '--project', desk], env);
-    const { code } = await program.exited();
-    return { code, output: program.output(), document: () => JSON.parse(program.document()) as never };
-  };
-  const deploy = async (...argv: string[]) => {
-    const { code, output, document } = await cli('deploy', '--json', ...argv);
-    assert.equal(code, 0, output);
-    return document() as { current: string; previous?: string; ramp?: { digest: string } };
+    await code.write(files);
   };
   const run = async () => {
     const { runId } = await client.startRun('whole');

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -16,8 +16,9 @@ import { stopLocalServers } from '../../src/local/local-servers.js';
 import { endLocalAttempts } from '../../src/workers/end-local-attempts.js';
 import { createDataConverter, openStore } from '../../src/workers/open-store.js';
 import { startTemporal, testEnvironment } from '../cli/desk-world.js';
+import { openCodeDesk } from './support/code-desk.js';
 import { until } from './support/until.js';
-import { spawnCli, startWorkerProcess, type CliProcess } from './support/worker-process.js';
+import { startWorkerProcess, type CliProcess } from './support/worker-process.js';
 
 const PROJECT = 'versions';
 
@@ -58,6 +59,9 @@ describe('new code under running runs', () => {
   let close: () => Promise<void>;
   const workers: CliProcess[] = [];
 
+  const code = openCodeDesk(() => ({ root, env }));
+  const { cli, deploy } = code;
+
   /** Writes the code of a version; the next build is of it. */
   const write = async (version: string, options: { reordered?: boolean } = {}) => {
     const files = {
@@ -66,20 +70,7 @@ describe('new code under running runs', () => {
       'pipelines/tasks.ts': `export async function tell(): Promise<string> { return '${version}'; }\n`,
       'steps/write.mjs': `import { writeFileSync } from 'node:fs';\nwriteFileSync(process.argv[2], '${version}');\n`,
     };
-    for (const [file, contents] of Object.entries(files)) {
-      await mkdir(path.dirname(path.join(root, file)), { recursive: true });
-      await writeFile(path.join(root, file), contents);
-    }
-  };
-  const cli = async (...argv: string[]) => {
-    const program = spawnCli([...argv, '--project', root], env);
-    const { code } = await program.exited();
-    return { code, output: program.output(), document: () => JSON.parse(program.document()) as never };
-  };
-  const deploy = async (...argv: string[]) => {
-    const { code, output, document } = await cli('deploy', '--json', ...argv);
-    assert.equal(code, 0, output);
-    return document() as { current: string; ramp?: { digest: string; percent: number } };
+    await code.write(files);
   };
   const resultOf = async (runId: string) => {
     const { state, result, failure } = await client.wait(runId);
