@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Json } from '../../core/json.js';
@@ -45,6 +45,8 @@ const ASKED = '.asked.json';
 const DELIVERED = '.delivered.json';
 const ANSWERED = '.answered.json';
 const POLL_MS = 100;
+/** How long an answer stays there to be read by whoever asked. */
+const READABLE_MS = 2_000;
 
 /** Time, and how long an answer is waited for. */
 export interface CommandWait {
@@ -81,6 +83,20 @@ export async function sendCommand(
     if (nowMs() >= deadline) return delivered ? { state: 'delivered', ...delivered } : { state: 'waiting' };
     await delay(POLL_MS, undefined, { signal });
   }
+}
+
+/** Resolves when the newest answer has lain there for long enough to be read: a command may answer and end at once. */
+export async function untilAnswersAreRead({
+  commandInbox,
+}: Pick<AttemptPaths, 'commandInbox'>): Promise<void> {
+  const names = await readdir(commandInbox).catch(() => []);
+  const answers = names.filter((name) => name.endsWith(ANSWERED));
+  if (answers.length === 0) return;
+  const files = await Promise.all(
+    answers.map(async (name) => await stat(path.join(commandInbox, name)).catch(() => undefined)),
+  );
+  const newestMs = Math.max(0, ...files.map((file) => file?.mtimeMs ?? 0));
+  await delay(Math.min(READABLE_MS, Math.max(0, newestMs + READABLE_MS - Date.now())));
 }
 
 async function isRunning(paths: AttemptPaths): Promise<boolean> {

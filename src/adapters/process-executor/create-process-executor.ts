@@ -8,7 +8,7 @@ import type { AttemptSpec } from './attempt-spec.js';
 import type { AttemptState } from './attempt-state.js';
 import { readAttemptState } from './attempt-state.js';
 import { buildAttemptSpec } from './build-attempt-spec.js';
-import { sendCommand } from './command-inbox.js';
+import { sendCommand, untilAnswersAreRead } from './command-inbox.js';
 import { closeAttempt, endAttempt, waitUntil } from './end-attempt.js';
 import type { ProcessExecutorDeps } from './executor-deps.js';
 import { findAttempt } from './find-attempt.js';
@@ -115,9 +115,11 @@ async function finishAttempt(
   const { spec, supervisor } = end;
   if (end.kind === 'ended' && !(await waitUntil(async () => !(await isSameProcess(supervisor)), EXIT_MS)))
     await endProcess(supervisor, { graceMs: 0 });
+  const paths = attemptPaths(deps.attemptsDir, spec.name);
+  await untilAnswersAreRead(paths);
   return await closeAttempt(
     deps,
-    { spec, paths: attemptPaths(deps.attemptsDir, spec.name) },
+    { spec, paths },
     {
       code: 'AttemptLost',
       message: `Step "${spec.request.step}" was lost: its supervisor (process ${supervisor.pid}) disappeared without an outcome.`,
