@@ -1,4 +1,3 @@
-import type { RetrySeed } from '../core/run-control.js';
 import type { LoadedDataConverter } from '@temporalio/common';
 import {
   attemptName,
@@ -58,18 +57,6 @@ function ended(call: CallStatus, { endedAtMs }: RunStatus): CallStatus {
 type Execution = Pick<AttemptIdentity, 'namespace' | 'workflowId' | 'epoch'>;
 
 /** Walks over events in order. */
-/** Decisions of another run that a run began with; whether it came to their gates, its history does not say. */
-function keptOf({ of, entries, decisions = [] }: RetrySeed): RecordedDecision[] {
-  return decisions
-    .filter(({ gate }) => entries.some(({ k }) => k.startsWith(`approval:${gate}|`)))
-    .map((decision) => ({ ...decision, callId: '', keptFrom: decision.keptFrom ?? of }));
-}
-
-/** The second argument of a run that takes up another one's work. */
-interface RetryStart {
-  readonly seed: RetrySeed;
-}
-
 class HistoryReader {
   parameters: RunStatus['parameters'] = {};
   build: string | undefined;
@@ -111,8 +98,8 @@ class HistoryReader {
     const carried = (
       continuation as { readonly decisions?: { readonly recorded?: RecordedDecision[] } } | undefined
     )?.decisions;
-    const { seed } = (continuation ?? {}) as Partial<RetryStart>;
-    this.decisions = [...(carried?.recorded ?? (seed ? keptOf(seed) : []))];
+    // Of those that another run's people made, a history does not say whether this run's gates took them.
+    this.decisions = [...(carried?.recorded ?? [])];
   }
 
   /** An update is accepted only if it counts or is kept for its gate; what came by signal was judged by the run alone. */

@@ -54,9 +54,8 @@ export async function retryRun(
   const journal = await readJournal(deps, report);
   refuseUnknownStep(runId, journal, options.from);
   const of = { runId, executionId: report.executionId };
-  const entries = seedOf(of, journal, choice);
-  const seed =
-    choice.keepApprovals === true && report.decisions ? { ...entries, decisions: report.decisions } : entries;
+  const { decisions = [] } = report;
+  const seed = seedOf(of, { journal, decisions }, choice);
   const start = {
     parameters: report.parameters,
     seed,

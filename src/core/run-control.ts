@@ -1,7 +1,7 @@
 import { parseDuration } from './duration.js';
 import type { RecordedDecision } from './approval.js';
 import type { ArtifactRef } from './artifacts.js';
-import type { CallKind, Journal, JournalEntry } from './journal.js';
+import { callIdOf, type CallKind, type Journal, type JournalEntry } from './journal.js';
 import { didYouMean } from './nearest-name.js';
 import { parseBytes } from './quantity.js';
 
@@ -96,7 +96,7 @@ export interface RetryOrigin {
 export interface RetrySeed {
   readonly of: RetryOrigin;
   readonly entries: readonly JournalEntry[];
-  /** Decisions behind the approvals among them. */
+  /** Those behind the approvals that it got. They count for the same call where its gate, as it opens now, takes them. */
   readonly decisions?: readonly RecordedDecision[];
 }
 
@@ -104,18 +104,46 @@ export interface RetrySeed {
 export interface RetryChoice {
   /** Name of a step: it runs again, and so does everything that ended after its first call did. */
   readonly from?: string;
-  /** Approvals count again for the same digest. */
+  /** Decisions count again for the same digest, where the gate still takes them. */
   readonly keepApprovals?: boolean;
 }
 
-/** The part of a run's journal that a retry takes over: answers, no failures, and approvals only where that is asked. */
-export function seedOf(of: RetryOrigin, journal: Journal, { from, keepApprovals }: RetryChoice): RetrySeed {
+/**
+ * The part of a run that a retry takes over: answers of its journal, no failures; of its approvals the decisions, where that is asked.
+ * @param decisions those that counted in it.
+ */
+export function seedOf(
+  of: RetryOrigin,
+  {
+    journal,
+    decisions = [],
+  }: { readonly journal: Journal; readonly decisions?: readonly RecordedDecision[] },
+  { from, keepApprovals }: RetryChoice,
+): RetrySeed {
   const cut = from === undefined ? -1 : journal.entries.findIndex(({ k }) => k.startsWith(`step:${from}|`));
   const before = cut < 0 ? journal.entries : journal.entries.slice(0, cut);
-  const entries = before
-    .filter(({ k, f }) => f === undefined && (keepApprovals === true || kindOf(k) !== 'approval'))
-    .map(({ k, v }) => ({ k, v }));
-  return { of, entries };
+  const answered = before.filter(({ f }) => f === undefined);
+  const isApproval = ({ k }: JournalEntry) => kindOf(k) === 'approval';
+  const entries = answered.filter((entry) => !isApproval(entry)).map(({ k, v }) => ({ k, v }));
+  if (keepApprovals !== true) return { of, entries };
+  const approvals = answered.filter(isApproval);
+  return { of, entries, decisions: approvals.flatMap((entry) => decisionsBehind(entry, of, decisions)) };
+}
+
+/** What people decided in a run on this approval; one that was kept there already names the run in which it was made. */
+function decisionsBehind(
+  { k, v }: JournalEntry,
+  of: RetryOrigin,
+  decisions: readonly RecordedDecision[],
+): RecordedDecision[] {
+  const { approvedBy = [] } = asObject(v) as { readonly approvedBy?: readonly string[] };
+  const callId = callIdOf(of.executionId, k);
+  // Of a run without a record only its history is known, which does not say for which call a decision counted.
+  const isBehind = ({ callId: madeFor, gate, by }: RecordedDecision) =>
+    madeFor === '' ? k.startsWith(`approval:${gate}|`) && approvedBy.includes(by) : madeFor === callId;
+  return decisions
+    .filter(isBehind)
+    .map((decision) => ({ ...decision, callId, keptFrom: decision.keptFrom ?? of }));
 }
 
 /** Names of the steps that a journal has answers of. */

@@ -1,5 +1,4 @@
-import type { RecordedDecision } from '../core/approval.js';
-import { callIdOf, type CallKind, type JournalEntry } from '../core/journal.js';
+import type { CallKind, JournalEntry } from '../core/journal.js';
 import { makerOf, type RetrySeed } from '../core/run-control.js';
 import type { CallStatus } from '../core/run.js';
 import type { RunView } from './run-state.js';
@@ -11,15 +10,12 @@ interface Adoption {
   readonly callId: string;
   readonly seed: RetrySeed;
   readonly view: RunView;
-  /** Shows the decisions behind an approval. */
-  readonly keep: (decisions: readonly RecordedDecision[]) => void;
 }
 
 /** The answer that the other run got; the status shows where it is from. */
-export function adopt(entry: JournalEntry, { kind, name, callId, seed, view, keep }: Adoption): unknown {
+export function adopt(entry: JournalEntry, { kind, name, callId, seed, view }: Adoption): unknown {
   if (!isShown(kind)) return entry.v;
   const { runId, executionId } = seed.of;
-  if (kind === 'approval') keep(keptDecisions(entry, seed, callId));
   const maker = makerOf(entry.v);
   const atMs = Date.now();
   view.put({
@@ -37,23 +33,6 @@ export function adopt(entry: JournalEntry, { kind, name, callId, seed, view, kee
   return entry.v;
 }
 
-/** What people decided in the other run on this gate; one that was kept there already names the run in which it was made. */
-function keptDecisions(
-  { k, v }: JournalEntry,
-  { of, decisions = [] }: RetrySeed,
-  callId: string,
-): RecordedDecision[] {
-  const { approvedBy = [] } = (v ?? {}) as { readonly approvedBy?: readonly string[] };
-  // Of a run without a record only its history is known, which does not say for which call a decision counted.
-  const isOf = ({ callId: madeFor, gate, by }: RecordedDecision) =>
-    madeFor === ''
-      ? k.startsWith(`approval:${gate}|`) && approvedBy.includes(by)
-      : madeFor === callIdOf(of.executionId, k);
-  return decisions
-    .filter(isOf)
-    .map((decision) => ({ ...decision, callId, keptFrom: decision.keptFrom ?? of }));
-}
-
 function isShown(kind: string): kind is CallStatus['kind'] {
-  return ['step', 'task', 'approval', 'pipeline', 'model'].includes(kind);
+  return ['step', 'task', 'pipeline', 'model'].includes(kind);
 }

@@ -17,7 +17,10 @@ import { claimedStart } from './claimed-start.js';
 import { untilDecided } from './gate-wait.js';
 import { describeGate, openGate, outcomeOfGate, type Opening } from './gate.js';
 import type { LiveCall, RunContext } from './run-context.js';
+import { howApproved, keptFor } from './kept-decisions.js';
 import type { RunView } from './run-state.js';
+import type { CallStatus } from '../core/run.js';
+import type { RetrySeed } from '../core/run-control.js';
 import { verifySignature } from '../core/verify-signature.js';
 
 interface OpenGate {
@@ -112,6 +115,7 @@ export class Approvals {
         );
     };
     this.watch(call.callId, gate, [show]);
+    if (!call.pending?.gate) this.judgeKept(call, gate, context.seed);
     this.judgeEarly();
     this.view.put({ ...statusOf(call, gate), state: 'waiting' });
     show();
@@ -138,7 +142,7 @@ export class Approvals {
         ...options,
         nowMs: Date.now(),
       });
-      this.settle(call, gate, { state: 'succeeded', detail: `approved by ${outcome.by}` });
+      this.settle(call, gate, howApproved(outcome.by, this.countedFor(call.callId), context.seed));
       return outcome;
     } catch (error) {
       const cancelled = isCancellation(error);
@@ -155,20 +159,11 @@ export class Approvals {
     }
   }
 
-  /** Shows the decisions behind an approval that another run got and this one takes over. */
-  keep(decisions: readonly RecordedDecision[]): void {
-    this.recorded.push(...decisions);
-  }
-
   private watch(callId: string, gate: Gate, changed: readonly (() => void)[]): void {
     this.open.set(callId, { callId, gate, changed });
   }
 
-  private settle(
-    call: LiveCall,
-    gate: Gate,
-    end: { readonly state: 'succeeded' | 'failed' | 'cancelled'; readonly detail?: string },
-  ): void {
+  private settle(call: LiveCall, gate: Gate, end: Pick<CallStatus, 'state' | 'detail' | 'cachedFrom'>): void {
     this.view.put({ ...statusOf(call, gate), ...end, endedAtMs: Date.now() });
   }
 
@@ -187,13 +182,13 @@ export class Approvals {
   private judge(
     opened: OpenGate,
     decision: ApprovalDecision,
+    executionId = this.view.executionId,
   ): { readonly verified: boolean } | { readonly refusal: string } {
     const counted = this.countedFor(opened.callId);
     const nowMs = Date.now();
     const refusal =
       tallyDecisions(opened.gate, counted, nowMs) === 'waiting' ? undefined : this.decidedBefore(decision);
     if (refusal !== undefined) return { refusal };
-    const { executionId } = this.view;
     return judgeDecision(opened.gate, { decision, executionId, counted, nowMs, verify: verifySignature });
   }
 
@@ -217,6 +212,17 @@ export class Approvals {
       const judged = this.judge(opened, decision);
       if ('refusal' in judged) this.refuse(decision, judged.refusal);
       else this.record(opened, decision, judged.verified);
+    }
+  }
+
+  /** Judges anew, by this gate, what people decided in the run that is taken up; what they signed names the run in which they did. */
+  private judgeKept(call: LiveCall, gate: Gate, seed: RetrySeed | undefined): void {
+    const { callId } = call;
+    for (const kept of keptFor(call, seed)) {
+      if (!this.isWaiting(callId, gate)) return;
+      const judged = this.judge({ callId, gate, changed: [] }, kept, kept.keptFrom?.executionId);
+      if ('refusal' in judged) this.refuse(kept, judged.refusal);
+      else this.recorded.push({ ...kept, callId, verified: judged.verified });
     }
   }
 

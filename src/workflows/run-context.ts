@@ -1,6 +1,5 @@
 import { CancellationScope, CancelledFailure, isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
-import type { RecordedDecision } from '../core/approval.js';
 import {
   callIdOf,
   type CallKey,
@@ -66,8 +65,6 @@ export interface RunBeginning {
   readonly commands: StepCommands;
   readonly budget: RunBudget;
   readonly seed: RetrySeed | undefined;
-  /** Shows decisions that another run's people made and this run takes over. */
-  readonly keep: (decisions: readonly RecordedDecision[]) => void;
   /** Looks up anew what the run's build and its host have. */
   readonly retake: (before: RunSnapshot) => Promise<RunSnapshot>;
 }
@@ -79,7 +76,6 @@ export class RunContext {
   /** Pools and code of the build that the run is on. */
   snapshot: RunSnapshot;
   private readonly retake: RunBeginning['retake'];
-  private readonly keep: RunBeginning['keep'];
   private retaking: Promise<void> | undefined;
   /** Steps of which something was said that is said once. */
   readonly said = new Set<string>();
@@ -106,12 +102,11 @@ export class RunContext {
   constructor(
     view: RunView,
     snapshot: RunSnapshot,
-    { continuation, controls, commands, budget, seed, keep, retake }: RunBeginning,
+    { continuation, controls, commands, budget, seed, retake }: RunBeginning,
   ) {
     this.view = view;
     this.snapshot = snapshot;
     this.retake = retake;
-    this.keep = keep;
     this.controls = controls;
     this.commands = commands;
     this.budget = budget;
@@ -245,7 +240,6 @@ export class RunContext {
               callId: call.callId,
               seed: this.seed,
               view: this.view,
-              keep: this.keep,
             }) as T,
           )
         : this.isMoved()

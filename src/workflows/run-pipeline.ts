@@ -98,7 +98,6 @@ export async function runPipeline(
 
   const context = new RunContext(view, snapshot, {
     ...{ continuation, controls, commands, budget, seed },
-    keep: (decisions) => approvals.keep(decisions),
     retake: async ({ cache: given }) => await takeSnapshot(definition.name, given),
   });
   live.context = context;

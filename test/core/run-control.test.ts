@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Journal } from '../../src/core/journal.js';
+import type { RecordedDecision } from '../../src/core/approval.js';
+import { callIdOf, type Journal } from '../../src/core/journal.js';
 import { makerOf, problemOfChange, problemOfControl, seedOf, stepsOf } from '../../src/core/run-control.js';
 
 const of = { runId: 'nightly', executionId: 'exec' };
@@ -10,22 +11,54 @@ const journal: Journal = {
     { k: 'step:ingest|aa|0', v: { data: 1 } },
     { k: 'now:||0', v: 5 },
     { k: 'step:train|bb|0', f: { code: 'StepFailed', message: 'no' } },
-    { k: 'approval:go-live|cc|0', v: { by: 'ana' } },
+    { k: 'approval:go-live|cc|0', v: { by: 'ana', approvedBy: ['ana'] } },
     { k: 'step:train|bb|1', v: { model: 1 }, t: 3 },
     { k: 'step:evaluate|dd|0', v: {} },
   ],
   pending: { 'sleep:|5|0': { deadlineMs: 1 } },
 };
-const keys = (choice: Parameters<typeof seedOf>[2]) => seedOf(of, journal, choice).entries.map(({ k }) => k);
+const keys = (choice: Parameters<typeof seedOf>[2]) =>
+  seedOf(of, { journal }, choice).entries.map(({ k }) => k);
 
 describe('what a retry takes up', () => {
   test('is every answer but failures and approvals', () => {
     assert.deepEqual(keys({}), ['step:ingest|aa|0', 'now:||0', 'step:train|bb|1', 'step:evaluate|dd|0']);
-    assert.deepEqual(seedOf(of, journal, {}).of, of);
+    assert.deepEqual(seedOf(of, { journal }, {}).of, of);
   });
 
-  test('is approvals too, where that is asked', () => {
-    assert.ok(keys({ keepApprovals: true }).includes('approval:go-live|cc|0'));
+  test('is the decisions behind approvals too, where that is asked', () => {
+    const decided = (by: string, more: Partial<RecordedDecision>): RecordedDecision => ({
+      ...{ gate: 'go-live', digest: 'd', decision: 'approve', by, id: by, callId: '', receivedAtMs: 1 },
+      ...{ verified: true, ...more },
+    });
+    const callId = callIdOf('exec', 'approval:go-live|cc|0');
+    const before = { runId: 'first', executionId: 'exec-0' };
+    const decisions = [
+      decided('ana', { callId }),
+      decided('bo', { callId, keptFrom: before }),
+      decided('cy', { callId: 'of another call' }),
+      decided('dee', {}),
+      decided('ana', { gate: 'other' }),
+    ];
+    const kept = (choice: Parameters<typeof seedOf>[2]) =>
+      seedOf(of, { journal, decisions }, choice).decisions?.map(({ by, keptFrom }) => [by, keptFrom]);
+    assert.deepEqual(kept({ keepApprovals: true }), [
+      ['ana', of],
+      ['bo', before],
+    ]);
+    assert.deepEqual(kept({ keepApprovals: true, from: 'train' }), []);
+    assert.equal(kept({}), undefined);
+    assert.deepEqual(keys({ keepApprovals: true }), keys({}));
+    const unknown = seedOf(
+      of,
+      { journal, decisions: [decided('ana', {}), decided('eve', {})] },
+      { keepApprovals: true },
+    );
+    assert.deepEqual(
+      unknown.decisions,
+      [decided('ana', { callId, keptFrom: of })],
+      'of a run without a record',
+    );
   });
 
   test('ends where the first call of the step from which it begins had settled', () => {

@@ -24,7 +24,7 @@ const nightly = definePipeline(
   async ({ items }) => {
     const begun = now().getTime();
     const { data } = await make({ n: 0 });
-    await approval('go-on', { subject: data, approvers: ['ana'], allowUnverified: true });
+    await approval('go-on', { subject: data, approvers: ['leads'], allowUnverified: true });
     const scores = await parallelMap(
       Array.from({ length: items }, (_, i) => i + 1),
       async (n) => {

@@ -29,9 +29,14 @@ describe(
     beforeEach(() => {
       h.attempts.length = 0;
       h.snapshot = {};
+      h.directory = leads('ana');
       h.script = (request) => succeeded(request, { score: { f1: 0.9 } });
     });
 
+    const leads = (...names: string[]): Harness['directory'] => ({
+      approvers: [],
+      groups: { leads: names },
+    });
     const asked = () =>
       h.attempts.map(({ step, parameters }) => `${step} ${String(parameters['n'] ?? '')}`.trim());
     const approve = async (runId: string) => {
@@ -104,17 +109,29 @@ describe(
       assert.equal(report.state, 'completed');
       assert.equal(report.calls.find(({ kind }) => kind === 'approval')?.state, 'cached');
       const before = await client.audit('kept');
-      const { decisions } = await client.audit(runId);
+      const { decisions = [] } = report;
       assert.deepEqual(
         decisions.map(({ by, gate, id, keptFrom }) => [by, gate, id, keptFrom]),
         before.decisions.map(({ by, gate, id }) => [by, gate, id, report.retryOf]),
       );
-      const again = await client.retry(runId, { keepApprovals: true, from: 'use' });
-      await ends(again.runId);
-      const third = await client.audit(again.runId);
+    });
+
+    test('approvals are judged anew by the gate as it is now: who may no longer decide is not counted', async () => {
+      await failOne('judged');
+      h.script = (request) => succeeded(request, { score: { f1: 0.9 } });
+      h.directory = leads('bo');
+      const { runId } = await client.retry('judged', { keepApprovals: true });
+      await until(async () => (await client.status(runId)).state === 'waiting-for-approval');
+      const { refusedDecisions } = await client.status(runId);
+      assert.match(refusedDecisions?.[0]?.reason ?? '', /"ana" may not decide on "go-on"; these may: bo/);
+      await client.decide({ runId, gate: 'go-on', decision: 'approve', by: 'bo' });
+      const report = await ends(runId);
+      assert.equal(report.state, 'completed');
+      assert.equal(report.calls.find(({ kind }) => kind === 'approval')?.state, 'succeeded');
+      const { decisions = [] } = report;
       assert.deepEqual(
-        third.decisions.map(({ keptFrom }) => keptFrom?.runId),
-        ['kept'],
+        decisions.map(({ by, keptFrom }) => [by, keptFrom]),
+        [['bo', undefined]],
       );
     });
 
