@@ -59,6 +59,8 @@ export interface ScheduleAccount {
   /** Of the definition whose times come next. */
   readonly digest: string;
   readonly paused: boolean;
+  /** Up to when it may have been paused: the last look that saw it so, or the one after, before which it was resumed. */
+  readonly pausedToMs?: number;
   /** Counts of the server that are explained by records. */
   readonly counted: SkipCounts;
   readonly lookedAtMs: number;
@@ -128,7 +130,8 @@ export function accountFor(accounting: Accounting): {
     if (time.skipped === undefined) missing.push(time);
     else skipped.push({ ...holiday(time), recordedAtMs: nowMs });
   }
-  const explained = explain(missing, accounting, known);
+  const pause = pauseOf(accounting, known);
+  const explained = explain(missing, accounting, { known, ...pause });
   skipped.push(...explained.skipped);
   return {
     skipped: skipped.toSorted((a, b) => a.atMs - b.atMs),
@@ -137,12 +140,21 @@ export function accountFor(accounting: Accounting): {
       accountedToMs,
       digest: accountedToMs >= due.changedAtMs ? view.digest : (known?.digest ?? view.digest),
       paused: view.paused,
+      ...pause,
       // What is left when nothing waits was no time of the schedule: runs that people asked for are counted, too.
       counted: waits || due.more ? explained.counted : view.counts,
       lookedAtMs: nowMs,
       ...(waits ? { waitingSinceMs: decidedToMs < 0 ? waitingSinceMs : nowMs } : {}),
     },
   };
+}
+
+function pauseOf(
+  { view, nowMs }: Accounting,
+  known: ScheduleAccount | undefined,
+): Pick<ScheduleAccount, 'pausedToMs'> {
+  const pausedToMs = view.paused || known?.paused === true ? nowMs : known?.pausedToMs;
+  return pausedToMs === undefined ? {} : { pausedToMs };
 }
 
 /** The times after `fromMs` for which runs should be there, by the definition of their time. */
@@ -183,11 +195,13 @@ function holiday({ atMs, skipped }: FireTime): Pick<SkippedTime, 'atMs' | 'reaso
 function explain(
   missing: readonly FireTime[],
   { view, runs, nowMs, retentionMs }: Accounting,
-  known: ScheduleAccount | undefined,
+  {
+    known,
+    pausedToMs = -Infinity,
+  }: { readonly known: ScheduleAccount | undefined; readonly pausedToMs?: number },
 ): { readonly skipped: readonly SkippedTime[]; readonly counted: SkipCounts } {
   const counted = { ...(known?.counted ?? NO_COUNTS) };
   const left = (key: keyof SkipCounts) => view.counts[key] - counted[key] > 0;
-  const wasPaused = view.paused || known?.paused === true;
   const note = view.note === undefined ? '' : ` (${view.note})`;
   const skipped = missing.map(({ atMs }): SkippedTime => {
     const say = (reason: SkipReason, text: string) => ({ atMs, reason, text, recordedAtMs: nowMs });
@@ -207,7 +221,7 @@ function explain(
       counted.missed++;
       return say('missed', 'Temporal was away for longer than the schedule catches up.');
     }
-    if (wasPaused) return say('paused', `The schedule was paused${note}.`);
+    if (atMs <= pausedToMs) return say('paused', `The schedule was paused${note}.`);
     if (left('overlap')) {
       counted.overlap++;
       return say('overlap', 'The run before was still open.');

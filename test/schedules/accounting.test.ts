@@ -89,6 +89,19 @@ describe('the times of a schedule', () => {
     assert.deepEqual(world.told, []);
   });
 
+  test('of a pause that ended between two looks were paused, however late they are decided', async () => {
+    const world = createNights({ cron: '0 2 * * *' }, START);
+    world.paused = true;
+    await world.sweep();
+    world.advance(night(1) + 1 * MINUTE);
+    world.paused = false;
+    await look(world);
+    await world.sweep();
+    world.advance(night(2) + 5 * MINUTE);
+    await look(world);
+    assert.deepEqual(reasons(world), ['1 paused']);
+  });
+
   test('before a change are those of the schedule as it was then', async () => {
     const world = createNights({ cron: '0 2 * * *' }, START);
     world.advance(night(1) + 5 * MINUTE);

@@ -72,9 +72,11 @@ describe(
   },
 );
 
-/** Day of the year's story on which a moment is. */
-const dayOf = (world: { readonly createdAtMs: number }, ms: number) =>
-  Math.floor((ms - world.createdAtMs) / DAY);
+/** Day of the year's story on which a moment is: days begin at noon, so that the hour at which the test runs changes nothing. */
+const dayOf = (world: { readonly createdAtMs: number }, ms: number) => {
+  const noonOf = (moment: number) => Math.floor((moment - 12 * HOUR) / DAY);
+  return noonOf(ms) - noonOf(world.createdAtMs);
+};
 
 function prepare(nowMs: number, start: (id: string) => void) {
   const nights = createNights(NIGHTLY, nowMs);
