@@ -5,10 +5,14 @@ import { DEFINITION_MEMO, OWNER_MEMO, scheduleIdOf } from '../../core/schedule-m
 import type { ClientDeps } from '../client-deps.js';
 import { callTemporal } from '../temporal-errors.js';
 
-/** One schedule of the project. */
-export interface ScheduleInfo {
+/** A schedule that is marked as the project's. */
+interface OwnedSchedule {
   readonly pipeline: string;
   readonly scheduleId: string;
+}
+
+/** One schedule of the project. */
+export interface ScheduleInfo extends OwnedSchedule {
   readonly paused: boolean;
   readonly note?: string;
   /** As it was applied; absent for one that was not made by this version. */
@@ -18,18 +22,28 @@ export interface ScheduleInfo {
   readonly lastRunId?: string;
 }
 
-/** The list of schedules has no memos of actions: each is asked for. */
+/** The list of schedules is late and has no memos of actions: each is asked for. */
 export async function listSchedules(deps: ClientDeps): Promise<ScheduleInfo[]> {
   const listed = await Promise.all(
-    (await listOwned(deps)).map(async (info) => {
-      const found = await describeSchedule(deps, info.scheduleId);
-      if (found === undefined) return [];
-      const definition = readDefinition(found.action.memo);
-      const nextAtMs = found.info.nextActionTimes.map((time) => time.getTime());
-      return [{ ...info, nextAtMs, ...(definition === undefined ? {} : { definition }) }];
+    (await listOwned(deps)).map(async (owned) => {
+      const found = await describeSchedule(deps, owned.scheduleId);
+      return found === undefined ? [] : [{ ...owned, ...infoOf(found) }];
     }),
   );
   return listed.flat();
+}
+
+function infoOf({ action, info, state }: ScheduleDescription): Omit<ScheduleInfo, keyof OwnedSchedule> {
+  const definition = readDefinition(action.memo);
+  const last = info.recentActions.at(-1)?.action.workflow.workflowId;
+  const { note, paused } = state;
+  return {
+    paused,
+    ...(note === undefined || note === '' ? {} : { note }),
+    ...(definition === undefined ? {} : { definition }),
+    nextAtMs: info.nextActionTimes.map((time) => time.getTime()),
+    ...(last === undefined ? {} : { lastRunId: last }),
+  };
 }
 
 /** A schedule as the server has it; `undefined` for one that was removed while the list still had it. */
@@ -53,24 +67,14 @@ export function readDefinition(
   return memo?.[DEFINITION_MEMO] as ScheduleDefinition | undefined;
 }
 
-/** The schedules that are marked as the project's. */
-export async function listOwned(deps: ClientDeps): Promise<ScheduleInfo[]> {
+/** The schedules that are marked as the project's, by pipeline. */
+export async function listOwned(deps: ClientDeps): Promise<OwnedSchedule[]> {
   const prefix = scheduleIdOf(deps.project, '');
   return await callTemporal(deps, 'the list of schedules', async () => {
-    const owned: ScheduleInfo[] = [];
-    for await (const found of deps.temporal.schedule.list()) {
-      if (!found.scheduleId.startsWith(prefix) || found.memo?.[OWNER_MEMO] !== deps.project) continue;
-      const last = found.info.recentActions.at(-1)?.action.workflow.workflowId;
-      const { note, paused } = found.state;
-      owned.push({
-        pipeline: found.scheduleId.slice(prefix.length),
-        scheduleId: found.scheduleId,
-        paused,
-        ...(note === undefined || note === '' ? {} : { note }),
-        nextAtMs: found.info.nextActionTimes.map((time) => time.getTime()),
-        ...(last === undefined ? {} : { lastRunId: last }),
-      });
-    }
+    const owned: OwnedSchedule[] = [];
+    for await (const { scheduleId, memo } of deps.temporal.schedule.list())
+      if (scheduleId.startsWith(prefix) && memo?.[OWNER_MEMO] === deps.project)
+        owned.push({ pipeline: scheduleId.slice(prefix.length), scheduleId });
     return owned.toSorted((a, b) => (a.pipeline < b.pipeline ? -1 : 1));
   });
 }
