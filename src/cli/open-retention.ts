@@ -4,7 +4,7 @@ import type { Project } from './context.js';
 
 /** The retention of a project, with the registry that it asks. @throws AnnealError ServerUnreachable. */
 export async function openRetention(context: CommandContext, project: Project): Promise<Retention> {
-  const [{ createRetention }, { openStore }, { readModelRuns }, { createReadCode }, { hostname }] =
+  const [{ createRetention }, { openStore }, { readModelRuns }, { openReadCode }, { hostname }] =
     await Promise.all([
       import('../client/index.js'),
       import('../workers/open-store.js'),
@@ -15,17 +15,18 @@ export async function openRetention(context: CommandContext, project: Project): 
   const { config, paths } = project;
   const { trackingUri } = await project.addresses();
   const { client } = await project.temporal();
+  const store = openStore(paths);
   return createRetention({
     temporal: client,
     project: config.project,
-    store: openStore(paths),
+    store,
     registered:
       trackingUri === undefined
         ? undefined
         : async () => await readModelRuns(trackingUri, { ...context.env }),
     policy: config.retention,
     clock: { nowMs: context.nowMs },
-    readCode: createReadCode(paths.buildsDir),
+    readCode: openReadCode(config, store),
     holder: { host: hostname(), process: process.pid },
   });
 }

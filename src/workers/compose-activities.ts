@@ -55,7 +55,7 @@ import { createExecutions } from './executions.js';
 import { createClusterExecutor, type Cluster } from './open-cluster.js';
 import { createPartitionDirectory } from './partition-directory.js';
 import { createEnsureBuild, readStoredManifest } from './fetch-build.js';
-import { createReadCode } from './read-code.js';
+import { openReadCode } from './read-code.js';
 import { openMlflowArtifacts } from './mlflow-artifacts.js';
 import { createBuildManifests, createRoutedBuild } from './routed-build.js';
 import { askSweeper, createWakeSweeper } from './wake-sweeper.js';
@@ -129,10 +129,7 @@ function connectParts({ config, services, client, env }: WorkerSetting) {
   const mlflow =
     trackingUri === undefined ? undefined : connectMlflow({ trackingUri, env, clock, openArtifacts });
   const store = openStore(config.store);
-  const readCode = createReadCode(
-    projectPaths(config).buildsDir,
-    config.builds === 'store' ? async (digest) => await readStoredManifest(store, digest) : undefined,
-  );
+  const readCode = openReadCode(config, store);
   const context = readActivityContext;
   return {
     store,
@@ -168,7 +165,7 @@ function composeSystem(
     ask: async () => await askSweeper(client, config.project),
   });
   const telling = composeTelling(setting, {
-    ...{ ...common, readCurrent, wake },
+    ...{ ...common, readCurrent, readManifest, wake },
     readBuildCode: async (build) => {
       const found = await readManifest(build);
       return found && codeOf(found).code;

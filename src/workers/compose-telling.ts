@@ -6,20 +6,17 @@ import type { ModelRegistry } from '../activities/ports/model-registry.js';
 import type { RunDirectory } from '../activities/ports/run-directory.js';
 import type { Notifier } from '../activities/ports/notifier.js';
 import type { Tracking } from '../activities/ports/tracking.js';
-import { createSweep, type SweepDeps } from '../activities/sweep.js';
+import { createSweep } from '../activities/sweep.js';
 import { createEmailNotifier } from '../adapters/notifiers/email.js';
 import { createSlackNotifier } from '../adapters/notifiers/slack.js';
 import { createWebhookNotifier } from '../adapters/notifiers/webhook.js';
 import { loadSecretValues, readSecret } from '../adapters/process-executor/secrets.js';
 import type { ProjectConfig } from '../config/project-config.js';
-import { projectPaths } from '../config/project-paths.js';
-import { AnnealError } from '../core/failures.js';
 import { deliveryWorkflowId, DELIVERY_WORKFLOW, type Notification } from '../core/notifications.js';
 import { systemTaskQueue } from '../core/run.js';
 import type { TriggerSource } from '../core/triggers.js';
 import { withoutCredentials } from '../core/without-credentials.js';
-import { loadBuild } from './build/load-build.js';
-import { readCurrent } from './current-build.js';
+import { createRoutes, type RoutesDeps } from './notification-routes.js';
 import { createRunDirectory } from './run-directory.js';
 import { createScheduleDirectory } from './schedule-directory.js';
 import { createTriggerDirectory, type TriggerDirectoryDeps } from './trigger-directory.js';
@@ -36,11 +33,11 @@ interface TellingSetting {
 type Deps = Pick<NotifyDeps, 'store' | 'clock' | 'context'> & {
   readonly tracking?: Tracking;
   readonly registry?: Pick<ModelRegistry, 'readModel'>;
-  /** The build that new runs use. */
-  readonly readCurrent: TriggerDirectoryDeps['readCurrent'];
   /** Told of what triggers may wait for. */
   readonly wake: (source: TriggerSource) => Promise<void>;
-} & Pick<CloseRunDeps, 'readBuildCode'>;
+} & Pick<CloseRunDeps, 'readBuildCode'> &
+  RoutesDeps &
+  Pick<TriggerDirectoryDeps, 'readCurrent'>;
 
 /** Puts together what ends runs and tells of it: channels as anneal.yaml names them, secrets as this machine has them. */
 export function composeTelling(
@@ -63,7 +60,7 @@ export function composeTelling(
       ...(deps.registry && { registry: deps.registry }),
     }),
     project: config.project,
-    routesOf: createRoutes(config),
+    routesOf: createRoutes(config, deps),
   });
   return { ...notifying, ...closing, ...sweeping };
 }
@@ -138,23 +135,4 @@ function createRedaction(secrets: readonly string[]): (text: string) => string {
     .filter((value) => value.length >= SECRET_LENGTH)
     .toSorted((a, b) => b.length - a.length);
   return (text) => values.reduce((cleaned, value) => cleaned.replaceAll(value, '[hidden]'), text);
-}
-
-/** Who is told of a pipeline's runs: as the run's build says, else the current one, else the project. */
-function createRoutes(config: ProjectConfig): SweepDeps['routesOf'] {
-  const { buildsDir } = projectPaths(config);
-  return async ({ pipeline, build }) => {
-    for (const digest of [build, await readCurrent(buildsDir)]) {
-      if (digest === undefined || digest === '') continue;
-      const { manifest } = await loadBuild(buildsDir, digest).catch(noBuild);
-      const found = manifest?.pipelines.find(({ name }) => name === pipeline);
-      if (found !== undefined) return { pipeline: found.notify, project: config.notify };
-    }
-    return { pipeline: {}, project: config.notify };
-  };
-}
-
-function noBuild(error: unknown): { readonly manifest?: undefined } {
-  if (error instanceof AnnealError) return {};
-  throw error;
 }

@@ -1,8 +1,22 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { ReadCode } from '../activities/ports/code.js';
+import type { ProjectConfig } from '../config/project-config.js';
+import { projectPaths } from '../config/project-paths.js';
 import { BUILD_FILES, type BuildManifest } from './build/build-manifest.js';
 import { loadBuild } from './build/load-build.js';
+import { readStoredManifest, type FetchPlace } from './fetch-build.js';
+
+/** Looks into the builds of a project: those of this machine, and those in the store where the project keeps them there. */
+export function openReadCode(
+  config: Pick<ProjectConfig, 'root' | 'store' | 'builds'>,
+  store: FetchPlace['store'],
+): ReadCode {
+  return createReadCode(
+    projectPaths(config).buildsDir,
+    config.builds === 'store' ? async (digest) => await readStoredManifest(store, digest) : undefined,
+  );
+}
 
 /**
  * Looks into the builds of this machine. One that has not been written since is not read again: every step asks. A build's origin is known
