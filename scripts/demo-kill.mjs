@@ -24,7 +24,7 @@ await runScript(async () => {
   process.argv.splice(1, 1, main);
   const load = async (file) => await import(pathToFileURL(path.join(root, 'dist', file)).href);
   const modules = {
-    ...(await load('cli/context.js')),
+    ...(await load('cli/open-project.js')),
     ...(await load('core/attempt.js')),
     ...(await load('core/registry.js')),
     ...(await load('adapters/process-executor/attempt-directory.js')),

@@ -6,9 +6,6 @@ import type { OnServer } from '../local/server-process.js';
 import type { RunningWorker } from '../local/worker-process.js';
 import type { Build } from '../workers/build/build-manifest.js';
 import type { ProjectBuild } from '../workers/build/build-project.js';
-import { withoutCredentials } from '../core/without-credentials.js';
-import { createConnection, findAddresses } from './connect-services.js';
-import { createLocalStack } from './local-stack.js';
 import type { LinkBases } from './run-links.js';
 import type { WatchCodeOptions } from './watch-code.js';
 
@@ -90,58 +87,4 @@ export interface LocalStack {
   workerLogEnd(): Promise<string>;
   /** The file that the worker's output is appended to. */
   workerLog(): Promise<string>;
-}
-
-/** What {@link openProject} takes. */
-export interface OpenProjectOptions {
-  readonly cwd: string;
-  readonly env: { readonly [name: string]: string | undefined };
-  /** anneal.yaml or its directory; default: searched from `cwd` upward. */
-  readonly path?: string;
-}
-
-/** Opens a project: reads anneal.yaml, and nothing else yet. @throws AnnealError InvalidConfig. */
-export async function openProject({ cwd, env, path }: OpenProjectOptions): Promise<Project> {
-  const [{ loadConfig }, { projectPaths }] = await Promise.all([
-    import('../config/load-config.js'),
-    import('../config/project-paths.js'),
-  ]);
-  const config = await loadConfig({ cwd, env, ...(path === undefined ? {} : { path }) });
-  const paths = projectPaths(config);
-  const addresses = async () => await findAddresses(config, paths);
-  const connection = createConnection({ config, paths, addresses, env });
-  return {
-    config,
-    paths,
-    addresses,
-    ...connection,
-    links: async () => {
-      const { temporalUiUrl, trackingUri, namespace } = await addresses();
-      return {
-        namespace,
-        ...(temporalUiUrl === undefined ? {} : { temporalUiUrl: withoutCredentials(temporalUiUrl) }),
-        ...(trackingUri === undefined ? {} : { trackingUiUrl: withoutCredentials(trackingUri) }),
-      };
-    },
-    build: async (onProgress) => {
-      const { buildProject } = await import('../workers/build/build-project.js');
-      return await buildProject({ config, onProgress });
-    },
-    watch: async (options) => await (await import('./watch-code.js')).watchCode({ config, paths }, options),
-    currentBuild: async () => await findCurrentBuild(config, paths),
-    stack: createLocalStack({ config, paths, env, addresses, temporal: connection.temporal }),
-  };
-}
-
-async function findCurrentBuild(config: ProjectConfig, paths: ProjectPaths): Promise<Build> {
-  if (config.builds === 'store')
-    return await (await import('./stored-build.js')).fetchCurrentBuild(config, paths);
-  const [{ loadBuild }, { readCurrent }] = await Promise.all([
-    import('../workers/build/load-build.js'),
-    import('../workers/current-build.js'),
-  ]);
-  const current = await readCurrent(paths.buildsDir);
-  if (current !== undefined) return await loadBuild(paths.buildsDir, current);
-  const { buildProject } = await import('../workers/build/build-project.js');
-  return await buildProject({ config });
 }

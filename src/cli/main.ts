@@ -22,5 +22,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   cwd: process.cwd(),
   nowMs: () => Date.now(),
   interruptible,
-  openProject: async (options) => await (await import('./context.js')).openProject(options),
+  openProject: async (options) => await (await import('./open-project.js')).openProject(options),
 });

@@ -7,7 +7,7 @@ import type { Client } from '@temporalio/client';
 import { userCacheDirectory } from '../../src/adapters/cache-directory.js';
 import { endProcess } from '../../src/adapters/process-identity.js';
 import { runProgram } from '../../src/adapters/run-program.js';
-import { openProject } from '../../src/cli/context.js';
+import { openProject } from '../../src/cli/open-project.js';
 import { runCli } from '../../src/cli/run-cli.js';
 import { connectTemporal } from '../../src/client/index.js';
 import { loadConfig } from '../../src/config/load-config.js';

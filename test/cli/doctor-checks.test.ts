@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { CommandContext } from '../../src/cli/command.js';
 import { runChecks } from '../../src/cli/doctor-checks.js';
-import { openProject as openProjectAt } from '../../src/cli/context.js';
+import { openProject as openProjectAt } from '../../src/cli/open-project.js';
 import { createTerminal } from '../../src/cli/terminal.js';
 import { withKubernetes, writeKubeconfig } from '../kubernetes/kubernetes-world.js';
 import { cli } from './fake-cli.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { openProject } from '../../src/cli/context.js';
+import { openProject } from '../../src/cli/open-project.js';
 import { runCli } from '../../src/cli/run-cli.js';
 
 const temporalCli = process.env['ANNEAL_TEST_TEMPORAL'];
