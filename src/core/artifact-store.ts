@@ -121,6 +121,8 @@ export const storeKeys = {
     `runs/${executionId}/attempts/${attemptName}/commands/`,
   /** A build: the files of its directory, the code of its steps as below. */
   build: (digest: string) => `builds/${digest}/`,
+  /** Is there while a build is being removed. */
+  leavingBuild: (digest: string) => `gc/builds/${digest}.json`,
   /** What new runs of a project used, by number. */
   routing: (project: string) => `deployments/${project}/routing/`,
   /** Builds that are to be hosted although new runs do not use them. */

@@ -5,7 +5,7 @@ import type { Build } from './build/build-manifest.js';
 
 /** Where the workers of a project get builds from, and what new runs are to use. */
 export interface BuildPlace {
-  /** Puts a build where every worker of the project can read it. */
+  /** Puts a build where every worker of the project can read it; what is there already stays. */
   ship(build: Build): Promise<void>;
   readRouting(): Promise<Routing | undefined>;
   /** Changes what new runs are to use: of two at once, the later one knows the earlier. @returns what was written. */
@@ -35,6 +35,8 @@ export async function deployBuild(deps: DeployDeps, build: Build, percent?: numb
   const { place } = deps;
   await place.ship(build);
   const routing = await place.changeRouting((before) => routingWith(before, build.digest, percent));
+  // From here on the build is used, and stays; what was removed just before is put back.
+  await place.ship(build);
   await untilRouted(deps, routing);
   return routing;
 }

@@ -21,6 +21,8 @@ export interface BuildHost {
   hostWanted(builds: readonly Build[]): Promise<void>;
   /** Hosts builds that somebody tries, from now on these. One that does not start is none of the others' business. */
   hostTried(builds: readonly Build[]): Promise<void>;
+  /** Whether a worker of a build runs here, or is being started. */
+  hosts(digest: string): boolean;
   /** Hosts older builds that have open runs, and stops hosting those that have had none for a while. */
   tend(): Promise<void>;
 }
@@ -87,6 +89,7 @@ export function createBuildHost(deps: BuildHostDeps): BuildHost {
       tried = new Set(builds.map(({ digest }) => digest));
       for (const build of builds) await hostOne(build);
     },
+    hosts: (digest) => hosted.has(digest),
     tend: async () => {
       await hostOlder();
       await retireIdle(deps, hosted, isAsked);

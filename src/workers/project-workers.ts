@@ -128,8 +128,8 @@ async function hostBuilds(
 ): Promise<void> {
   const { client, log, signal } = options;
   const { project } = options.config;
-  const source = openBuildSource(options);
-  const host = createBuildHost({
+  const source = openBuildSource(options, (digest) => host.hosts(digest));
+  const host: BuildHost = createBuildHost({
     log,
     nowMs: () => performance.now(),
     where: source.name,
@@ -160,7 +160,10 @@ async function hostBuilds(
   await tending;
 }
 
-function openBuildSource({ config, client, log }: ProjectWorkersOptions): BuildSource {
+function openBuildSource(
+  { config, client, log }: ProjectWorkersOptions,
+  isHosted: (digest: string) => boolean = () => false,
+): BuildSource {
   const { buildsDir } = projectPaths(config);
   if (config.builds === 'directory') return createDirectorySource(buildsDir);
   const { project } = config;
@@ -168,6 +171,7 @@ function openBuildSource({ config, client, log }: ProjectWorkersOptions): BuildS
     ...{ store: openStore(config), project, buildsDir, log },
     nowMs: () => Date.now(),
     hasOpenRuns: async (digest) => await hasOpenRuns(client, { project, digest }),
+    isHosted,
   });
 }
 

@@ -29,7 +29,8 @@ export async function listOldStoredBuilds(place: StoredBuildPlace, beforeMs: num
 }
 
 /**
- * Removes builds from the store, the manifest of each first: what has none is not there. One that has come into use meanwhile stays.
+ * Removes builds from the store. One that has come into use meanwhile stays: what is removed has a mark from before the last look until it is
+ * gone, and who puts a build there says that it is used and then waits until the mark is gone, so that one of both sees the other.
  * @returns those that went.
  */
 export async function removeStoredBuilds(
@@ -37,18 +38,21 @@ export async function removeStoredBuilds(
   digests: readonly string[],
   beforeMs: number,
 ): Promise<string[]> {
-  const { store } = place;
+  const { store, clock } = place;
   const removed: string[] = [];
   for (const digest of digests) {
-    const [found] = await listStoredBuilds(store, digest);
-    if (found === undefined || found.usedAtMs >= beforeMs) continue;
-    const key = storeKeys.build(digest) + BUILD_FILES.manifest;
-    const manifest = await store.readBytes(key);
-    await store.remove([key]);
-    if (!(await readUsed(place)).has(digest)) {
+    const mark = storeKeys.leavingBuild(digest);
+    await store.putBytes(mark, Buffer.from(JSON.stringify({ version: 1, atMs: clock.nowMs() })));
+    try {
+      const [found] = await listStoredBuilds(store, digest);
+      if (found === undefined || found.usedAtMs >= beforeMs || (await readUsed(place)).has(digest)) continue;
+      // The manifest first: what has none is not there, and one that dies here leaves no build that looks whole.
+      await store.remove([storeKeys.build(digest) + BUILD_FILES.manifest]);
       await store.removeAll(storeKeys.build(digest));
       removed.push(digest);
-    } else if (manifest !== undefined) await store.putBytes(key, manifest, { ifAbsent: true });
+    } finally {
+      await store.remove([mark]);
+    }
   }
   return removed;
 }

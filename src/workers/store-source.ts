@@ -16,6 +16,8 @@ export interface StoreSourceDeps {
   readonly log: (message: string) => void;
   readonly nowMs: () => number;
   readonly hasOpenRuns: (digest: string) => Promise<boolean>;
+  /** Whether a worker of a build runs here. Default: none does. */
+  readonly isHosted?: (digest: string) => boolean;
   /** Time between two looks. Default: 3 s. */
   readonly pollMs?: number;
 }
@@ -74,12 +76,14 @@ export function createStoreSource(deps: StoreSourceDeps): BuildSource {
 }
 
 /** Removes now and then what nobody needs here any more. */
-function createTrim({ buildsDir, nowMs, hasOpenRuns }: StoreSourceDeps): () => Promise<void> {
+function createTrim({ buildsDir, nowMs, hasOpenRuns, isHosted }: StoreSourceDeps): () => Promise<void> {
   let nextMs = nowMs() + TRIM_MS;
   return async () => {
     if (nowMs() < nextMs) return;
     nextMs = nowMs() + TRIM_MS;
-    await trimFetched({ buildsDir, nowMs, isNeeded: hasOpenRuns });
+    // A build that is tried has no open runs between two of them.
+    const isNeeded = async (digest: string) => isHosted?.(digest) === true || (await hasOpenRuns(digest));
+    await trimFetched({ buildsDir, nowMs, isNeeded });
   };
 }
 

@@ -27,6 +27,8 @@ export async function hostForTrial(deps: TrialDeps, build: Build): Promise<void>
   const { signal, nowMs, patienceMs = PATIENCE_MS } = deps;
   await deps.ship(build);
   await deps.want(build.digest);
+  // From here on the build is used, and stays; what was removed just before is put back.
+  await deps.ship(build);
   const deadline = nowMs() + patienceMs;
   while (!(await deps.listHosted()).includes(build.digest)) {
     signal.throwIfAborted();

@@ -40,7 +40,7 @@ describe('deploying', () => {
     assert.deepEqual(await deployBuild(deps, build('b')), { current: 'b', previous: 'a' });
     assert.deepEqual(await rollBack(deps), { current: 'a', previous: 'b' });
     assert.deepEqual(await rollBack(deps), { current: 'b', previous: 'a' });
-    assert.deepEqual(shipped, ['a', 'a', 'b']);
+    assert.deepEqual(shipped, ['a', 'a', 'a', 'b', 'b']);
   });
 
   test('ramps, and a rollback ends the ramp before anything else', async () => {

@@ -29,9 +29,11 @@ describe('the builds that a machine hosts', () => {
     machine.open.clear();
     await machine.host.tend();
     assert.deepEqual([...machine.running], ['a', 'b']);
+    assert.ok(machine.host.hosts('a'));
     machine.nowMs += 60_000;
     await machine.host.tend();
     assert.deepEqual([...machine.running], ['b']);
+    assert.ok(!machine.host.hosts('a'));
 
     machine.open.set('a', 1);
     await machine.host.tend();

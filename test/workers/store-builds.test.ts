@@ -8,8 +8,10 @@ import { openStore } from '../../src/adapters/open-store.js';
 import type { ArtifactStore } from '../../src/core/artifact-store.js';
 import type { Build } from '../../src/workers/build/build-manifest.js';
 import { createEnsureBuild, fetchBuild } from '../../src/workers/fetch-build.js';
+import { deployBuild } from '../../src/workers/deploy-build.js';
 import { shipBuild } from '../../src/workers/ship-build.js';
 import { changeRouting, readDeployments, wantBuild, WANTED_MS } from '../../src/workers/store-deployments.js';
+import { createStorePlace } from '../../src/workers/store-place.js';
 import { createStoreSource } from '../../src/workers/store-source.js';
 import { listOldStoredBuilds, removeStoredBuilds } from '../../src/workers/store-retention.js';
 import { trimFetched } from '../../src/workers/trim-fetched.js';
@@ -233,6 +235,33 @@ describe('a worker that takes builds from the store', () => {
     );
     assert.equal(await readFile(path.join(machine, 'current'), 'utf8'), `${build.digest}\n`);
   });
+
+  test('keeps here what is hosted here, though no run of it is open and it was fetched long ago', async () => {
+    const store = memoryStore();
+    const builds: Build[] = [];
+    for (let i = 0; i < 7; i++) {
+      const build = await makeBuild(desk, `code ${i}`);
+      builds.push(build);
+      await shipBuild(store, build);
+      const { dir } = await fetchBuild({ store, buildsDir: machine }, build.digest);
+      await utimes(path.join(dir, 'fetched'), i, i);
+    }
+    const [tried, old] = builds.map(({ digest }) => digest);
+    let nowMs = Date.now();
+    const ended = new AbortController();
+    const source = createStoreSource({
+      ...{ store, project: 'shop', buildsDir: machine, pollMs: 1, log: () => undefined },
+      nowMs: () => (nowMs += 60_000),
+      hasOpenRuns: async () => await Promise.resolve(false),
+      isHosted: (digest) => digest === tried,
+    });
+    const following = source.follow(ended.signal, async () => await Promise.resolve());
+    while ((await readdir(machine)).includes(old ?? ''))
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    ended.abort();
+    await following;
+    assert.ok((await readdir(machine)).includes(tried ?? ''));
+  });
 });
 
 describe('builds that anneal gc may remove from the store', () => {
@@ -273,6 +302,105 @@ describe('builds that anneal gc may remove from the store', () => {
       [...store.objects.keys()].filter((key) => key.includes(old)),
       [],
     );
+  });
+});
+
+describe('anneal gc against a deployment of the same old build at the same time', () => {
+  /** The store in the hands of one of both; `next` is called before each of its operations. */
+  const inTurns = (store: ArtifactStore, next: () => Promise<void>): ArtifactStore => ({
+    ...store,
+    putFile: async (key, file) => (await next(), await store.putFile(key, file)),
+    putBytes: async (key, bytes, options) => (await next(), await store.putBytes(key, bytes, options)),
+    readBytes: async (key) => (await next(), await store.readBytes(key)),
+    stat: async (key) => (await next(), await store.stat(key)),
+    remove: async (keys) => (await next(), await store.remove(keys)),
+    removeAll: async (prefix) => (await next(), await store.removeAll(prefix)),
+    list: async function* (prefix) {
+      await next();
+      yield* store.list(prefix);
+    },
+  });
+
+  /** Holds one of both before its operation number `at`. */
+  const holdBefore = (at: number) => {
+    let operations = 0;
+    let [hold, release] = [(): void => undefined, (): void => undefined];
+    const held = new Promise<void>((resolve) => (hold = resolve));
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const next = async () => {
+      if (operations++ !== at) return;
+      hold();
+      await released;
+    };
+    return { next, held, release, operations: () => operations };
+  };
+
+  /** A deployment held before one operation, while a removal comes as far as another; then both go on, the deployment first. */
+  const race = async (build: Build, stops: { readonly deployment: number; readonly removal: number }) => {
+    const now = { ms: 0 };
+    const store = memoryStore(now);
+    await shipBuild(store, build);
+    now.ms = 100;
+    const [deployment, removal] = [holdBefore(stops.deployment), holdBefore(stops.removal)];
+    let waits = 0;
+    const removed = () => {
+      const place = { store: inTurns(store, removal.next), project: 'shop', clock: { nowMs: () => now.ms } };
+      const listUsed = async () => await Promise.resolve([]);
+      return removeStoredBuilds({ ...place, listUsed }, [build.digest], 50);
+    };
+    const shipping = inTurns(store, deployment.next);
+    const stat: ArtifactStore['stat'] = async (key) => {
+      // It looks again and again: it waits for the removal.
+      if (waits++ > 5) removal.release();
+      return await shipping.stat(key);
+    };
+    const deployed = deployBuild(
+      {
+        place: createStorePlace(
+          { store: { ...shipping, stat }, project: 'shop' },
+          { nowMs: () => now.ms, removal: { pollMs: 0, patienceMs: Infinity } },
+        ),
+        readServerRouting: async () => (await readDeployments({ store, project: 'shop' }, 0)).routing,
+        signal: new AbortController().signal,
+        nowMs: () => now.ms,
+      },
+      build,
+    );
+    await Promise.race([deployment.held, deployed]);
+    const removing = removed();
+    await Promise.race([removal.held, removing]);
+    deployment.release();
+    await deployed;
+    removal.release();
+    await removing;
+    await readWhole(store, build.digest);
+    assert.ok(!store.objects.has(`gc/builds/${build.digest}.json`));
+    return { deployment: deployment.operations(), removal: removal.operations() };
+  };
+  const readWhole = async (store: ArtifactStore, digest: string) => {
+    const buildsDir = await mkdtemp(path.join(base, 'whole-'));
+    await fetchBuild({ store, buildsDir }, digest);
+  };
+
+  test('leaves the build whole wherever each of them stops for a while', async () => {
+    const build = await makeBuild(desk, 'one');
+    const last = { deployment: 0, removal: 0 };
+    for (let deployment = 0; deployment <= last.deployment; deployment++)
+      for (let removal = 0; removal <= last.removal; removal++) {
+        const taken = await race(build, { deployment, removal });
+        last.deployment = Math.max(last.deployment, Math.min(taken.deployment, 20));
+        last.removal = Math.max(last.removal, taken.removal);
+      }
+    assert.ok(last.deployment === 20 && last.removal > 5, JSON.stringify(last));
+  });
+
+  test('waits no longer than its patience for a removal that was killed', async () => {
+    const store = memoryStore();
+    const build = await makeBuild(desk, 'one');
+    await store.putBytes(`gc/builds/${build.digest}.json`, Buffer.from('{}'));
+    await shipBuild(store, build, { pollMs: 1, patienceMs: 3 });
+    assert.ok(!store.objects.has(`gc/builds/${build.digest}.json`));
+    await fetchBuild({ store, buildsDir: machine }, build.digest);
   });
 });
 
