@@ -7,7 +7,8 @@ import type { ControlRequest, StepChange, StepSettings } from '../core/run-contr
 import { commandStep, type CommandStepOptions } from './command-step.js';
 import type { CommandAnswer } from '../core/step-command.js';
 import { createBackfills, type Backfills } from './backfills.js';
-import { pauseRun, resumeRun, setBudget, setStep } from './control-run.js';
+import { pauseRun, resumeRun, setStep } from './control-run.js';
+import { setBudget } from './set-budget.js';
 import { retryRun, type RetriedRun, type RetryOptions } from './retry-run.js';
 import { decideApproval, type DecideOptions } from './decide-approval.js';
 import { cancelRun, terminateRun, type CancelOptions } from './end-run.js';

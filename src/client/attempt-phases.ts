@@ -5,9 +5,15 @@ import type { CallStatus, RunStatus } from '../core/run.js';
 /** What the worker of an attempt told with its last heartbeat. */
 interface AttemptBeat {
   readonly callId: string;
+  /** Number of the attempt; undefined where its name does not say it. */
+  readonly attempt: number | undefined;
   readonly phase: string;
   readonly sinceMs: number;
   readonly detail?: string;
+}
+
+interface LiveAttempt extends AttemptBeat {
+  readonly isProcess: boolean;
 }
 
 /** What a process does before and after its command is over sooner, as a rule, than the next heartbeat tells. */
@@ -22,22 +28,27 @@ export function withPhases<R extends Pick<RunStatus, 'calls'>>(
   description: Pick<WorkflowExecutionDescription, 'raw'>,
   nowMs: number,
 ): R {
-  const beats = (description.raw.pendingActivities ?? []).flatMap((activity) => {
-    const queue = activity.activityOptions?.taskQueue?.name;
-    // A queue that names a host is that of processes.
-    const isProcess = queue?.includes('@') === true;
-    return queue === undefined
-      ? []
-      : readBeat(activity.heartbeatDetails?.payloads?.[0]?.data).filter(
-          ({ phase, sinceMs }) => !isProcess || (phase !== 'running' && nowMs - sinceMs >= WORTH_TELLING_MS),
-        );
-  });
+  const beats = readBeats(description).filter(
+    ({ isProcess, phase, sinceMs }) =>
+      !isProcess || (phase !== 'running' && nowMs - sinceMs >= WORTH_TELLING_MS),
+  );
   if (beats.length === 0) return status;
   const calls = status.calls.map((call) => {
     const beat = call.state === 'running' ? beats.find(({ callId }) => callId === call.id) : undefined;
     return beat ? withPhase(call, beat, nowMs) : call;
   });
   return { ...status, calls };
+}
+
+/** What the attempts of a run are doing, as far as their workers have told. */
+export function readBeats({ raw }: Pick<WorkflowExecutionDescription, 'raw'>): LiveAttempt[] {
+  return (raw.pendingActivities ?? []).flatMap((activity) => {
+    const queue = activity.activityOptions?.taskQueue?.name;
+    if (typeof queue !== 'string') return [];
+    // A queue that names a host is that of processes.
+    const isProcess = queue.includes('@');
+    return readBeat(activity.heartbeatDetails?.payloads?.[0]?.data).map((beat) => ({ ...beat, isProcess }));
+  });
 }
 
 function withPhase(call: CallStatus, { phase, sinceMs, detail }: AttemptBeat, nowMs: number): CallStatus {
@@ -51,10 +62,14 @@ function withPhase(call: CallStatus, { phase, sinceMs, detail }: AttemptBeat, no
 
 function readBeat(data: Uint8Array | null | undefined): AttemptBeat[] {
   try {
-    const value = JSON.parse(new TextDecoder().decode(data ?? new Uint8Array())) as Partial<AttemptBeat>;
-    const { callId, phase, sinceMs, detail } = value;
+    const value = JSON.parse(new TextDecoder().decode(data ?? new Uint8Array())) as {
+      readonly [K in keyof AttemptBeat]?: unknown;
+    };
+    const { callId, attempt: name, phase, sinceMs, detail } = value;
     if (typeof callId !== 'string' || typeof phase !== 'string' || typeof sinceMs !== 'number') return [];
-    return [{ callId, phase, sinceMs, ...(typeof detail === 'string' && { detail }) }];
+    const number = typeof name === 'string' ? /-a(\d+)$/.exec(name)?.[1] : undefined;
+    const attempt = number === undefined ? undefined : Number(number);
+    return [{ callId, attempt, phase, sinceMs, ...(typeof detail === 'string' && { detail }) }];
   } catch {
     return [];
   }

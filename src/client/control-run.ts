@@ -1,4 +1,3 @@
-import { SET_BUDGET, type BudgetChange, type BudgetStatus } from '../core/budget.js';
 import { AnnealError } from '../core/failures.js';
 import {
   PAUSE_RUN,
@@ -29,18 +28,6 @@ export async function resumeRun(deps: ClientDeps, runId: string, request: Contro
  */
 export async function setStep(deps: ClientDeps, runId: string, change: StepChange): Promise<StepSettings> {
   return await updateRun<StepSettings>(deps, runId, { name: SET_STEP, argument: change });
-}
-
-/**
- * Sets what a run may cost, also of one that had no budget. @returns the budget with what is spent of it.
- * @throws AnnealError InvalidInput for an amount that is spent already, or a run that has ended; WorkerUnavailable.
- */
-export async function setBudget(
-  deps: ClientDeps,
-  runId: string,
-  change: BudgetChange,
-): Promise<BudgetStatus> {
-  return await updateRun<BudgetStatus>(deps, runId, { name: SET_BUDGET, argument: change });
 }
 
 interface RunUpdate {

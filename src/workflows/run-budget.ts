@@ -130,7 +130,7 @@ export class RunBudget {
     const askedAtMs = Date.now();
     if (pricePerHour === 0) return () => askedAtMs;
     const entry: PricedAttempt = { attempt: attempt.attempt, pricePerHour, askedAtMs };
-    // A budget that is set later counts it from here: nobody says when it began.
+    // A budget that is set later counts it from here, unless who sets it says when it began.
     if (!followed) entry.sinceMs = askedAtMs;
     this.running.set(callId, entry);
     return () => {

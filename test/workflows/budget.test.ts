@@ -3,6 +3,8 @@ import path from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '@temporalio/client';
+import { Context } from '@temporalio/activity';
+import { createAnnealClient } from '../../src/client/index.js';
 import { ATTEMPT_BEGAN, BUDGET_MEMO, SET_BUDGET, type AttemptBegan } from '../../src/core/budget.js';
 import { COST_MEMO, type RunCost } from '../../src/core/cost.js';
 import type { AttemptOutcome, AttemptRequest } from '../../src/core/attempt.js';
@@ -183,6 +185,32 @@ describe(
       await handle.cancel();
       await assert.rejects(handle.result());
       assert.equal((await statusOf('raised')).state, 'cancelled');
+    });
+
+    test('that a run gets on its way counts what runs from when it ran, and what waits from then on', async () => {
+      h.snapshot = { pools: priced(1) };
+      const sinceMs = Date.now() - 1_000;
+      h.script = async (request, signal) => {
+        const phase = h.attempts.length === 1 ? 'running' : 'queued';
+        const beat = { attempt: `make-a${request.attempt}`, callId: request.callId, phase };
+        const timer = setInterval(
+          () => Context.current().heartbeat({ ...beat, sinceMs: phase === 'running' ? Date.now() : sinceMs }),
+          100,
+        );
+        return await hang(request, signal).finally(() => clearInterval(timer));
+      };
+      const client = createAnnealClient({ temporal: h.client, project: PROJECT });
+      const handle = await h.client.workflow.start('wide', {
+        ...{ workflowId: 'given', taskQueue: pipelinesTaskQueue(PROJECT), args: [{ n: 2 }] },
+      });
+      await attempt(2);
+      const asked = Date.now();
+      await until(() => Promise.resolve(Date.now() - asked > 3_000));
+      const status = await client.setBudget('given', { budget: 1_000, by: 'ana' });
+      assert.equal(status.perHour, 2 * 3_600);
+      assert.ok(status.spent < 2, String(status.spent));
+      await handle.cancel();
+      await assert.rejects(handle.result());
     });
 
     test('goes on over executions that continue as new, and while the run is paused', async () => {
