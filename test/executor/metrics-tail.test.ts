@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { createMetricsTail } from '../../src/adapters/attempt-files/metrics-tail.js';
+import { createMetricsParser, createMetricsTail } from '../../src/adapters/attempt-files/metrics-tail.js';
 
 test('a metrics stream is read to its end over a long stretch without a point', async (t) => {
   const directory = await mkdtemp(path.join(tmpdir(), 'anneal-metrics-'));
@@ -24,4 +24,13 @@ test('a metrics stream is read to its end over a long stretch without a point', 
   assert.deepEqual(await drain(), [], 'a line without its end waits');
   await appendFile(file, `\n${point(4)}`);
   assert.deepEqual(await drain(), [3, 4]);
+});
+
+test('a line of more than a megabyte holds no points, and those of the lines after it are read', () => {
+  const parse = createMetricsParser(0);
+  const long = JSON.stringify({ metrics: { loss: 0 }, more: 'x'.repeat(3 << 20) });
+  for (let at = 0; at < long.length; at += 1 << 19)
+    assert.deepEqual(parse(Buffer.from(long.slice(at, at + (1 << 19)))), []);
+  const points = parse(Buffer.from('\n{"metrics":{"loss":1}}\n'));
+  assert.deepEqual(points, [{ name: 'loss', value: 1, step: 0, timestampMs: 1 }]);
 });

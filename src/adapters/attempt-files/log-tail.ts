@@ -12,14 +12,17 @@ export async function readLogTail(file: string): Promise<string[]> {
     const { size } = await handle.stat();
     const start = Math.max(0, size - TAIL_BYTES);
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);
-    const lines = buffer.subarray(0, bytesRead).toString('utf8').trimEnd().split(/\r?\n/);
-    // A progress bar rewrites its line with carriage returns; what was shown last is what counts.
-    const shown = lines.map((line) => line.slice(line.lastIndexOf('\r') + 1).slice(0, LINE_LIMIT));
+    const shown = shownLines(buffer.subarray(0, bytesRead).toString('utf8').trimEnd());
     if (start > 0) shown.shift();
     return shown.length === 1 && shown[0] === '' ? [] : shown.slice(-TAIL_LINES);
   } finally {
     await handle.close();
   }
+}
+
+/** The lines of a text as a terminal shows them: a progress bar rewrites its line with carriage returns, and what was shown last is what counts. */
+export function shownLines(text: string): string[] {
+  return text.split(/\r?\n/).map((line) => line.slice(line.lastIndexOf('\r') + 1).slice(0, LINE_LIMIT));
 }
 
 /** A sentence with the last line of a log that says something, for a message; empty when there is none. */

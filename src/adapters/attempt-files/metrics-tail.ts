@@ -27,6 +27,9 @@ export function createMetricsTail(file: string, startedAtMs: number): MetricsTai
   };
 }
 
+/** A longer line holds no points: who reads serves other attempts, too. */
+const LINE_BYTES = 1 << 20;
+
 /** Reads the points of a metrics stream that comes in pieces, from its beginning, each point once. */
 export function createMetricsParser(startedAtMs: number): (chunk: Uint8Array) => StreamedMetric[] {
   let lineNumber = 0;
@@ -35,6 +38,8 @@ export function createMetricsParser(startedAtMs: number): (chunk: Uint8Array) =>
     const bytes = Buffer.concat([rest, chunk]);
     const end = bytes.lastIndexOf(0x0a) + 1;
     rest = bytes.subarray(end);
+    // Its beginning is kept: with what follows it is no JSON.
+    if (rest.length > LINE_BYTES) rest = rest.subarray(0, LINE_BYTES);
     const lines =
       end === 0
         ? []

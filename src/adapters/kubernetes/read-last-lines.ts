@@ -2,11 +2,13 @@ import type { AttemptLaunch } from '../../activities/ports/executor.js';
 import { storeKeys } from '../../core/artifact-store.js';
 import { containerStatuses, hasMainEnded, said } from './diagnosis/pod-facts.js';
 import type { KubernetesExecutorDeps } from './executor-deps.js';
+import { shownLines } from '../attempt-files/log-tail.js';
 import { CONTAINERS } from './labels.js';
 import type { WatchedEnd } from './watch-job.js';
 
 const TAIL_LINES = 20;
-const LIMIT_BYTES = 16_384;
+/** The API server cuts the end off: progress bars, which are one line of any length to it, must not take the place of what was said last. */
+const LIMIT_BYTES = 1_048_576;
 
 /**
  * The last lines of a pod that left no outcome: of its command where that ran, else of what kept it from running. What the cluster said is kept in
@@ -29,7 +31,7 @@ export async function readLastLines(
       : await api
           .readPodLog(podName, container, { tailLines: TAIL_LINES, limitBytes: LIMIT_BYTES })
           .catch(() => undefined);
-  const lines = (text ?? '').split('\n').filter((line) => line !== '' && !LOST_CONTAINER.test(line));
+  const lines = shownLines(text ?? '').filter((line) => line !== '' && !LOST_CONTAINER.test(line));
   const ran = pod !== undefined && (hasMainEnded(pod) || container === CONTAINERS.main);
   if (!ran) {
     const report = [

@@ -6,8 +6,13 @@ import { createMetricsParser } from '../attempt-files/metrics-tail.js';
 
 /** What the agent of a pod stores of the stream of its command. */
 export interface StoredMetrics {
-  /** The points since the last call, each once. */
-  next(): Promise<readonly StreamedMetric[]>;
+  /**
+   * The points since the last call, each once, as far as they can be read within about that time. What a store that is away keeps back comes with
+   * a later call.
+   */
+  next(withinMs?: number): Promise<readonly StreamedMetric[]>;
+  /** Whether the last call ended with its time, and not with the stream. */
+  readonly isBehind: boolean;
   /** When its command ended, where that has been read. */
   readonly commandEndedAtMs: number | undefined;
 }
@@ -23,17 +28,25 @@ export function createStoredMetrics(
   const parse = createMetricsParser(startedAtMs);
   let next = 0;
   let commandEndedAtMs: number | undefined;
+  let isBehind = false;
   return {
-    next: async () => {
+    next: async (withinMs = Infinity) => {
       const points: StreamedMetric[] = [];
+      const endsAt = performance.now() + withinMs;
       for (;;) {
-        const chunk = await store.readBytes(chunkKey(pod, 'metrics', next));
+        isBehind = performance.now() >= endsAt;
+        if (isBehind) return points;
+        // A piece that was read is not read again: what it held is given out, whatever becomes of the next one.
+        const chunk = await store.readBytes(chunkKey(pod, 'metrics', next)).catch(() => undefined);
         if (chunk === undefined) return points;
         next++;
         if (chunk.length <= LONGEST_MARK)
           commandEndedAtMs ??= readCommandEndMark(new TextDecoder().decode(chunk));
         points.push(...parse(chunk));
       }
+    },
+    get isBehind() {
+      return isBehind;
     },
     get commandEndedAtMs() {
       return commandEndedAtMs;

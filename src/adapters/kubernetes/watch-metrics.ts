@@ -13,6 +13,7 @@ export function createMetrics(
   const streams = new Map<string, StoredMetrics>();
   let lookedAt = 0;
   const hasRun = ({ pods }: PodsSeen) => pods.some(({ status }) => status?.phase === 'Running');
+  const isBehind = () => [...streams.values()].some((stream) => stream.isBehind);
   const streamOf = (pods: PodsSeen, podUid: string): StoredMetrics => {
     const known = streams.get(podUid);
     if (known) return known;
@@ -24,20 +25,21 @@ export function createMetrics(
   };
   return {
     read: async (pods: PodsSeen, options: { readonly atEnd: boolean }) => {
-      if (!options.atEnd && (!hasRun(pods) || performance.now() - lookedAt < everyMs)) return;
+      if (!options.atEnd && (!hasRun(pods) || (!isBehind() && performance.now() - lookedAt < everyMs)))
+        return;
       lookedAt = performance.now();
       for (const podUid of pods.uids) {
-        // A curve is worth no failure: what could not be read is read with the next look.
-        const points = await streamOf(pods, podUid)
-          .next()
-          .catch(() => []);
+        // Who takes over an attempt of days reads its streams from the beginning: news of it, and its cancel, do not wait for that.
+        const points = await streamOf(pods, podUid).next(options.atEnd ? Infinity : TURN_MS);
         if (points.length > 0) watch.onMetrics(points);
       }
     },
     /** When the command of the newest pod ended, as its agent says: before its container does, which waits until everything is stored. */
     commandEndedAtMs: ({ uids }: PodsSeen) => streams.get(uids.at(-1) ?? '')?.commandEndedAtMs,
-    dueInMs: (pods: PodsSeen) => (hasRun(pods) ? everyMs : Infinity),
+    dueInMs: (pods: PodsSeen) => (hasRun(pods) ? (isBehind() ? 0 : everyMs) : Infinity),
   };
 }
 
 const METRICS_EVERY_MS = 5_000;
+/** Time that reading what has come may take before there is a look at the attempt again. */
+const TURN_MS = 1_000;
