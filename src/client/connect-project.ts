@@ -33,12 +33,14 @@ export async function connectProject(options: ConnectProjectOptions = {}): Promi
     { projectPaths },
     { readLocalState },
     { createDataConverter, openStore },
+    { openReadCode },
     { loadTemporalEndpoint },
   ] = await Promise.all([
     import('../config/load-config.js'),
     import('../config/project-paths.js'),
     import('../local/local-servers.js'),
     import('../workers/open-store.js'),
+    import('../workers/read-code.js'),
     import('../workers/temporal-endpoint.js'),
   ]);
   const { project: path, env = process.env } = options;
@@ -58,6 +60,9 @@ export async function connectProject(options: ConnectProjectOptions = {}): Promi
     namespace,
     dataConverter: createDataConverter(store),
   });
-  const client = createAnnealClient({ temporal, project, store, attemptsDir: paths.attemptsDir });
+  const client = createAnnealClient({
+    ...{ temporal, project, store, attemptsDir: paths.attemptsDir },
+    readCode: openReadCode(config, store),
+  });
   return { client, temporal, project, close };
 }

@@ -7,6 +7,8 @@ const PATIENCE_MS = 3_000;
 const POLLER_ALIVE_MS = 75_000;
 /** Queues that are looked at in one go. */
 const MAXIMUM_QUEUES = 5;
+/** It is only one sentence: what is known of the run does not wait for long. */
+const ANSWER_MS = 2_000;
 const TASK_QUEUE_TYPE_ACTIVITY = 2;
 const PENDING_SCHEDULED = 1;
 
@@ -29,11 +31,15 @@ export async function findUnservedPool(
 
 async function isServed({ temporal, clock }: ClientDeps, name: string): Promise<boolean> {
   try {
-    const { pollers } = await temporal.workflowService.describeTaskQueue({
-      namespace: temporal.options.namespace,
-      taskQueue: { name },
-      taskQueueType: TASK_QUEUE_TYPE_ACTIVITY,
-    });
+    const { pollers } = await temporal.withDeadline(
+      clock.nowMs() + ANSWER_MS,
+      async () =>
+        await temporal.workflowService.describeTaskQueue({
+          namespace: temporal.options.namespace,
+          taskQueue: { name },
+          taskQueueType: TASK_QUEUE_TYPE_ACTIVITY,
+        }),
+    );
     return (pollers ?? []).some((poller) => clock.nowMs() - toMs(poller.lastAccessTime) < POLLER_ALIVE_MS);
   } catch {
     // Who serves the queue is not known; nothing is claimed.

@@ -1,9 +1,10 @@
+import type { WorkflowExecutionInfo } from '@temporalio/client';
 import { STATUS_ATTRIBUTE, pipelinesTaskQueue, type RunState } from '../core/run.js';
 import { RETRY_MEMO, type RetryOrigin } from '../core/run-control.js';
 import type { ClientDeps } from './client-deps.js';
+import { listExecutions } from './list-executions.js';
 import { readOwner, readRunCost } from './listed-run.js';
 import { readRunState, readStuck } from './run-state.js';
-import { callTemporal } from './temporal-errors.js';
 
 /** Which runs are listed. */
 export interface ListRunsOptions {
@@ -38,29 +39,33 @@ export interface RunSummary {
 export async function listRuns(deps: ClientDeps, options: ListRunsOptions = {}): Promise<RunSummary[]> {
   const limit = options.limit ?? 20;
   const query = buildListQuery(deps.project, options);
-  return await callTemporal(deps, 'the list of runs', async () => {
-    const runs: RunSummary[] = [];
-    if (limit <= 0) return runs;
-    for await (const found of deps.temporal.workflow.list({ query, pageSize: Math.min(limit, 200) })) {
-      const { closeTime } = found;
-      const owner = readOwner(found);
-      const cost = readRunCost(found)?.total;
-      const stuck = closeTime === undefined ? readStuck(found) : undefined;
-      runs.push({
-        runId: found.workflowId,
-        pipeline: found.type,
-        state: readRunState(found),
-        ...(stuck === undefined ? {} : { stuck }),
-        ...retryOf(found.memo),
-        ...(owner === undefined ? {} : { owner }),
-        ...(cost === undefined ? {} : { cost }),
-        startedAtMs: found.startTime.getTime(),
-        ...(closeTime === undefined ? {} : { endedAtMs: closeTime.getTime() }),
-      });
-      if (runs.length >= limit) break;
-    }
-    return runs;
-  });
+  const runs: RunSummary[] = [];
+  if (limit <= 0) return runs;
+  for await (const found of listExecutions(deps, 'the list of runs', {
+    ...{ query, pageSize: Math.min(limit, 200) },
+  })) {
+    runs.push(toSummary(found));
+    if (runs.length >= limit) break;
+  }
+  return runs;
+}
+
+function toSummary(found: WorkflowExecutionInfo): RunSummary {
+  const { closeTime } = found;
+  const owner = readOwner(found);
+  const cost = readRunCost(found)?.total;
+  const stuck = closeTime === undefined ? readStuck(found) : undefined;
+  return {
+    runId: found.workflowId,
+    pipeline: found.type,
+    state: readRunState(found),
+    ...(stuck === undefined ? {} : { stuck }),
+    ...retryOf(found.memo),
+    ...(owner === undefined ? {} : { owner }),
+    ...(cost === undefined ? {} : { cost }),
+    startedAtMs: found.startTime.getTime(),
+    ...(closeTime === undefined ? {} : { endedAtMs: closeTime.getTime() }),
+  };
 }
 
 function retryOf(memo: { readonly [name: string]: unknown } | undefined): Pick<RunSummary, 'retryOf'> {

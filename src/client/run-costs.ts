@@ -1,8 +1,8 @@
 import { addCost } from '../core/cost.js';
 import type { ClientDeps } from './client-deps.js';
+import { listExecutions } from './list-executions.js';
 import { buildListQuery } from './list-runs.js';
 import { readOwner, readRunCost, type ListedRun } from './listed-run.js';
-import { callTemporal } from './temporal-errors.js';
 
 /** What costs may be summed up by. */
 export const COST_GROUPS = ['owner', 'pipeline', 'pool'] as const;
@@ -33,14 +33,11 @@ const NO_OWNER = '(no owner)';
 export async function sumCosts(deps: ClientDeps, { by, sinceMs }: CostsOptions): Promise<Costs> {
   const query = `${buildListQuery(deps.project, {})} AND StartTime >= '${new Date(sinceMs).toISOString()}'`;
   const rows = new Map<string, { name: string; cost: number; runs: number }>();
-  await callTemporal(deps, 'the list of runs', async () => {
-    for await (const run of deps.temporal.workflow.list({ query, pageSize: 1_000 })) {
-      for (const [name, cost] of partsOf(run, by)) {
-        const row = rows.get(name) ?? { name, cost: 0, runs: 0 };
-        rows.set(name, { name, cost: addCost(row.cost, cost), runs: row.runs + 1 });
-      }
+  for await (const run of listExecutions(deps, 'the list of runs', { query, pageSize: 1_000 }))
+    for (const [name, cost] of partsOf(run, by)) {
+      const row = rows.get(name) ?? { name, cost: 0, runs: 0 };
+      rows.set(name, { name, cost: addCost(row.cost, cost), runs: row.runs + 1 });
     }
-  });
   const sorted = [...rows.values()].toSorted((a, b) => b.cost - a.cost || (a.name < b.name ? -1 : 1));
   return { by, sinceMs, total: sorted.reduce((sum, { cost }) => addCost(sum, cost), 0), rows: sorted };
 }

@@ -85,7 +85,10 @@ export async function startRun(
     const handle = await callTemporal(deps, `a run of "${pipeline}"`, start);
     return { runId, executionId: handle.firstExecutionRunId };
   } catch (error) {
-    throw classifyTemporalError(error) === 'exists' ? await runExists(deps, runId, error) : error;
+    if (classifyTemporalError(error) === 'exists') throw await runExists(deps, runId, error);
+    throw error instanceof AnnealError && error.code === 'ServerUnreachable'
+      ? perhapsStarted(runId, error)
+      : error;
   }
 }
 
@@ -114,6 +117,16 @@ function refuseLargeParameters(pipeline: string, parameters: { readonly [name: s
   throw new AnnealError(
     'PayloadTooLarge',
     `The parameters of pipeline "${pipeline}" have ${total} characters of JSON, most of them in "${largest}" (${size}); at most ${PARAMETERS_LIMIT} are allowed. Put the data into a file or object, pass its path or URI, and read it in a step.`,
+  );
+}
+
+/** The answer may have been lost, and not the request: who starts it under another id may have it twice. */
+function perhapsStarted(runId: string, cause: AnnealError): AnnealError {
+  const id = shellWord(runId);
+  return new AnnealError(
+    'ServerUnreachable',
+    `${cause.message} Whether run "${runId}" was started is not known: look with "anneal describe ${id}", or start it once more with --id ${id}, which is refused where it was.`,
+    { cause },
   );
 }
 

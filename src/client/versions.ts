@@ -2,6 +2,7 @@ import { AnnealError } from '../core/failures.js';
 import type { RunState } from '../core/run.js';
 import { CALL_TIMEOUT_MS, type ClientDeps } from './client-deps.js';
 import { describeRun } from './describe-run.js';
+import { listExecutions } from './list-executions.js';
 import { buildListQuery } from './list-runs.js';
 import { readRunState } from './run-state.js';
 import { callTemporal, classifyTemporalError } from './temporal-errors.js';
@@ -140,22 +141,25 @@ async function describeDeployment({ temporal, project, clock }: ClientDeps) {
 
 async function listOpenRuns(deps: ClientDeps, limit: number): Promise<Map<string, VersionedRun[]>> {
   const query = `${buildListQuery(deps.project, {})} AND ExecutionStatus = 'Running'`;
-  return await callTemporal(deps, 'the list of open runs', async () => {
-    const found = new Map<string, VersionedRun[]>();
-    let seen = 0;
-    for await (const run of deps.temporal.workflow.list({ query, pageSize: Math.min(limit, 200) })) {
-      const build = buildOf(run.searchAttributes, deps.project) ?? '';
-      const { workflowId: runId, type: pipeline } = run;
-      found.set(build, [...(found.get(build) ?? []), { runId, pipeline, state: readRunState(run) }]);
-      if (++seen >= limit) break;
-    }
-    return found;
-  });
+  const found = new Map<string, VersionedRun[]>();
+  let seen = 0;
+  const listed = { query, pageSize: Math.min(limit, 200) };
+  for await (const run of listExecutions(deps, 'the list of open runs', listed)) {
+    const build = buildOf(run.searchAttributes, deps.project) ?? '';
+    const { workflowId: runId, type: pipeline } = run;
+    found.set(build, [...(found.get(build) ?? []), { runId, pipeline, state: readRunState(run) }]);
+    if (++seen >= limit) break;
+  }
+  return found;
 }
 
-async function countOpen({ temporal, project }: ClientDeps, build: string): Promise<number> {
-  const query = `${VERSION_ATTRIBUTE} = '${project}:${build}' AND ExecutionStatus = 'Running'`;
-  return (await temporal.workflow.count(query)).count;
+async function countOpen(deps: ClientDeps, build: string): Promise<number> {
+  const query = `${VERSION_ATTRIBUTE} = '${deps.project}:${build}' AND ExecutionStatus = 'Running'`;
+  return await callTemporal(
+    deps,
+    'open runs of a build',
+    async () => (await deps.temporal.workflow.count(query)).count,
+  );
 }
 
 /** The build of a run, from the attribute that the server keeps; undefined before its first task. */
