@@ -226,6 +226,24 @@ describe('anneal run', () => {
     assert.deepEqual([code, out, err], [2, '', 'RunNotFound: There is no run "nope".\n']);
   });
 
+  test('cancel that is interrupted says whether the server has taken it', async () => {
+    const cancelled = async (asked: boolean, failure?: Error) => {
+      const controller = new AbortController();
+      const cancel = async (_runId: string, options: { readonly onAsked?: () => void } = {}) => {
+        if (asked) options.onAsked?.();
+        controller.abort();
+        return await Promise.reject(failure ?? (controller.signal.reason as Error));
+      };
+      return await cli(['cancel', 'churn-1'], { client: { cancel }, interrupt: controller.signal });
+    };
+    const { code, err } = await cancelled(true);
+    assert.equal(code, 130);
+    assert.match(err, /^churn-1 is being cancelled; see: anneal describe churn-1/);
+    assert.match((await cancelled(false)).err, /^churn-1 was not asked to stop\.\n$/);
+    const away = await cancelled(false, new AnnealError('ServerUnreachable', 'Temporal does not answer.'));
+    assert.deepEqual([away.code, away.err], [1, 'ServerUnreachable: Temporal does not answer.\n']);
+  });
+
   test('Ctrl-C stops following and says how to follow or cancel', async () => {
     const controller = new AbortController();
     const watch = async function* () {
@@ -237,7 +255,7 @@ describe('anneal run', () => {
       client: { startRun, watch },
       interrupt: controller.signal,
     });
-    assert.equal(code, 0);
+    assert.equal(code, 130);
     assert.match(
       out,
       /Stopped following; churn-1 goes on\.\n {2}follow it {2}anneal logs churn-1 --follow\n {2}look {7}anneal describe churn-1\n {2}stop it {4}anneal cancel churn-1\n$/,

@@ -8,10 +8,14 @@ export const cancel: Command = async (context, [runId = '']) => {
   const { terminal } = context;
   const client = await (await context.openProject()).client();
   return await context.interruptible(async (signal) => {
+    let asked = false;
     try {
       const report = await client.cancel(runId, {
         signal,
-        onAsked: () => terminal.line(terminal.colors.dim(`Cancelling ${runId}; its steps get time to stop.`)),
+        onAsked: () => {
+          asked = true;
+          terminal.line(terminal.colors.dim(`Cancelling ${runId}; its steps get time to stop.`));
+        },
         onNotice: (notice) => terminal.error(terminal.colors.yellow(notice)),
       });
       terminal.show(
@@ -20,8 +24,13 @@ export const cancel: Command = async (context, [runId = '']) => {
       );
       return EXIT.ok;
     } catch (error) {
-      if (!signal.aborted) throw error;
-      terminal.error(`${runId} is being cancelled; see: anneal describe ${shellWord(runId)}`);
+      // A server that did not answer was not asked, whatever was pressed meanwhile.
+      if (!signal.aborted || (!asked && error !== signal.reason)) throw error;
+      terminal.error(
+        asked
+          ? `${runId} is being cancelled; see: anneal describe ${shellWord(runId)}`
+          : `${runId} was not asked to stop.`,
+      );
       return EXIT_INTERRUPTED;
     }
   });

@@ -61,7 +61,8 @@ export const run: Command = async (context, [name = ''], options) => {
     { ...started, detached: true },
     () => `\nStopped following; ${runId} goes on.\n${howToGoOn(runId)}`,
   );
-  return EXIT.ok;
+  // A script that waits for the run must not take its own end for that of the run.
+  return EXIT_INTERRUPTED;
 };
 
 /** @returns undefined after Ctrl-C. */
