@@ -50,17 +50,36 @@ async function newestOf(dir: string): Promise<number> {
   return Math.max(...(await Promise.all(times.map((time) => time.catch(() => 0)))));
 }
 
-/** Removes builds, each in one step; one that has become current meanwhile stays. @returns those that went. */
-export async function removeBuilds(buildsDir: string, digests: readonly string[]): Promise<string[]> {
+/**
+ * Removes builds, each in one step; one that has come into use since they were chosen stays.
+ * @param isNeeded whether runs of a build are open: people may have thought long about what they were shown.
+ * @returns those that went.
+ */
+export async function removeBuilds(
+  buildsDir: string,
+  digests: readonly string[],
+  isNeeded: (digest: string) => Promise<boolean>,
+): Promise<string[]> {
   const removed: string[] = [];
+  const putBack = async (digest: string) =>
+    await rename(path.join(buildsDir, `${LEAVING}${digest}`), path.join(buildsDir, digest)).catch(
+      () => undefined,
+    );
   for (const digest of digests) {
-    const dir = path.join(buildsDir, digest);
-    const leaving = path.join(buildsDir, `${LEAVING}${digest}`);
-    await rename(dir, leaving).catch(() => undefined);
-    if ((await readUsed(buildsDir)).has(digest)) await rename(leaving, dir).catch(() => undefined);
+    if (await isNeeded(digest)) continue;
+    await rename(path.join(buildsDir, digest), path.join(buildsDir, `${LEAVING}${digest}`)).catch(
+      () => undefined,
+    );
+    if ((await readUsed(buildsDir)).has(digest)) await putBack(digest);
     else removed.push(digest);
   }
-  for (const name of await readdir(buildsDir).catch(() => []))
-    if (name.startsWith(LEAVING)) await rm(path.join(buildsDir, name), { recursive: true, force: true });
+  const used = await readUsed(buildsDir);
+  for (const name of await readdir(buildsDir).catch(() => [])) {
+    if (!name.startsWith(LEAVING)) continue;
+    const digest = name.slice(LEAVING.length);
+    // Somebody was killed before this one could be put back.
+    if (used.has(digest)) await putBack(digest);
+    await rm(path.join(buildsDir, name), { recursive: true, force: true });
+  }
   return removed;
 }

@@ -29,5 +29,5 @@ export async function trimFetched(given: {
     .sort((a, b) => a.loadedAtMs - b.loadedAtMs)
     .slice(0, -KEPT))
     if (!used.has(digest) && loadedAtMs < nowMs() - KEPT_MS && !(await isNeeded(digest))) old.push(digest);
-  return await removeBuilds(buildsDir, old);
+  return await removeBuilds(buildsDir, old, isNeeded);
 }

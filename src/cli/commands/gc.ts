@@ -36,9 +36,13 @@ export const gc: Command = async (context, args, options) => {
       }
     }
     const removed = await retention.sweep(found.plan, work);
-    const builds = await (await parts()).removeBuilds(project.paths.buildsDir, found.builds);
+    const isNeeded = await openRunsOf(project);
+    const { removeBuilds } = await parts();
+    const builds = await removeBuilds(project.paths.buildsDir, found.builds, isNeeded);
     const stored = await openStoredBuilds(context, project);
-    const storedBuilds = await stored.remove(found.storedBuilds);
+    const storedBuilds: string[] = [];
+    for (const digest of found.storedBuilds)
+      if (!(await isNeeded(digest))) storedBuilds.push(...(await stored.remove([digest])));
     const uploads = await (await parts()).endOldUploads(project.paths.store, context.nowMs());
     progress.clear();
     terminal.show(
@@ -76,6 +80,13 @@ async function look(
   const plan = await makePlan([...new Set([...old, ...oldStored])]);
   const isFree = (digest: string) => !plan.mentioned.includes(digest);
   return { plan, builds: old.filter(isFree), storedBuilds: oldStored.filter(isFree) };
+}
+
+/** Whether runs of a build are open now: what was looked at before somebody was asked may be old. */
+async function openRunsOf({ config: { project }, temporal }: Project) {
+  const { hasOpenRuns } = await import('../../workers/deployment.js');
+  const { client } = await temporal();
+  return async (digest: string) => await hasOpenRuns(client, { project, digest });
 }
 
 /** Builds in the store: those that were not deployed or tried for as long as runs are kept, and that nobody hosts. */
