@@ -25,25 +25,51 @@ export async function findLiveAttempt(
   return undefined;
 }
 
-/** The attempt of a call that was launched on Kubernetes: what its pods are to do lies in the store. */
-export async function findLaunchedAttempt(
-  store: Pick<ArtifactStore, 'list' | 'readBytes'>,
-  of: {
-    readonly executionId: string;
+/** Finds attempts of a run that were launched on Kubernetes. */
+export interface LaunchFinder {
+  /** Its name; undefined: it has not been launched, as far as the last look told. */
+  find(of: {
     readonly step: string;
     readonly callId: string;
     readonly attempt: number;
-  },
-): Promise<string | undefined> {
-  const prefix = storeKeys.attempt(of.executionId, `${slug(of.step, SLUG_LENGTH)}-`).slice(0, -1);
-  const end = `-a${of.attempt}/launch.json`;
-  for await (const { key } of store.list(prefix)) {
-    if (!key.endsWith(end)) continue;
-    const bytes = await store.readBytes(key);
-    const launch = bytes && (JSON.parse(new TextDecoder().decode(bytes)) as Partial<PodLaunch>);
-    if (launch?.request?.callId === of.callId) return launch.name;
-  }
-  return undefined;
+  }): Promise<string | undefined>;
+}
+
+/** Looking is paused for so many times what the last look took: a step may have any number of attempts, and those any number of files. */
+const PAUSE = 10;
+
+/** What the pods of attempts are to do lies in the store; each of these is read once, and one look serves all calls of a step. */
+export function createLaunchFinder(
+  store: Pick<ArtifactStore, 'list' | 'readBytes'>,
+  executionId: string,
+): LaunchFinder {
+  const names = new Map<string, string>();
+  const read = new Set<string>();
+  const nextAtMs = new Map<string, number>();
+  const look = async (step: string) => {
+    const prefix = storeKeys.attempt(executionId, `${slug(step, SLUG_LENGTH)}-`).slice(0, -1);
+    for await (const { key } of store.list(prefix)) {
+      const [, attempt] = /-a(\d+)\/launch\.json$/.exec(key) ?? [];
+      if (attempt === undefined || read.has(key)) continue;
+      const bytes = await store.readBytes(key);
+      const launch = bytes && (JSON.parse(new TextDecoder().decode(bytes)) as Partial<PodLaunch>);
+      read.add(key);
+      if (launch?.request && launch.name !== undefined)
+        names.set(`${launch.request.callId}/${attempt}`, launch.name);
+    }
+  };
+  return {
+    find: async ({ step, callId, attempt }) => {
+      const wanted = `${callId}/${attempt}`;
+      const beganMs = performance.now();
+      if (!names.has(wanted) && beganMs >= (nextAtMs.get(step) ?? 0)) {
+        await look(step);
+        const tookMs = performance.now() - beganMs;
+        nextAtMs.set(step, performance.now() + tookMs * PAUSE);
+      }
+      return names.get(wanted);
+    },
+  };
 }
 
 /** Names of the attempts of a call up to this one: they differ in their number only. */

@@ -5,11 +5,18 @@ import { AnnealError } from '../core/failures.js';
 import { didYouMean } from '../core/nearest-name.js';
 import type { CallStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
-import { attemptsUpTo, findLaunchedAttempt, findLiveAttempt, liveLogFile } from './live-attempts.js';
+import {
+  attemptsUpTo,
+  createLaunchFinder,
+  findLiveAttempt,
+  liveLogFile,
+  type LaunchFinder,
+} from './live-attempts.js';
 import { createPodLogReader, type PodLogReader } from './pod-log.js';
 import { rebuildStatus } from './rebuild-status.js';
 import { readStatus, type RunReport } from './read-status.js';
 import { isOpen } from './run-state.js';
+import { watchRun } from './watch-run.js';
 
 /** Whose log is read, and for how long. */
 export interface LogsOptions {
@@ -42,20 +49,26 @@ export async function* readLogs(
   options: LogsOptions = {},
 ): AsyncGenerator<LogChunk> {
   const tails = new Map<string, AttemptTail>();
-  const names = new Map<string, string>();
+  const listed = listedStore(deps.store);
+  let launches: LaunchFinder | undefined;
   try {
-    for (;;) {
-      options.signal?.throwIfAborted();
-      const report = await withAttemptNames(deps, await readStatus(deps, runId));
+    for await (const found of readReports(deps, runId, options)) {
+      const report = await withAttemptNames(deps, found);
+      launches ??= listed && createLaunchFinder(listed, report.executionId);
       const goesOn = options.follow === true && isOpen(report.state);
       for (const call of selectCalls(report, { ...options, follow: goesOn }))
-        yield* readCall(deps, call, { report, tails, names });
-      if (!goesOn) return;
-      await deps.clock.sleep(POLL_MS, options.signal);
+        yield* readCall(deps, call, { report, tails, launches });
     }
   } finally {
     await Promise.all([...tails.values()].map(async (tail) => await tail.close()));
   }
+}
+
+/** One report, or all until the run has ended: those outlive a server that is started again. */
+async function* readReports(deps: ClientDeps, runId: string, { follow, signal }: LogsOptions) {
+  signal?.throwIfAborted();
+  if (follow !== true) yield await readStatus(deps, runId);
+  else yield* watchRun(deps, runId, { intervalMs: POLL_MS, ...(signal && { signal }) });
 }
 
 /** A call that was cancelled got no outcome, and so no attempt's name; the history of an ended run tells it. */
@@ -88,10 +101,10 @@ function selectCalls(report: RunReport, { step, follow }: LogsOptions): readonly
 async function* readCall(
   deps: ClientDeps,
   call: CallStatus,
-  { report, tails, names }: Reading,
+  { report, tails, launches }: Reading,
 ): AsyncGenerator<LogChunk> {
   if (call.state === 'cached') return;
-  const newest = await nameOfAttempt(deps, call, { report, names });
+  const newest = await nameOfAttempt(deps, call, launches);
   if (newest === undefined) {
     // Between two attempts: what is left of the last one.
     for (const tail of tails.values()) if (tail.callId === call.id) yield* tail.read(true);
@@ -108,27 +121,20 @@ async function* readCall(
 interface Reading {
   readonly report: RunReport;
   readonly tails: Map<string, AttemptTail>;
-  /** Names of attempts that were found in the store, by call and number. */
-  readonly names: Map<string, string>;
+  /** Absent where the store cannot be asked what is there. */
+  readonly launches: LaunchFinder | undefined;
 }
 
 async function nameOfAttempt(
-  { attemptsDir, store }: ClientDeps,
+  { attemptsDir }: ClientDeps,
   call: CallStatus,
-  { report, names }: Pick<Reading, 'report' | 'names'>,
+  launches: LaunchFinder | undefined,
 ): Promise<string | undefined> {
   if (call.attemptName !== undefined && call.attemptName !== '') return call.attemptName;
   if (call.state !== 'running') return undefined;
   const of = { callId: call.id, attempt: call.attempt };
   const here = attemptsDir === undefined ? undefined : await findLiveAttempt(attemptsDir, of);
-  const listed = listedStore(store);
-  if (here !== undefined || listed === undefined) return here;
-  const known = `${call.id}/${call.attempt}`;
-  const name =
-    names.get(known) ??
-    (await findLaunchedAttempt(listed, { ...of, executionId: report.executionId, step: call.name }));
-  if (name !== undefined) names.set(known, name);
-  return name;
+  return here ?? (await launches?.find({ ...of, step: call.name }));
 }
 
 /** A store that can be asked what is there. */

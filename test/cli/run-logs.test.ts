@@ -3,11 +3,13 @@ import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { createLaunchFinder } from '../../src/client/live-attempts.js';
 import { readLogs } from '../../src/client/run-logs.js';
 import type { ClientDeps } from '../../src/client/client-deps.js';
 import type { StoredObject } from '../../src/core/artifact-store.js';
 import { chunkKey, storeKeys } from '../../src/core/artifact-store.js';
 import type { RunStatus } from '../../src/core/run.js';
+import { createMemoryStore } from '../activities/memory-store.js';
 import { call, report } from './fake-cli.js';
 
 /** A server that answers the status query with what the test says, and a store in memory. */
@@ -206,4 +208,48 @@ test('the log of an ended run has every attempt, and an unknown step is named', 
     code: 'InvalidInput',
     message: 'Run "churn-1" has no step "tain"; it has train. Did you mean "train"?',
   });
+});
+
+test('one look at the store serves all calls of a step that wait for a place, and what was launched is read once', async () => {
+  const store = createMemoryStore();
+  const counted = { lists: 0, reads: 0 };
+  const list: typeof store.list = async function* (prefix) {
+    counted.lists++;
+    // As slow as that of many files.
+    const until = performance.now() + 20;
+    while (performance.now() < until) await Promise.resolve();
+    yield* store.list(prefix);
+  };
+  const readBytes: typeof store.readBytes = async (key) => (counted.reads++, await store.readBytes(key));
+  for (const n of [1, 2]) {
+    const launch = { name: `train-${n}-a1`, request: { callId: `c${n}` } };
+    await store.putBytes(storeKeys.launch('exec-1', launch.name), Buffer.from(JSON.stringify(launch)));
+  }
+  const launches = createLaunchFinder({ list, readBytes }, 'exec-1');
+  const calls = Array.from({ length: 50 }, (_, n) => ({ step: 'train', callId: `c${n}`, attempt: 1 }));
+  const names: (string | undefined)[] = [];
+  for (const one of calls) names.push(await launches.find(one));
+  assert.deepEqual(names.slice(0, 4), [undefined, 'train-1-a1', 'train-2-a1', undefined]);
+  assert.ok(counted.lists < 5, `${counted.lists} lists`);
+  assert.equal(counted.reads, 2);
+});
+
+test('following goes on when the server is away for a moment', async (t) => {
+  const attemptsDir = await mkdtemp(path.join(tmpdir(), 'anneal-logs-'));
+  t.after(async () => await rm(attemptsDir, { recursive: true }));
+  const stored = new Map([[storeKeys.log('exec-1', 'train-x-a1'), Buffer.from('all of it\n')]]);
+  let looks = 0;
+  const status = () => {
+    if (++looks === 2) throw Object.assign(new Error('connection refused'), { code: 14 });
+    return looks < 4
+      ? report({ state: 'running', executionId: 'exec-1' })
+      : report({
+          ...{ state: 'completed', executionId: 'exec-1', endedAtMs: 9 },
+          calls: [call({ id: 'c1', name: 'train', state: 'succeeded', attemptName: 'train-x-a1' })],
+        });
+  };
+  const deps = fakeDeps(attemptsDir, { status, stored, onSleep: async () => await Promise.resolve() });
+  let text = '';
+  for await (const chunk of readLogs(deps, 'churn-1', { follow: true })) text += chunk.text;
+  assert.equal(text, 'all of it\n');
 });
