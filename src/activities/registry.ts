@@ -12,10 +12,11 @@ import type {
 import { TAGS } from '../core/registry.js';
 import { producerOf } from '../core/lineage.js';
 import { buildOriginTags, buildProducerTags, describeOrigin, readLineageStep } from './model-origin.js';
+import type { LaneTurn } from './alias-journal.js';
 import { buildModelDescription } from './model-description.js';
 import type { ActivityContext, Clock } from './ports/activity-context.js';
 import type { ModelRegistry } from './ports/model-registry.js';
-import { moveAlias, reconcileAliases, type LaneTurn, type ReconciledModel } from './registry-aliases.js';
+import { moveAlias, reconcileAliases, type ReconciledModel } from './registry-aliases.js';
 import { loadModelFiles } from './registry-model-files.js';
 import { withHeartbeat } from './tracking-context.js';
 
