@@ -17,7 +17,8 @@ import { whoIsTold } from '../core/notification-routes.js';
 import { systemTaskQueue } from '../core/run.js';
 import type { ApprovalRequest } from '../pipeline/runtime.js';
 import { describeGate } from './gate.js';
-import type { LiveCall, RunContext } from './run-context.js';
+import type { LiveCall } from './live-call.js';
+import type { RunContext } from './run-context.js';
 
 /** Who may decide, as anneal.yaml lists people at this moment. */
 export async function resolveApprovers(

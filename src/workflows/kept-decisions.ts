@@ -2,7 +2,7 @@ import type { RecordedDecision } from '../core/approval.js';
 import { callIdOf } from '../core/journal.js';
 import type { CallStatus } from '../core/run.js';
 import type { RetrySeed } from '../core/run-control.js';
-import type { LiveCall } from './run-context.js';
+import type { LiveCall } from './live-call.js';
 
 /** What people decided on this call in the run that is taken up. */
 export function keptFor({ key }: LiveCall, seed: RetrySeed | undefined): readonly RecordedDecision[] {

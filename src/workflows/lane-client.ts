@@ -10,7 +10,8 @@ import type { SystemActivities } from '../core/activities.js';
 import { type LaneAnswer, type LaneOperation, type LaneResult } from '../core/registry.js';
 import { systemTaskQueue } from '../core/run.js';
 import { toFailure } from './failures.js';
-import type { LiveCall, RunContext } from './run-context.js';
+import type { LiveCall } from './live-call.js';
+import type { RunContext } from './run-context.js';
 
 /** Time without an answer after which a request is sent again; the lane carries out a request id once. */
 const RESEND_AFTER = '5m';

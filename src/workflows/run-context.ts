@@ -1,45 +1,20 @@
 import { CancellationScope, CancelledFailure, isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
-import {
-  callIdOf,
-  type CallKey,
-  type CallKind,
-  type JournalEntry,
-  type PendingCall,
-} from '../core/journal.js';
+import { callIdOf, type CallKey, type JournalEntry } from '../core/journal.js';
 import type { RetrySeed } from '../core/run-control.js';
 import { mustContinue, wantsToContinue, type Continuation } from './continuation.js';
 import { fromJournalFailure, toJournalFailure } from './failures.js';
 import { createRest } from './at-rest.js';
 import { JournalPlayer } from './journal-player.js';
 import { adopt } from './adopt-answer.js';
+import type { CallIdentity, LiveCall } from './live-call.js';
+import { createPlaces } from './places.js';
 import type { RunBudget } from './run-budget.js';
 import type { RunControls } from './run-controls.js';
 import type { StepCommands } from './step-commands.js';
 import type { RunView } from './run-state.js';
 import { createStartLine } from './start-line.js';
 import { createTurns } from './turns.js';
-
-/** A call that is being made now, not answered from the journal. */
-export interface LiveCall {
-  readonly key: CallKey;
-  /** Identity of the call for names outside the run: 32 hex digits. */
-  readonly callId: string;
-  /** What was known of it when the run continued as new. */
-  readonly pending: PendingCall | undefined;
-  setPending(pending: PendingCall): void;
-  /** Asks for leave to start something that must be drained before the run continues as new; nothing to wait for: it is given. */
-  begin(): Promise<void> | undefined;
-  /** Says that it has ended while the call goes on (a retry delay). A call that settles ends by itself. */
-  end(): void;
-}
-
-/** What a call is, for its key. */
-export interface CallIdentity {
-  readonly kind: CallKind;
-  readonly name: string;
-  readonly input?: unknown;
-}
 
 /** How a call is answered. */
 interface Answer<T> {
@@ -87,9 +62,7 @@ export class RunContext {
   private readonly rootScope = CancellationScope.current();
   private readonly dispatched = new Map<string, number>();
   private readonly rest = createRest(() => this.view.drawChanges());
-  /** Calls that wait for a place among those in flight. */
-  private readonly waiting: (() => void)[] = [];
-  private inFlight = 0;
+  private readonly inFlight = createPlaces(IN_FLIGHT_LIMIT, () => this.mustWait());
   private live = 0;
   private continued = false;
   readonly controls: RunControls;
@@ -212,20 +185,19 @@ export class RunContext {
       pending: this.player.pendingOf(key),
       setPending: (pending) => this.player.setPending(key, pending),
       begin: () =>
-        this.place(() => {
+        this.inFlight.take(() => {
           begun = true;
-          this.inFlight++;
           leave?.();
         }),
       end: () => {
         begun = false;
-        this.leave();
+        this.inFlight.leave();
         this.continueIfQuiet(wantsToContinue(this.snapshot));
       },
     };
     const settle = (entry: JournalEntry, deliver: () => void) => {
       this.live--;
-      if (begun) this.leave();
+      if (begun) this.inFlight.leave();
       leave?.();
       this.player.settle(entry, deliver);
     };
@@ -276,44 +248,9 @@ export class RunContext {
     return this.retaking;
   }
 
-  /** Gives a place among those in flight: now, when one is free, or where the run must first continue as new, in its next execution. */
-  private place(start: () => void): Promise<void> | undefined {
-    if (!this.mustWait() && this.inFlight < IN_FLIGHT_LIMIT) {
-      start();
-      return undefined;
-    }
-    const scope = CancellationScope.current();
-    return new Promise((resolve, reject) => {
-      let open = true;
-      const enter = () => {
-        if (!open) return;
-        open = false;
-        start();
-        resolve();
-      };
-      this.waiting.push(enter);
-      // A cancel ends the wait: what was called is not started, but clean-up is.
-      scope.cancelRequested.catch((reason: unknown) => {
-        if (!scope.consideredCancelled) return enter();
-        open = false;
-        reject(reason instanceof Error ? reason : new CancelledFailure('cancelled'));
-      });
-    });
-  }
-
   /** Goes on after a pause. */
   resume(): void {
-    this.startWaiting();
-  }
-
-  private leave(): void {
-    this.inFlight--;
-    this.startWaiting();
-  }
-
-  private startWaiting(): void {
-    while (this.waiting.length > 0 && this.inFlight < IN_FLIGHT_LIMIT && !this.mustWait())
-      this.waiting.shift()?.();
+    this.inFlight.admit();
   }
 
   /** Whether nothing new may start: only the run's cancellation ends that. */
@@ -326,7 +263,7 @@ export class RunContext {
   /** Decides to continue as new when that is wanted and nothing is in flight. A cancelled run never continues: its clean-up is short. */
   private continueIfQuiet(wanted: boolean): boolean {
     if (this.continued) return true;
-    if (!(wanted || mustContinue(this.snapshot)) || this.inFlight > 0 || this.cancelled) return false;
+    if (!(wanted || mustContinue(this.snapshot)) || this.inFlight.taken > 0 || this.cancelled) return false;
     this.continued = true;
     this.continueRun();
     return true;

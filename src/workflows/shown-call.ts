@@ -1,7 +1,8 @@
 import { ActivityCancellationType, CancellationScope, proxyActivities } from '@temporalio/workflow';
 import type { SystemActivities } from '../core/activities.js';
 import { systemTaskQueue, type CallStatus } from '../core/run.js';
-import type { CallIdentity, LiveCall, RunContext } from './run-context.js';
+import type { CallIdentity, LiveCall } from './live-call.js';
+import type { RunContext } from './run-context.js';
 
 /** Activities of Anneal's own workers. */
 export function system(context: RunContext, summary: string) {

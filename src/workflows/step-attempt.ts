@@ -16,7 +16,8 @@ import type { RetryState } from '../core/retry.js';
 import type { CallStatus } from '../core/run.js';
 import type { Resources } from '../core/step.js';
 import { readFailure } from './failures.js';
-import type { LiveCall, RunContext } from './run-context.js';
+import type { LiveCall } from './live-call.js';
+import type { RunContext } from './run-context.js';
 import type { StepPlan } from './step-plan.js';
 
 /** Longest that one attempt's activity may take where the step sets no time limit. */

@@ -13,7 +13,8 @@ import { imageOn, problemOfImage } from '../core/image-reference.js';
 import type { Pool } from '../core/pools.js';
 import type { CallCache } from '../core/run.js';
 import type { StepRequest } from '../pipeline/runtime.js';
-import type { LiveCall, RunContext } from './run-context.js';
+import type { LiveCall } from './live-call.js';
+import type { RunContext } from './run-context.js';
 
 /** Time that a run waits for another one's result where the step does not say. */
 const MAX_WAIT = '30m';
