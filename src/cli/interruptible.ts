@@ -1,5 +1,5 @@
 import type { CommandContext } from './command.js';
-import { EXIT_INTERRUPTED } from './report-error.js';
+import { EXIT_INTERRUPTED, INTERRUPTED } from './report-error.js';
 
 /** What {@link createInterrupts} stands on; of this process if not given. */
 export interface InterruptDeps {
@@ -33,7 +33,7 @@ export function createInterrupts({
   const abort = (why: string) => {
     if (controller.signal.aborted) return;
     firstMs = nowMs();
-    controller.abort(new Error(`interrupted by ${why}`));
+    controller.abort(Object.assign(new Error(`interrupted by ${why}`), { code: INTERRUPTED }));
   };
   const onSignal = (name: NodeJS.Signals) => {
     if (controller.signal.aborted && name === 'SIGINT' && nowMs() - firstMs > SAME_KEY_MS)

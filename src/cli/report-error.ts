@@ -9,6 +9,9 @@ export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
 /** A command that was interrupted by Ctrl-C ends like a program that the signal killed. */
 export const EXIT_INTERRUPTED = 130;
 
+/** Code of the reason why work was aborted that the person at the terminal, or who runs it, has ended. */
+export const INTERRUPTED = 'INTERRUPTED';
+
 /** Where a report finds its settings and puts traces. */
 export interface ReportSetting {
   readonly env: { readonly [name: string]: string | undefined };
@@ -18,13 +21,20 @@ export interface ReportSetting {
 
 /**
  * Says what went wrong, in one sentence, and answers with the exit code: 2 for what the user can correct in the command or the
- * configuration, else 1. Only an error that has no code is a bug; its trace goes to a file, or to the terminal with ANNEAL_DEBUG=1.
+ * configuration, 130 for one that was interrupted, else 1. Only an error that has no code is a bug; its trace goes to a file, or to the terminal with ANNEAL_DEBUG=1.
  */
 export async function reportError(
   error: unknown,
   terminal: Terminal,
   { env, traceDir }: ReportSetting,
 ): Promise<number> {
+  if (isInterruption(error)) {
+    // What goes on without the command is said by who knows it.
+    const said = readKnownError(error)?.message ?? 'Interrupted.';
+    if (terminal.json) terminal.show({ interrupted: true, message: terminal.asCalled(said) }, () => '');
+    else terminal.error(said);
+    return EXIT_INTERRUPTED;
+  }
   const debug = env['ANNEAL_DEBUG'] === '1';
   const known = readKnownError(error);
   const { code, message } = known ?? {
@@ -35,6 +45,13 @@ export async function reportError(
   else terminal.error(`${terminal.colors.red(`${code}:`)} ${message}`);
   if (debug && error instanceof Error) terminal.error(String(error.stack));
   return known !== undefined && failureRow(code).kind === 'config' ? EXIT.usage : EXIT.failed;
+}
+
+/** Timers, questions and requests that were aborted say the reason as their cause. */
+function isInterruption(error: unknown): boolean {
+  for (let one = error, depth = 0; one instanceof Error && depth < 5; one = one.cause, depth += 1)
+    if ('code' in one && one.code === INTERRUPTED) return true;
+  return false;
 }
 
 function readKnownError(error: unknown): { code: FailureCode; message: string } | undefined {

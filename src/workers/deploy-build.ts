@@ -97,7 +97,12 @@ async function untilRouted(deps: DeployDeps, routing: Routing): Promise<void> {
   for (;;) {
     const found = await deps.readServerRouting();
     if (found?.current === current && isSameRamp(found.ramp, ramp)) return;
-    deps.signal.throwIfAborted();
+    if (deps.signal.aborted)
+      throw new AnnealError(
+        'WorkerUnavailable',
+        `Stopped waiting. Build ${(ramp?.digest ?? current).slice(0, 12)} stays asked for: new runs use it as soon as a worker hosts it. Take that back with: anneal deploy --rollback`,
+        { cause: deps.signal.reason },
+      );
     const asked = await deps.place.readRouting();
     if (asked !== undefined && !isSameRouting(asked, routing))
       throw new AnnealError(

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import type { AnnealClient } from '../../src/client/index.js';
 import { AnnealError } from '../../src/core/failures.js';
 import { call, cli, report, STARTED_MS } from './fake-cli.js';
 
@@ -242,6 +243,46 @@ describe('anneal run', () => {
     assert.match((await cancelled(false)).err, /^churn-1 was not asked to stop\.\n$/);
     const away = await cancelled(false, new AnnealError('ServerUnreachable', 'Temporal does not answer.'));
     assert.deepEqual([away.code, away.err], [1, 'ServerUnreachable: Temporal does not answer.\n']);
+  });
+
+  test('Ctrl-C in a command that waits for something else is no fault of Anneal', async () => {
+    for (const wrap of [(reason: Error) => reason, (cause: Error) => new Error('aborted', { cause })]) {
+      const reason = Object.assign(new Error('interrupted by SIGINT'), { code: 'INTERRUPTED' });
+      const status = async () => await Promise.reject(wrap(reason));
+      const { code, err } = await cli(['describe', 'churn-1'], { client: { status } });
+      assert.deepEqual([code, err], [130, 'Interrupted.\n']);
+      const shown = await cli(['describe', 'churn-1', '--json'], { client: { status } });
+      assert.deepEqual([shown.code, shown.document()], [130, { interrupted: true, message: 'Interrupted.' }]);
+    }
+  });
+
+  test('an interrupted command says what goes on without it', async () => {
+    const cause = Object.assign(new Error('interrupted by SIGINT'), { code: 'INTERRUPTED' });
+    const goesOn = new AnnealError('WorkerUnavailable', 'Stopped waiting. It goes on.', { cause });
+    const status = async () => await Promise.reject(goesOn);
+    const { code, err } = await cli(['describe', 'churn-1'], { client: { status } });
+    assert.deepEqual([code, err], [130, 'Stopped waiting. It goes on.\n']);
+  });
+
+  test('Ctrl-C stops waiting for a backfill, which goes on', async () => {
+    const controller = new AbortController();
+    const now = {
+      ...{ pipeline: 'churn-training', state: 'running' as const, total: 3, made: 1, skipped: 0, waiting: 1 },
+      ...{ cancelled: 0, running: [], failed: [], concurrency: 1, startedAtMs: 0 },
+    };
+    const watch = async function* () {
+      yield await Promise.resolve(now);
+      controller.abort();
+      controller.signal.throwIfAborted();
+    };
+    const progress = async () => await Promise.resolve(now);
+    const backfills = { watch, progress } as Partial<AnnealClient['backfills']> as AnnealClient['backfills'];
+    const { code, out } = await cli(['backfill', 'churn-training', '--wait'], {
+      client: { backfills },
+      interrupt: controller.signal,
+    });
+    assert.equal(code, 130);
+    assert.match(out, /running: 1 made, 1 wait of 3/);
   });
 
   test('Ctrl-C stops following and says how to follow or cancel', async () => {

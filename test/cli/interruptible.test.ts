@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { createInterrupts } from '../../src/cli/interruptible.js';
+import { INTERRUPTED } from '../../src/cli/report-error.js';
 
 function world() {
   const signals = new EventEmitter();
@@ -27,6 +28,7 @@ describe('interruptible work', () => {
       clock.ms += 1_000;
       signals.emit('SIGINT', 'SIGINT');
       assert.equal(signal.aborted, true);
+      assert.equal((signal.reason as { readonly code?: unknown }).code, INTERRUPTED);
       assert.deepEqual(exits, []);
       clock.ms += 1;
       signals.emit('SIGINT', 'SIGINT');

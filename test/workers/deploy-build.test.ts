@@ -71,6 +71,16 @@ describe('deploying', () => {
     assert.equal((await deployBuild(rounded, build('b'), 33.3)).ramp?.percent, 33.3);
   });
 
+  test('that is interrupted says that what was asked for stays asked for', async () => {
+    const { deps } = createPlace({ followed: false });
+    const signal = AbortSignal.abort(new Error('interrupted'));
+    await assert.rejects(deployBuild({ ...deps, signal }, build('a')), {
+      message:
+        'Stopped waiting. Build a stays asked for: new runs use it as soon as a worker hosts it. Take that back with: anneal deploy --rollback',
+      cause: signal.reason as Error,
+    });
+  });
+
   test('says so where another deployment came in between', async () => {
     const { deps } = createPlace({ followed: false });
     const other = async () => {

@@ -6,7 +6,7 @@ import { keyProblem, partitionsBetween } from '../../core/partitions.js';
 import type { PipelineDefinition } from '../../core/pipeline-definition.js';
 import type { Command, CommandContext, CommandOptions } from '../command.js';
 import { parseParameters, refuseWrongParameters } from '../parse-parameters.js';
-import { EXIT } from '../report-error.js';
+import { EXIT, EXIT_INTERRUPTED } from '../report-error.js';
 
 /** `anneal backfill`: adds partitions, or says how far it is; with --pause, --resume, --cancel, --retry-failed it steers. */
 export const backfill: Command = async (context, [name = ''], options) => {
@@ -50,14 +50,21 @@ async function follow(
   const { terminal } = context;
   const { backfills } = await (await context.openProject()).client();
   let last = first;
+  let interrupted = false;
   if (options.wait === true)
     await context.interruptible(async (signal) => {
-      for await (const now of backfills.watch(pipeline, signal)) {
-        if (countsOf(now) !== countsOf(last)) terminal.line(countsOf(now));
-        last = now;
+      try {
+        for await (const now of backfills.watch(pipeline, signal)) {
+          if (countsOf(now) !== countsOf(last)) terminal.line(countsOf(now));
+          last = now;
+        }
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        interrupted = true;
       }
     });
   terminal.show(last, () => progressText(last, context.nowMs()));
+  if (interrupted) return EXIT_INTERRUPTED;
   return options.wait === true && last.failed.length > 0 ? EXIT.failed : EXIT.ok;
 }
 
