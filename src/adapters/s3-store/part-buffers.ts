@@ -1,6 +1,9 @@
 /** Memory for parts that are on their way: so many at a time over everything that a store sends, each one used again. */
 export interface PartBuffers {
-  /** Waits for a free one. Larger parts than usual get memory of their own, in one of the same places. */
+  /**
+   * Waits for a free one; who asks first gets it first. Readers of several parts stand on that: of what one of them has, the part that it needs
+   * next is among it, so that they cannot wait for each other. Larger parts than usual get memory of their own, in one of the same places.
+   */
   take(bytes: number): Promise<PartBuffer>;
 }
 
@@ -17,15 +20,17 @@ export function createPartBuffers(count: number, partBytes: number): PartBuffers
   let taken = 0;
   const giveBack = (bytes: Uint8Array) => {
     if (bytes.byteLength === partBytes) idle.push(bytes);
+    const next = waiting.shift();
+    // The place itself is handed on: nobody who asks just now comes before.
+    if (next) return next();
     taken -= 1;
     // A worker that has stored something keeps no memory for the next time.
-    if (taken === 0 && waiting.length === 0) idle.length = 0;
-    waiting.shift()?.();
+    if (taken === 0) idle.length = 0;
   };
   return {
     take: async (bytes) => {
-      while (taken >= count) await new Promise<void>((resolve) => waiting.push(resolve));
-      taken += 1;
+      if (taken >= count) await new Promise<void>((resolve) => waiting.push(resolve));
+      else taken += 1;
       const buffer = bytes > partBytes ? new Uint8Array(bytes) : (idle.pop() ?? new Uint8Array(partBytes));
       let given = false;
       return {
