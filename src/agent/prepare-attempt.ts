@@ -80,13 +80,14 @@ async function fetchInput(store: ArtifactStore, { name, ref }: Input, target: st
     await checkSize({ name, ref }, target, ref.sizeBytes);
     return;
   }
+  const files = await readFileList(store, { name, ref });
   await mkdir(target);
-  for (const file of await readFileList(store, { name, ref })) {
+  await someAtOnce(files, async (file) => {
     const local = path.join(target, ...checkSegments(file.path));
     await mkdir(path.dirname(local), { recursive: true });
     await store.fetchFile(`${key}/${file.path}`, local);
     await checkSize({ name, ref }, local, file.sizeBytes);
-  }
+  });
 }
 
 /** The files of an input, whether it is in the store or was pinned outside. */
@@ -100,6 +101,21 @@ async function filesOf(store: ArtifactStore, { name, ref }: Input): Promise<read
 
 const AT_ONCE = 4;
 
+/** Many small files cost a round trip each. The first that fails ends it; what is under way comes to its end. */
+async function someAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const waiting = [...items].reverse();
+  const worker = async () => {
+    try {
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) await work(next);
+    } catch (error) {
+      waiting.length = 0;
+      throw error;
+    }
+  };
+  const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
+  for (const one of ended) if (one.status === 'rejected') throw one.reason;
+}
+
 /** A dataset outside the store, exactly as the run pinned it. */
 async function fetchPinned(
   { store, data }: InputSources,
@@ -108,16 +124,13 @@ async function fetchPinned(
 ): Promise<void> {
   const { source, object } = pin;
   if (object) return await data.fetch(object, { source, localPath: target });
-  const waiting = await readListing(store, { name, ref, pin });
+  const objects = await readListing(store, { name, ref, pin });
   await mkdir(target);
-  const worker = async () => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const local = path.join(target, ...checkSegments(next.path));
-      await mkdir(path.dirname(local), { recursive: true });
-      await data.fetch(next, { source, localPath: local });
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await someAtOnce(objects, async (next) => {
+    const local = path.join(target, ...checkSegments(next.path));
+    await mkdir(path.dirname(local), { recursive: true });
+    await data.fetch(next, { source, localPath: local });
+  });
 }
 
 async function readListing(
