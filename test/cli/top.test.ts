@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { Overview, RunSummary } from '../../src/client/index.js';
+import { AnnealError } from '../../src/core/failures.js';
 import { cli, STARTED_MS } from './fake-cli.js';
 
 const run = (given: Partial<RunSummary>): RunSummary => ({
@@ -43,6 +44,28 @@ describe('anneal top', () => {
       assert.match(out, /^asks waits for a decision \(began 9\.0s ago\); see: anneal approvals$/m);
       const document = (await cli(['top', '--json'], setting)).document() as Overview;
       assert.deepEqual(document.pools[1], { ...overview.pools[1], running: 0, waitingForGpu: 0 });
+    } finally {
+      await rm(stateDir, { recursive: true, force: true });
+    }
+  });
+
+  test('goes on when the server is away for a while, with what it saw last', async () => {
+    const stateDir = await mkdtemp(path.join(tmpdir(), 'anneal-top-'));
+    const stop = new AbortController();
+    let looks = 0;
+    try {
+      const { code, out } = await cli(['top'], {
+        ...{ stateDir, tty: true, env: { NO_COLOR: '1' }, interrupt: stop.signal },
+        client: {
+          overview: async () => {
+            if (++looks === 1) return await Promise.resolve(overview);
+            stop.abort();
+            throw new AnnealError('ServerUnreachable', 'Temporal did not answer.');
+          },
+        },
+      });
+      assert.equal(code, 0);
+      assert.match(out, /As it was last seen\. Temporal did not answer\.\n\nPOOL/);
     } finally {
       await rm(stateDir, { recursive: true, force: true });
     }

@@ -1,6 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { AnnealClient, Overview, PoolQueue, RunSummary } from '../../client/index.js';
 import { formatDuration } from '../../core/duration.js';
+import { AnnealError } from '../../core/failures.js';
 import type { LocalLoad } from '../../workers/local-load.js';
 import type { Command, CommandContext } from '../command.js';
 import type { Project } from '../context.js';
@@ -21,8 +22,15 @@ export const top: Command = async (context) => {
     return EXIT.ok;
   }
   await context.interruptible(async (signal) => {
+    let shown: readonly string[] | undefined;
     while (!signal.aborted) {
-      const lines = render(await look(), context).map((line) => terminal.asCalled(line));
+      const last = shown;
+      // A wrong address is told at once.
+      shown = await look().then(
+        (seen) => render(seen, context),
+        (error: unknown) => renderOutage(error, last, context),
+      );
+      const lines = shown.map((line) => terminal.asCalled(line));
       terminal.write(`${CLEAR}${lines.slice(0, Math.max(4, terminal.rows - 1)).join('\n')}\n`);
       await wait(REFRESH_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -61,6 +69,19 @@ async function createLook(project: Project, env: CommandContext['env']): Promise
   };
 }
 
+/** A server that is away for a while does not end the watch: what was seen last stays, under what keeps it from being seen now. */
+function renderOutage(
+  error: unknown,
+  last: readonly string[] | undefined,
+  { terminal }: CommandContext,
+): string[] {
+  if (last === undefined || !(error instanceof AnnealError) || error.code !== 'ServerUnreachable')
+    throw error;
+  const before = last[0]?.startsWith(AWAY) === true ? last.slice(2) : last;
+  return [`${AWAY}${terminal.colors.red(error.message)}`, '', ...before];
+}
+
+const AWAY = 'As it was last seen. ';
 const RUNS_SHOWN = 20;
 
 function render(seen: Seen, { terminal, nowMs }: CommandContext): string[] {
