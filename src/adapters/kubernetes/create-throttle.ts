@@ -16,6 +16,8 @@ export function createThrottle(
     nextAtMs += everyMs;
     if (atMs <= now) return;
     await wait(atMs - now, undefined, { signal }).catch(() => undefined);
+    // The turns of a thousand that were cancelled are those of who comes next.
+    if (signal.aborted) nextAtMs -= everyMs;
     signal.throwIfAborted();
   };
 }
