@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AnnealClient, RunSummary } from '../client/index.js';
+import { shellWord } from '../client/run-id.js';
 import { AnnealError } from '../core/failures.js';
 import type { PipelineDefinition } from '../core/pipeline-definition.js';
 import { findPipeline } from './commands/run.js';
@@ -26,7 +27,9 @@ export async function chooseRun(options: ChooseRunOptions): Promise<string> {
   const listed = async () => await client.list({ pipeline, limit: LOOKED_AT });
   const open = mostAlive(await listed());
   if (open) {
-    say(`Following ${open.runId}, which is still ${open.state}.`);
+    const next =
+      open.state === 'paused' ? `; let it go on with: anneal resume ${shellWord(open.runId)}` : '.';
+    say(`Following ${open.runId}, which is still ${open.state}${next}`);
     return open.runId;
   }
   const { runId } = await client.startRun(pipeline);
@@ -56,7 +59,7 @@ function choosePipeline({ pipelines, name }: ChooseRunOptions): PipelineDefiniti
 
 /** The open run that is farthest from waiting. */
 function mostAlive(runs: readonly RunSummary[]): RunSummary | undefined {
-  return (['running', 'waiting-for-approval', 'queued'] as const)
+  return (['running', 'waiting-for-approval', 'queued', 'paused'] as const)
     .map((state) => runs.find((run) => run.state === state))
     .find((run) => run !== undefined);
 }

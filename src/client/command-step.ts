@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { AnnealError, type FailureCode } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import { COMMAND_STEP, type CommandAnswer, type CommandRequest } from '../core/step-command.js';
 import type { ArgumentsOf } from '../pipeline/slots.js';
@@ -37,8 +38,23 @@ export async function commandStep<P>(
     id,
     ...(parameters === undefined ? {} : { parameters: parameters }),
   };
-  return await updateRun<CommandAnswer>(deps, runId, {
-    ...{ name: COMMAND_STEP, argument },
-    ...{ updateId: `command-${id}`, timeoutMs: ANSWER_MS },
-  });
+  try {
+    return await updateRun<CommandAnswer>(deps, runId, {
+      ...{ name: COMMAND_STEP, argument },
+      ...{ updateId: `command-${id}`, timeoutMs: ANSWER_MS },
+    });
+  } catch (error) {
+    throw error instanceof AnnealError && PERHAPS_SENT.has(error.code) ? perhapsSent(id, error) : error;
+  }
+}
+
+const PERHAPS_SENT: ReadonlySet<FailureCode> = new Set(['WorkerUnavailable', 'ServerUnreachable']);
+
+/** Sent again under another id it would be another command. */
+function perhapsSent(id: string, cause: AnnealError): AnnealError {
+  return new AnnealError(
+    cause.code,
+    `${cause.message} The command may be on its way all the same: sent again with --id ${id} it is carried out once.`,
+    { cause },
+  );
 }

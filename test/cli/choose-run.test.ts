@@ -62,6 +62,12 @@ describe('the run of a start', () => {
     assert.equal(await slowServer(open.slice(0, 2)).start(), 'w');
   });
 
+  test('is one that is paused rather than a second one, and how it goes on is said', async () => {
+    const { start, said } = slowServer([summary('p', 'paused')]);
+    assert.equal(await start(), 'p');
+    assert.deepEqual(said, ['Following p, which is still paused; let it go on with: anneal resume p']);
+  });
+
   test('is a new one when all have ended', async () => {
     assert.equal(await slowServer([summary('old', 'completed')]).start(), 'churn-1');
   });

@@ -32,6 +32,13 @@ function createServer() {
         await Promise.resolve();
       }
     },
+    getHandle: () => ({
+      describe: async () => await Promise.resolve({ runId: 'epoch', raw: {} }),
+      executeUpdate: async () => {
+        spend(600_000);
+        return await Promise.resolve();
+      },
+    }),
     start: async () => {
       spend(60_000);
       return await Promise.resolve({ firstExecutionRunId: 'e' });
@@ -48,6 +55,15 @@ describe('a server that takes its time', () => {
     const { total, rows } = await client.costs({ by: 'pool', sinceMs: 0 });
     assert.deepEqual({ total, rows }, { total: 15, rows: [{ name: 'gpu', cost: 15, runs: 15 }] });
     assert.equal((await client.list({ limit: 100 })).length, 15);
+  });
+
+  test('that gives no answer to a command may have taken it: under which id it is the same command is said', async () => {
+    const command = { step: 'train', command: 'halve', by: 'ana', id: 'c-7' };
+    await assert.rejects(createServer().command('train-7', command), {
+      code: 'WorkerUnavailable',
+      message:
+        /repeat the command\. The command may be on its way .* sent again with --id c-7 it is carried out once\.$/,
+    });
   });
 
   test('that gives no answer to a start may have taken it: the id of the run is said', async () => {
