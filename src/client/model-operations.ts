@@ -98,6 +98,7 @@ async function askLane(deps: ClientDeps, request: LaneRequest): Promise<LaneAnsw
     } catch (error) {
       const kind = classifyTemporalError(error);
       if (kind === 'not-found' && tries < TRIES) continue;
+      if (kind === 'unreachable') throw perhapsAsked(request, error);
       if (kind !== 'no-answer' && kind !== 'cancelled')
         throw translateTemporalError(error, `the lane of model "${request.modelName}"`);
       throw new AnnealError(
@@ -107,6 +108,17 @@ async function askLane(deps: ClientDeps, request: LaneRequest): Promise<LaneAnsw
       );
     }
   }
+}
+
+/** The connection may have broken after the request: asked again, a rollback would go back once more. */
+function perhapsAsked({ modelName, operation: { kind } }: LaneRequest, error: unknown): unknown {
+  const cause = translateTemporalError(error, `the lane of model "${modelName}"`);
+  if (!(cause instanceof AnnealError)) return cause;
+  return new AnnealError(
+    cause.code,
+    `${cause.message} "${kind}" may be carried out all the same: look at the aliases before asking again.`,
+    { cause },
+  );
 }
 
 async function updateLane(

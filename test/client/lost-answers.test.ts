@@ -32,6 +32,8 @@ function createServer() {
         await Promise.resolve();
       }
     },
+    executeUpdateWithStart: async () =>
+      await Promise.reject(Object.assign(new Error('connection dropped'), { code: 14 })),
     getHandle: () => ({
       describe: async () => await Promise.resolve({ runId: 'epoch', raw: {} }),
       executeUpdate: async () => {
@@ -63,6 +65,13 @@ describe('a server that takes its time', () => {
       code: 'WorkerUnavailable',
       message:
         /repeat the command\. The command may be on its way .* sent again with --id c-7 it is carried out once\.$/,
+    });
+  });
+
+  test('whose connection breaks may have taken a rollback, which is not to be asked for twice', async () => {
+    await assert.rejects(createServer().models.rollback({ model: 'churn', by: 'ana' }), {
+      code: 'ServerUnreachable',
+      message: /"rollback" may be carried out all the same: look at the aliases before asking again\.$/,
     });
   });
 
