@@ -31,7 +31,7 @@ const NO_OWNER = '(no owner)';
  * one that was terminated, likewise. Each sub-pipeline is a run of its own. @throws AnnealError ServerUnreachable.
  */
 export async function sumCosts(deps: ClientDeps, { by, sinceMs }: CostsOptions): Promise<Costs> {
-  const query = `${buildListQuery(deps.project, {})} AND StartTime >= '${new Date(sinceMs).toISOString()}'`;
+  const query = buildListQuery(deps.project, { startedFromMs: sinceMs });
   const rows = new Map<string, { name: string; cost: number; runs: number }>();
   for await (const run of listExecutions(deps, 'the list of runs', { query, pageSize: 1_000 }))
     for (const [name, cost] of partsOf(run, by)) {
