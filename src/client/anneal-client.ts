@@ -18,7 +18,8 @@ import { listRuns, type ListRunsOptions, type RunSummary } from './list-runs.js'
 import { sumCosts, type Costs, type CostsOptions } from './run-costs.js';
 import { readLogs, type LogChunk, type LogsOptions } from './run-logs.js';
 import { createModelOperations, type ModelOperations } from './model-operations.js';
-import { readOverview, type Overview, type PoolQueue } from './overview.js';
+import { readOverview, type Overview } from './overview.js';
+import type { PoolQueue } from './pool-load.js';
 import { readStatus, type RunReport } from './read-status.js';
 import { createSchedules, type Schedules } from './schedules/create-schedules.js';
 import { createClientCache, type ClientCache } from './step-cache.js';

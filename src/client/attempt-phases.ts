@@ -47,7 +47,7 @@ export function readBeats({ raw }: Pick<WorkflowExecutionDescription, 'raw'>): L
     if (typeof queue !== 'string') return [];
     // A queue that names a host is that of processes.
     const isProcess = queue.includes('@');
-    return readBeat(activity.heartbeatDetails?.payloads?.[0]?.data).map((beat) => ({ ...beat, isProcess }));
+    return readBeat(activity).map((beat) => ({ ...beat, isProcess }));
   });
 }
 
@@ -60,7 +60,16 @@ function withPhase(call: CallStatus, { phase, sinceMs, detail }: AttemptBeat, no
   };
 }
 
-function readBeat(data: Uint8Array | null | undefined): AttemptBeat[] {
+/** An activity whose worker may have told something. */
+interface BeatingActivity {
+  readonly heartbeatDetails?: {
+    readonly payloads?: readonly { readonly data?: Uint8Array | null }[] | null;
+  } | null;
+}
+
+/** What the worker of an activity told last, if that is of an attempt. */
+export function readBeat({ heartbeatDetails }: BeatingActivity): AttemptBeat[] {
+  const data = heartbeatDetails?.payloads?.[0]?.data;
   try {
     const value = JSON.parse(new TextDecoder().decode(data ?? new Uint8Array())) as {
       readonly [K in keyof AttemptBeat]?: unknown;

@@ -18,9 +18,11 @@ const stuck = run({ runId: 'broken', stuck: 'The run is stuck: a worker fails on
 const asks = run({ runId: 'asks', state: 'waiting-for-approval' });
 const overview: Overview = {
   pools: [
-    { pool: 'cpu', queued: 0, oldestWaitMs: 0, served: true },
-    { pool: 'gpu', queued: 3, oldestWaitMs: 65_000, served: false },
+    { pool: 'cpu', running: 7, waiting: 0, queued: 0, oldestWaitMs: 0, served: true },
+    { pool: 'gpu', running: 2, waiting: 1, queued: 3, oldestWaitMs: 65_000, served: false },
+    { pool: 'gpu', host: 'box-2', running: 4, waiting: 0, queued: 0, oldestWaitMs: 0, served: true },
   ],
+  poolsHaveMore: false,
   runs: [run({}), stuck, asks],
   counts: { running: 2, 'waiting-for-approval': 1 },
   stuck: [stuck],
@@ -37,13 +39,15 @@ describe('anneal top', () => {
       assert.equal(code, 0);
       assert.match(
         out,
-        /^POOL +RUNNING +QUEUED +OLDEST\ncpu +0 +0\ngpu +0 +3 +1m 05s +no worker asks for work$/m,
+        /^POOL +RUNNING +QUEUED +OLDEST\ncpu +7 +0\ngpu +2 +3 +1m 05s +1 of them wait for a GPU or a node, no worker asks for work\ngpu on box-2 +4 +0$/m,
       );
       assert.match(out, /^3 open runs: 2 running, 1 waiting-for-approval$/m);
       assert.match(out, /^STUCK broken: The run is stuck/m);
       assert.match(out, /^asks waits for a decision \(began 9\.0s ago\); see: anneal approvals$/m);
       const document = (await cli(['top', '--json'], setting)).document() as Overview;
-      assert.deepEqual(document.pools[1], { ...overview.pools[1], running: 0, waitingForGpu: 0 });
+      assert.deepEqual(document.pools, overview.pools);
+      const many = { overview: async () => await Promise.resolve({ ...overview, poolsHaveMore: true }) };
+      assert.match((await cli(['top'], { stateDir, client: many })).out, /^cpu +7\+ +0$/m);
     } finally {
       await rm(stateDir, { recursive: true, force: true });
     }

@@ -159,7 +159,7 @@ describe('new code under running runs', () => {
     assert.match((await cli('versions')).output, /draining .* a-week \(waiting-for-approval\)/);
     const top = (await cli('top', '--json')).document() as Overview;
     assert.deepEqual(top.pools, [
-      { pool: 'cpu', queued: 0, oldestWaitMs: 0, served: true, running: 0, waitingForGpu: 0 },
+      { pool: 'cpu', queued: 0, oldestWaitMs: 0, served: true, running: 0, waiting: 0 },
     ]);
     assert.deepEqual(
       top.approvals.map(({ runId }) => runId),

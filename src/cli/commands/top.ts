@@ -2,7 +2,6 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { AnnealClient, Overview, PoolQueue, RunSummary } from '../../client/index.js';
 import { formatDuration } from '../../core/duration.js';
 import { AnnealError } from '../../core/failures.js';
-import type { LocalLoad } from '../../workers/local-load.js';
 import type { Command, CommandContext } from '../command.js';
 import type { Project } from '../context.js';
 import { renderTable } from '../plain-table.js';
@@ -41,16 +40,10 @@ export const top: Command = async (context) => {
 /** The screen, and the place of the cursor. */
 const CLEAR = '\u001b[H\u001b[2J';
 
-/** What is shown and printed with `--json`. */
-interface Seen extends Omit<Overview, 'pools'> {
-  readonly pools: readonly (Overview['pools'][number] & LocalLoad)[];
-}
-
-async function createLook(project: Project, env: CommandContext['env']): Promise<() => Promise<Seen>> {
-  const [{ poolTaskQueue }, { loadHostName }, { readLocalLoad }] = await Promise.all([
+async function createLook(project: Project, env: CommandContext['env']): Promise<() => Promise<Overview>> {
+  const [{ poolTaskQueue }, { loadHostName }] = await Promise.all([
     import('../../config/host-pools.js'),
     import('../../workers/host-name.js'),
-    import('../../workers/local-load.js'),
   ]);
   const { config, paths } = project;
   const host = { name: await loadHostName(paths.stateDir, env) };
@@ -59,14 +52,7 @@ async function createLook(project: Project, env: CommandContext['env']): Promise
     taskQueue: poolTaskQueue(config, pool, host),
   }));
   const client: AnnealClient = await project.client();
-  return async () => {
-    const [overview, local] = await Promise.all([client.overview(queues), readLocalLoad(paths.attemptsDir)]);
-    const none: LocalLoad = { running: 0, waitingForGpu: 0 };
-    return {
-      ...overview,
-      pools: overview.pools.map((pool) => ({ ...pool, ...(local.get(pool.pool) ?? none) })),
-    };
-  };
+  return async () => await client.overview(queues);
 }
 
 /** A server that is away for a while does not end the watch: what was seen last stays, under what keeps it from being seen now. */
@@ -84,15 +70,15 @@ function renderOutage(
 const AWAY = 'As it was last seen. ';
 const RUNS_SHOWN = 20;
 
-function render(seen: Seen, { terminal, nowMs }: CommandContext): string[] {
+function render(seen: Overview, { terminal, nowMs }: CommandContext): string[] {
   const { colors } = terminal;
   const pools = seen.pools.map((pool) => [
-    pool.pool,
-    String(pool.running),
+    visible(pool.host === undefined ? pool.pool : `${pool.pool} on ${pool.host}`),
+    `${pool.running}${seen.poolsHaveMore ? '+' : ''}`,
     pool.queued === 0 ? '0' : colors.yellow(String(pool.queued)),
     pool.queued === 0 ? '' : formatDuration(pool.oldestWaitMs),
     [
-      ...(pool.waitingForGpu === 0 ? [] : [`${pool.waitingForGpu} wait for a GPU`]),
+      ...(pool.waiting === 0 ? [] : [`${pool.waiting} of them wait for a GPU or a node`]),
       ...(pool.served ? [] : [colors.red('no worker asks for work')]),
     ].join(', '),
   ]);
