@@ -11,6 +11,8 @@ export interface CommandContext {
   readonly openProject: () => Promise<Project>;
   /** Runs work whose signal is aborted by Ctrl-C or SIGTERM; a second Ctrl-C ends the program at once. */
   readonly interruptible: <T>(work: (signal: AbortSignal) => Promise<T>) => Promise<T>;
+  /** Asks the person at the terminal a question that yes answers; absent where there is nobody to be asked. */
+  readonly ask?: (question: string, signal: AbortSignal) => Promise<boolean>;
 }
 
 /** Options of all commands; each command reads its own. */
@@ -42,6 +44,7 @@ export interface CommandOptions {
   readonly mine?: boolean;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
+  readonly asOf?: string;
   readonly note?: string;
   readonly pools?: string;
   readonly exit?: boolean;

@@ -22,5 +22,8 @@ process.exitCode = await runCli(process.argv.slice(2), {
   cwd: process.cwd(),
   nowMs: () => Date.now(),
   interruptible,
+  ...(process.stdin.isTTY && process.stdout.isTTY
+    ? { ask: async (question, signal) => await (await import('./confirm.js')).confirm(question, signal) }
+    : {}),
   openProject: async (options) => await (await import('./open-project.js')).openProject(options),
 });

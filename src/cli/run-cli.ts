@@ -19,6 +19,7 @@ export interface CliDeps extends TerminalStreams {
     readonly path?: string;
   }) => Promise<Project>;
   readonly interruptible: CommandContext['interruptible'];
+  readonly ask?: CommandContext['ask'];
   /** How commands are written in texts. Default: `anneal`. */
   readonly calledAs?: CalledAs;
 }
@@ -82,7 +83,7 @@ async function runCommand(
     readonly asCalled: (text: string) => string;
   },
 ): Promise<number> {
-  const { env, cwd, nowMs, interruptible } = deps;
+  const { env, cwd, nowMs, interruptible, ask } = deps;
   let project: Promise<Project> | undefined;
   const openProject = async () => {
     const opened = await (project ??= deps.openProject({
@@ -95,7 +96,8 @@ async function runCommand(
   };
   const terminal = createTerminal(deps, { json: options.json === true, asCalled });
   try {
-    return await command({ terminal, env, cwd, nowMs, interruptible, openProject }, args, options);
+    const asking = ask === undefined || options.json === true ? {} : { ask };
+    return await command({ terminal, env, cwd, nowMs, interruptible, openProject, ...asking }, args, options);
   } finally {
     await project?.then(
       async (opened) => await opened.close(),

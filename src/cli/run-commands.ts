@@ -105,7 +105,8 @@ function addOperations(add: Add): void {
     .option('--state <state>', 'many runs: those in this state')
     .option('--pipeline <name>', 'many runs: only of this pipeline')
     .option('--limit <count>', 'many runs: at most so many (default: 20)')
-    .option('--yes', 'many runs: start them; without it they are only listed')
+    .option('--yes', 'many runs: do not ask')
+    .option('--as-of <time>', 'many runs: those that were shown with this time, and none that came since')
     .addHelpText(
       'after',
       examples(

@@ -14,6 +14,8 @@ export interface ListRunsOptions {
   readonly openOnly?: boolean;
   /** Only runs that started then or later. */
   readonly startedFromMs?: number;
+  /** Only runs that have ended, and within this millisecond or before. */
+  readonly endedByMs?: number;
   /** Default 20. */
   readonly limit?: number;
 }
@@ -75,12 +77,14 @@ function retryOf(memo: { readonly [name: string]: unknown } | undefined): Pick<R
 
 /** The visibility query. It has no ORDER BY: SQL visibility refuses one, and orders as we want. */
 export function buildListQuery(project: string, options: ListRunsOptions): string {
-  const { pipeline, state, openOnly, startedFromMs } = options;
+  const { pipeline, state, openOnly, startedFromMs, endedByMs } = options;
   const terms = [`TaskQueue = ${quoted(pipelinesTaskQueue(project))}`, `ExecutionStatus != 'ContinuedAsNew'`];
   if (pipeline !== undefined) terms.push(`WorkflowType = ${quoted(pipeline)}`);
   if (state !== undefined) terms.push(STATE_QUERIES[state]);
   if (openOnly === true) terms.push(`ExecutionStatus = 'Running'`);
   if (startedFromMs !== undefined) terms.push(`StartTime >= '${new Date(startedFromMs).toISOString()}'`);
+  // The server's times are finer than milliseconds.
+  if (endedByMs !== undefined) terms.push(`CloseTime < '${new Date(endedByMs + 1).toISOString()}'`);
   return terms.join(' AND ');
 }
 

@@ -119,6 +119,8 @@ export interface FakeSetting {
   /** Aborted: the person pressed Ctrl-C. */
   readonly interrupt?: AbortSignal;
   readonly calledAs?: 'anneal' | 'npx anneal';
+  /** What the person at the terminal answers. */
+  readonly answers?: (question: string) => Promise<boolean>;
   readonly openProject?: () => Promise<Project>;
 }
 
@@ -145,6 +147,7 @@ export async function cli(
     nowMs: () => STARTED_MS + 9_000,
     openProject: setting.openProject ?? (async () => await Promise.resolve(fakeProject(setting))),
     interruptible: async (work) => await work(setting.interrupt ?? signal),
+    ...(setting.answers === undefined ? {} : { ask: setting.answers }),
     ...(setting.calledAs === undefined ? {} : { calledAs: setting.calledAs }),
   });
   return { code, ...written, document: () => JSON.parse(written.out) as unknown };
