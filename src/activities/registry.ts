@@ -128,8 +128,9 @@ async function register(
   };
 }
 
-async function readChampion(
-  { registry }: RegistryActivityDeps,
+/** What an alias points at, with the metrics that its gate saw; null where it is not set. */
+export async function readChampion(
+  { registry }: Pick<RegistryActivityDeps, 'registry'>,
   of: { readonly modelName: string; readonly alias: string },
   signal: AbortSignal,
 ): Promise<ChampionInfo | null> {

@@ -187,7 +187,8 @@ export interface ApprovalAnnouncement {
   /** Metrics of what waits, and the registered model to compare with. */
   readonly metrics?: { readonly [name: string]: number | string };
   readonly model?: { readonly name: string; readonly alias: string };
-  readonly temporalUiUrl?: string;
+  /** The run's own in MLflow. */
+  readonly tracking?: NonNullable<RunStatus['tracking']>;
 }
 
 /** A registered version as gates compare against it. */

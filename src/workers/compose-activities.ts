@@ -12,7 +12,7 @@ import { createLaneActivities } from '../activities/lane.js';
 import { createPinDataset } from '../activities/pin-dataset.js';
 import type { Clock } from '../activities/ports/activity-context.js';
 import type { AttemptExecutor } from '../activities/ports/executor.js';
-import { createRegistryActivities } from '../activities/registry.js';
+import { createRegistryActivities, readChampion } from '../activities/registry.js';
 import { createStepCache } from '../activities/step-cache.js';
 import { createStepTracking } from '../activities/tracking-step.js';
 import { createTrackingActivities } from '../activities/tracking.js';
@@ -190,7 +190,11 @@ function composeSystem(
       }),
     }),
     ...createPinDataset({ ...common, data: createExternalData(config.data) }),
-    ...createAnnounceApproval({ notify: telling.notify, readChampion: registry.readChampion }),
+    ...createAnnounceApproval({
+      ...{ context, notify: telling.notify },
+      findChampion:
+        mlflow && (({ name, alias }, signal) => readChampion(mlflow, { modelName: name, alias }, signal)),
+    }),
     ...createLaneActivities({ ...createSystemSignals(client, config.project), executions }),
   };
 }

@@ -93,9 +93,7 @@ export async function announceGate(context: RunContext, call: LiveCall, announce
       ...(model === undefined
         ? {}
         : { model: typeof model === 'string' ? { name: model, alias: 'champion' } : model }),
-      ...(context.snapshot.temporalUiUrl === undefined
-        ? {}
-        : { temporalUiUrl: context.snapshot.temporalUiUrl }),
+      ...(context.view.tracking === undefined ? {} : { tracking: context.view.tracking }),
     });
   } catch (error) {
     if (!isCancellation(error))
