@@ -33,6 +33,7 @@ type HistoryEvent = NonNullable<History['events']>[number];
 function doneIn(event: HistoryEvent): string {
   const summary = summaryOf(event.userMetadata?.summary?.data);
   const activity = event.activityTaskScheduledEventAttributes?.activityType?.name;
+  if (activity === 'runTask') return summary || activity;
   if (activity === 'executeAttempt') return summary.replace(/, attempt \d+$/, '');
   if (activity) return OWN_ACTIVITIES.has(activity) ? '' : activity;
   if (event.timerStartedEventAttributes) return summary.startsWith('approval ') ? summary : '';
