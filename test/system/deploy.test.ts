@@ -22,11 +22,15 @@ import { startWorkerProcess, type CliProcess } from './support/worker-process.js
 
 const PROJECT = 'versions';
 
-/** `version` is what a run of this code says. @param reordered the code asks for its approval after something else: another way. */
+/**
+ * `version` is what a run of this code says. From v2 on the code of `quick` goes another way than that of v1: a run that were moved between them would fail.
+ * @param reordered the code asks for its approval after something else: another way.
+ */
 function pipelinesOf(version: string, { reordered = false } = {}): string {
   return `import { approval, boolean, dataset, definePipeline, defineStep, defineTask, sleep } from 'anneal';
 
 const say = defineTask<typeof import('./tasks.js').tell>('tell');
+${version === 'v1' ? '' : `const greet = defineTask<typeof import('./tasks.js').tell>('greet');`}
 const write = defineStep({
   name: 'write',
   code: 'steps/write.mjs',
@@ -36,9 +40,8 @@ const write = defineStep({
 });
 
 export const quick = definePipeline({ name: 'quick', params: {} }, async () => {
-  const first = await say({});
-  await sleep('300ms');
-  return { version: '${version}', first, second: await say({}) };
+  ${version === 'v1' ? QUICK : OTHER_QUICK}
+  return { version: '${version}', first, second };
 });
 
 export const waits = definePipeline({ name: 'waits', params: { asks: boolean({ default: true }) } }, async () => {
@@ -50,6 +53,13 @@ export const waits = definePipeline({ name: 'waits', params: { asks: boolean({ d
 });
 `;
 }
+
+const QUICK = `const first = await say({});
+  await sleep('300ms');
+  const second = await say({});`;
+const OTHER_QUICK = `await sleep('50ms');
+  const [first] = await Promise.all([greet({}), sleep('200ms')]);
+  const second = await say({});`;
 
 describe('new code under running runs', () => {
   let root: string;
@@ -67,7 +77,7 @@ describe('new code under running runs', () => {
     const files = {
       'anneal.yaml': `project: ${PROJECT}\nactivities: ./pipelines/tasks.ts\npools:\n  cpu:\n    slots: 4\n`,
       'pipelines/index.ts': pipelinesOf(version, options),
-      'pipelines/tasks.ts': `export async function tell(): Promise<string> { return '${version}'; }\n`,
+      'pipelines/tasks.ts': `export async function tell(): Promise<string> { return '${version}'; }\nexport const greet = tell;\n`,
       'steps/write.mjs': `import { writeFileSync } from 'node:fs';\nwriteFileSync(process.argv[2], '${version}');\n`,
     };
     await code.write(files);
@@ -109,7 +119,7 @@ describe('new code under running runs', () => {
     await rm(root, { recursive: true, force: true });
   });
 
-  test('a ramp and a rollback under load fail no run, and each run keeps to one version', async () => {
+  test('a ramp, rollbacks and the death of a worker under load fail no run, and each run keeps to its code', async () => {
     const runs: string[] = [];
     let loading = true;
     const load = (async () => {
@@ -118,28 +128,47 @@ describe('new code under running runs', () => {
         await new Promise((resolve) => setTimeout(resolve, 80));
       }
     })();
+    /** Waits until so many runs began since. */
+    const since = async (from: number, count: number) =>
+      await until(`${count} more runs have begun`, () => runs.length > from + count);
     await client.startRun('waits', { runId: 'a-week' });
     await waiting('a-week');
     await write('v2');
     const beforeRamp = runs.length;
     const ramped = await deploy('--ramp', '50');
+    const [v1, v2] = [ramped.current, ramped.ramp?.digest ?? ''];
     assert.equal(ramped.ramp?.percent, 50);
+    assert.notEqual(v1, v2);
     const atRamp = runs.length;
-    await until('runs of the ramp are there', () => runs.length > atRamp + 25);
-    const { current } = await deploy('--rollback');
+    await since(atRamp, 10);
+    // Runs of both versions that it had going are taken up by the other one, from their histories.
+    const [, second] = workers;
+    second?.kill('SIGKILL');
+    await second?.exited();
+    await since(atRamp, 25);
+    workers.push(await startWorkerProcess(root, env));
+    const back = await deploy('--rollback');
     const atRollback = runs.length;
-    assert.equal(current, ramped.current);
-    await until('runs after the rollback are there', () => runs.length > atRollback + 15);
+    assert.equal(back.current, v1);
+    assert.equal(back.ramp, undefined);
+    await since(atRollback, 15);
     const beforeDeploy = runs.length;
-    const done = await deploy('--build', ramped.ramp?.digest ?? '');
+    const done = await deploy('--build', v2);
     const atDeploy = runs.length;
-    assert.equal(done.current, ramped.ramp?.digest);
-    await until('runs after the deployment are there', () => runs.length > atDeploy + 15);
+    assert.deepEqual([done.current, done.previous], [v2, v1]);
+    await since(atDeploy, 15);
+    const beforeBack = runs.length;
+    const whole = await deploy('--rollback');
+    const atBack = runs.length;
+    assert.deepEqual([whole.current, whole.previous], [v1, v2], 'without a ramp the build before is current');
+    await since(atBack, 15);
     loading = false;
     await load;
+    await deploy('--build', v2);
 
     const results = await Promise.all(runs.map(resultOf));
-    for (const { version, first, second } of results) assert.deepEqual([first, second], [version, version]);
+    for (const { version, first, second: later } of results)
+      assert.deepEqual([first, later], [version, version]);
     const share = results.slice(atRamp, atRollback).filter(({ version }) => version === 'v2').length;
     assert.ok(share > 0 && share < atRollback - atRamp, `${share} of ${atRollback - atRamp} went to v2`);
     const at = (from: number, to?: number) => [
@@ -148,7 +177,13 @@ describe('new code under running runs', () => {
     assert.deepEqual(at(0, beforeRamp), ['v1']);
     // What the server was told reaches all partitions of a queue within moments.
     assert.deepEqual(at(atRollback + 5, beforeDeploy), ['v1']);
-    assert.deepEqual(at(atDeploy + 5), ['v2']);
+    assert.deepEqual(at(atDeploy + 5, beforeBack), ['v2']);
+    assert.deepEqual(at(atBack + 5), ['v1']);
+    const builds = await Promise.all([0, atDeploy + 5].map(async (i) => await client.status(runs[i] ?? '')));
+    assert.deepEqual(
+      builds.map(({ build }) => build),
+      [v1, v2],
+    );
   });
 
   test('a run that waits for an approval is seen on its own version, and ends on it', async () => {
@@ -207,7 +242,14 @@ describe('new code under running runs', () => {
     await waiting('stays');
     const saved = path.join(root, 'histories');
     const recorded = await cli('replay', '--save', saved, '--json');
-    assert.equal(recorded.code, 0, recorded.output);
+    // Runs of the load began with code that went another way, and with this one.
+    assert.equal(recorded.code, 1, recorded.output);
+    const kinds = (recorded.document() as { shapes: { shape: string; problem?: string }[] }).shapes;
+    assert.deepEqual(
+      kinds.flatMap(({ shape, problem }) => (problem === undefined ? [] : [shape])),
+      ['quick: tell; completed'],
+    );
+    assert.ok(kinds.some(({ shape }) => shape.startsWith('quick: greet')));
     await write('v4', { reordered: true });
     await deploy();
     const { code, output } = await cli('migrate', 'stays');
@@ -217,11 +259,11 @@ describe('new code under running runs', () => {
       /InvalidInput: Run "stays" cannot go on with build \w{12}, whose code takes another way/,
     );
 
-    const live = await cli('replay', '--since', '1h');
+    const live = await cli('replay', '--since', '7d');
     assert.equal(live.code, 1);
     assert.match(live.output, /✘ waits: write; open \(1 run, such as stays\)/);
     assert.match(live.output, /✘ waits: write, .*write-after.*; completed \(\d runs?, such as /);
-    assert.doesNotMatch(live.output, /✘ quick/);
+    assert.doesNotMatch(live.output, /✘ quick: greet/);
     const files = await cli('replay', '--histories', saved);
     assert.equal(files.code, 1, files.output);
     assert.match(files.output, /such as waits-write-open\)/);
