@@ -30,28 +30,53 @@ export interface LineageAttempt {
 
 /** Writes down where artifacts come from, so that it can be asked in both directions without looking through runs. */
 export interface LineageWriter {
-  /** Repeating it changes nothing. The attempt has ended: a store that does not take the record is only logged. */
+  /**
+   * Repeating it changes nothing. The attempt has ended: a store that does not take the record is only logged. Only the record of a step that
+   * made a model is waited for; others are written behind the step's back, unless many wait for the store already: what a killed worker
+   * leaves out is made again from the manifest.
+   */
   recordStep(attempt: LineageAttempt): Promise<void>;
+  /** Waits for the records that are being written. */
+  settle(): Promise<void>;
 }
 
-/** Time that an attempt which has ended waits for the store to take its record. */
+/** Time that the store has to take a record. */
 const PATIENCE_MS = 10_000;
+/** Records written behind the backs of their steps at a time. */
+const BEHIND = 64;
 
 /** Makes {@link LineageWriter}. */
 export function createLineageWriter(deps: LineageDeps): LineageWriter {
   const known = createMemory(RUNS_REMEMBERED);
+  const behind = new Set<Promise<void>>();
+  const record = async (attempt: LineageAttempt) => {
+    const failure = await quietlyWithin(PATIENCE_MS, () => recordStep(deps, attempt, known));
+    if (failure !== undefined)
+      deps.log?.(
+        `Where the outputs of attempt ${attempt.outcome.attemptName} come from was not recorded: ${String(failure)}`,
+      );
+  };
   return {
     recordStep: async (attempt) => {
       const { inputs } = attempt.request;
-      const { attemptName, outputs } = attempt.outcome;
+      const { outputs } = attempt.outcome;
       if (Object.keys(inputs).length + Object.keys(outputs).length === 0) return;
-      const failure = await quietlyWithin(PATIENCE_MS, () => recordStep(deps, attempt, known));
-      if (failure !== undefined)
-        deps.log?.(
-          `Where the outputs of attempt ${attemptName} come from was not recorded: ${String(failure)}`,
-        );
+      const writing = record(attempt);
+      if (madeModel(outputs) || behind.size >= BEHIND) {
+        await writing;
+        return;
+      }
+      behind.add(writing);
+      void writing.finally(() => behind.delete(writing));
+    },
+    settle: async () => {
+      while (behind.size > 0) await Promise.all(behind);
     },
   };
+}
+
+function madeModel(outputs: AttemptSucceeded['outputs']): boolean {
+  return Object.values(outputs).some(({ kind }) => kind === 'Model');
 }
 
 /** Runs whose pointer this worker has written. */
@@ -59,7 +84,7 @@ const RUNS_REMEMBERED = 1_000;
 
 /**
  * The record of a step that made a model goes to the disk. Others may be lost by a power failure within seconds, as a flush takes longer than
- * all the rest, and the step waits for it: they are made again from the manifest, which says the same. A pointer may be there a moment before its record.
+ * all the rest: they are made again from the manifest, which says the same. A pointer may be there a moment before its record.
  */
 async function recordStep(
   { store, readCode }: LineageDeps,
@@ -84,7 +109,7 @@ async function recordStep(
     write(store, {
       key: storeKeys.lineageStep(executionId, record.attemptName),
       value: record,
-      remakeable: !Object.values(record.outputs).some(({ kind }) => kind === 'Model'),
+      remakeable: !madeModel(outcome.outputs),
     }),
     known.has(runKey) ? undefined : write(store, { key: runKey, value: run, remakeable: true }),
     ...buildPointers(record).map(([key, value]) => write(store, { key, value, remakeable: true })),

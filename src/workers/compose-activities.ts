@@ -105,10 +105,11 @@ export function composeActivities(setting: WorkerSetting) {
       log,
       codeFilesOf: (name) => steps.find((step) => step.name === name)?.codeFiles,
     });
+  const lineage = createLineageWriter({ store, readCode, log });
   const pool: PoolActivities = createPoolActivities({
     executorOf: createExecutors(setting, store),
     cache: stepCache([]),
-    lineage: createLineageWriter({ store, readCode, log }),
+    lineage,
     executions,
     clock,
     context,
@@ -118,7 +119,8 @@ export function composeActivities(setting: WorkerSetting) {
     ...(tracking && { tracking: createStepTracking({ ...tracking, store }) }),
   });
   const images = createImageRegistry({ env: setting.env });
-  return { store, stepCache, clock, pool, images, system: composeSystem(setting, parts) };
+  const system = composeSystem(setting, parts);
+  return { store, stepCache, clock, pool, images, system, settle: async () => await lineage.settle() };
 }
 
 /** What activities of several kinds share. */

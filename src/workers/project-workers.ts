@@ -70,10 +70,12 @@ async function serveParts(
   await announceServedPools(place, pools, options.signal);
   const connection = await NativeConnection.connect(options.connection);
   const group = new WorkerGroup(options.signal);
+  let settle: (() => Promise<void>) | undefined;
   try {
     await checkSearchAttributes(connection.operatorService, options);
     await requireStore(options.config.store, options.log);
     const activities = composeActivities({ ...options, ...(cluster && { cluster }) });
+    settle = activities.settle;
     void sweepLeftovers({ attemptsDir, ...(isS3Uri(store.root) ? {} : { storeDir: store.root }) }).catch(
       () => undefined,
     );
@@ -99,6 +101,7 @@ async function serveParts(
     ]);
   } finally {
     await group.stop();
+    await settle?.();
     await connection.close();
   }
 }

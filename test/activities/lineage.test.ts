@@ -90,10 +90,37 @@ describe('the lineage of a step', () => {
     const { request, outcome, runId } = attempt();
     const features = { ...outcome, attemptName: 'features-a1', outputs: { data: ref('Dataset', 'd2') } };
     await writer.recordStep({ request, runId, outcome: features });
+    await writer.settle();
     assert.deepEqual(flushed, []);
     await writer.recordStep({ request, runId, outcome });
     assert.deepEqual(flushed, ['lineage/steps/exec-1/train-a1.json']);
     assert.equal(written.filter((key) => key.startsWith('lineage/runs/')).length, 1);
+  });
+
+  test('holds up the steps that made a model, and others only when many wait for the store', async () => {
+    const waiting: (() => void)[] = [];
+    const putBytes: ArtifactStore['putBytes'] = async () => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      return 'stored';
+    };
+    const writer = createLineageWriter({ store: { putBytes }, readCode });
+    const { request, outcome, runId } = attempt();
+    const record = async (attemptName: string, output: ArtifactRef) => {
+      const outputs = { data: output };
+      await writer.recordStep({ request, runId, outcome: { ...outcome, attemptName, outputs } });
+      return attemptName;
+    };
+    const answered: string[] = [];
+    const model = record('model-a1', ref('Model', 'm')).then((name) => answered.push(name));
+    for (let n = 0; n < 64; n++) answered.push(await record(`features-a${n}`, ref('Dataset', `d${n}`)));
+    const late = record('late-a1', ref('Dataset', 'late')).then((name) => answered.push(name));
+    const settled = writer.settle().then(() => answered.push('settled'));
+    await new Promise(setImmediate);
+    assert.deepEqual(answered.slice(64), []);
+    const free = setInterval(() => waiting.splice(0).forEach((resolve) => resolve()), 1);
+    await Promise.all([model, late, settled]);
+    clearInterval(free);
+    assert.deepEqual(answered.slice(64).sort(), ['late-a1', 'model-a1', 'settled']);
   });
 
   test('is logged, and holds up nothing, where the store refuses it', async () => {

@@ -32,6 +32,7 @@ async function createStore() {
       runId: 'r1',
       outcome: { kind: 'succeeded', attemptName, outputs: { out }, ...ended },
     });
+    await writer.settle();
     const manifest: Manifest = {
       version: 1,
       attempt: attemptName,

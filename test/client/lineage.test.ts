@@ -48,6 +48,7 @@ function createWorld(versions: readonly IndexedVersion[] = []) {
         outputs: { out: output },
       },
     });
+    await writer.settle();
     return output;
   };
   const models: ModelIndex = {
