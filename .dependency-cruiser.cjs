@@ -110,6 +110,17 @@ const structureRules = [
     to: { path: '^src/pipeline/', dependencyTypesNot: ['type-only'] },
   },
   {
+    name: 'verifier-is-injected',
+    comment:
+      'Who checks signatures is a port (SignatureVerifier in core/approval.ts): single files choose it, one for workflows, workers and clients each.',
+    severity: 'error',
+    from: {
+      path: '^src/',
+      pathNot: '^src/(workflows/dispatch|workers/create-workers|client/anneal-client)\\.ts$',
+    },
+    to: { path: '^src/core/verify-signature\\.ts$' },
+  },
+  {
     name: 'cli-main-stays-light',
     comment: '`anneal --help` has 150 ms: main.ts loads heavy modules through `await import()`.',
     severity: 'error',

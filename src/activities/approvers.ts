@@ -1,9 +1,8 @@
 import type { ApproversRequest, ResolvedApprovers } from '../core/activities.js';
-import type { Approver } from '../core/approval.js';
+import type { Approver, SignatureVerifier } from '../core/approval.js';
 import { AnnealError } from '../core/failures.js';
 import { didYouMean } from '../core/nearest-name.js';
 import type { Starter } from '../core/run-starter.js';
-import { verifySignature } from '../core/verify-signature.js';
 
 /**
  * Who started a run, as far as it can be known: the server's own record of an authenticated caller, else a signature of a listed key, else
@@ -13,14 +12,14 @@ import { verifySignature } from '../core/verify-signature.js';
 export function findStarter(
   { approvers }: Pick<ApproverDirectory, 'approvers'>,
   { claimed, signed }: ApproversRequest['starter'] & object,
-  recorded: string | undefined,
+  { recorded, verify }: { readonly recorded: string | undefined; readonly verify: SignatureVerifier },
 ): Starter {
   if (recorded !== undefined) {
     const person = approvers.find(({ name, email }) => name === recorded || email === recorded);
     return { name: person?.name ?? recorded, proven: 'server' };
   }
   const keys = approvers.find(({ name }) => name === signed?.by)?.keys ?? [];
-  if (signed && keys.includes(signed.signature.key) && verifySignature(signed.statement, signed.signature))
+  if (signed && keys.includes(signed.signature.key) && verify(signed.statement, signed.signature))
     return { name: signed.by, proven: 'signature' };
   return claimed === undefined ? {} : { name: claimed };
 }

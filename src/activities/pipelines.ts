@@ -1,4 +1,5 @@
 import type { PipelineActivities, RunSnapshot } from '../core/activities.js';
+import type { SignatureVerifier } from '../core/approval.js';
 import { AnnealError } from '../core/failures.js';
 import type { Json } from '../core/json.js';
 import { findApprovers, findStarter, type ApproverDirectory } from './approvers.js';
@@ -18,6 +19,8 @@ export interface PipelineActivityDeps {
     readonly workflowId: string;
     readonly epoch: string;
   }) => Promise<string | undefined>;
+  /** Checks signatures of starts. */
+  readonly verify: SignatureVerifier;
   readonly cache: StepCache;
   readonly clock: Clock;
   /** The functions of the project's tasks module, by export name. */
@@ -33,7 +36,10 @@ export function createPipelineActivities(deps: PipelineActivityDeps): PipelineAc
       const people = findApprovers(directory, request);
       if (!request.starter) return people;
       const recorded = await deps.readPrincipal(deps.context());
-      return { ...people, starter: findStarter(directory, request.starter, recorded) };
+      return {
+        ...people,
+        starter: findStarter(directory, request.starter, { recorded, verify: deps.verify }),
+      };
     },
     askCache: async (query) => {
       const context = deps.context();

@@ -6,6 +6,7 @@ import type { BudgetChange, BudgetStatus } from '../core/budget.js';
 import type { ControlRequest, StepChange, StepSettings } from '../core/run-control.js';
 import { commandStep, type CommandStepOptions } from './command-step.js';
 import type { CommandAnswer } from '../core/step-command.js';
+import { verifySignature } from '../core/verify-signature.js';
 import { createBackfills, type Backfills } from './backfills.js';
 import { pauseRun, resumeRun, setStep } from './control-run.js';
 import { setBudget } from './set-budget.js';
@@ -106,7 +107,8 @@ export function createAnnealClient(options: AnnealClientOptions): AnnealClient {
     setBudget: async (runId, change) => await setBudget(deps, runId, change),
     command: async (runId, command) => await commandStep(deps, runId, command),
     approvals: async (waiting) => await listApprovals(deps, waiting),
-    audit: async (runId, approvers) => await auditRun(deps, runId, approvers),
+    audit: async (runId, approvers) =>
+      await auditRun(deps, runId, approvers && { approvers, verify: options.verify ?? verifySignature }),
     outputs: async (runId, step) => await readOutputs(deps, runId, step),
     logs: (runId, logs) => readLogs(deps, runId, logs),
     lineage: async (subject, lineage) => await traceLineage(deps, subject, lineage),

@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import type { SignatureVerifier } from '../core/approval.js';
 import type { ArtifactStore } from '../core/artifact-store.js';
 import type { CodeFacts, ModelIndex } from '../core/lineage.js';
 
@@ -18,6 +19,8 @@ export interface AnnealClientOptions {
   /** Where attempts of this machine run; without it running steps have no log to follow. */
   readonly attemptsDir?: string;
   readonly clock?: ClientClock;
+  /** Checks signatures for the audit. Default: Ed25519, as the CLI signs. */
+  readonly verify?: SignatureVerifier;
 }
 
 /** Time, so that tests need not wait. */

@@ -10,6 +10,7 @@ import type { Json } from '../core/json.js';
 import type { ApprovalDecision, RecordedDecision } from '../core/approval.js';
 import { DECIDE_APPROVAL, type CallState, type CallStatus, type RunStatus } from '../core/run.js';
 import type { ClientDeps } from './client-deps.js';
+import { CLOSE_RUN, decodePayloads, type ClosingRun } from './closing-status.js';
 import { callTemporal } from './temporal-errors.js';
 
 type History = Awaited<
@@ -43,6 +44,7 @@ export async function rebuildStatus(deps: ClientDeps, known: RunStatus): Promise
     calls,
     counts,
     ...(reader.decisions.length === 0 ? {} : { decisions: reader.decisions }),
+    ...(reader.gates === undefined ? {} : { gates: reader.gates }),
     ...(reader.result === undefined ? {} : { result: reader.result }),
     ...(reader.failure === undefined ? {} : { failure: reader.failure }),
   };
@@ -63,6 +65,7 @@ class HistoryReader {
   result: Json | undefined;
   failure: FailureInfo | undefined;
   decisions: RecordedDecision[] = [];
+  gates: RunStatus['gates'];
   readonly calls = new Map<string, CallStatus>();
   private readonly requests = new Map<string, AttemptRequest>();
   private readonly converter: LoadedDataConverter;
@@ -112,8 +115,16 @@ class HistoryReader {
     this.decisions.push({ ...decision, id, callId: '', receivedAtMs, verified: false });
   }
 
+  /** What the run handed over as its record: of decisions it knows more than the updates say. */
+  private readClosing(closing: unknown): void {
+    const { decisions = [], gates } = (closing as ClosingRun).status;
+    this.decisions = [...decisions];
+    this.gates = gates;
+  }
+
   private async readActivity(event: HistoryEvent, atMs: number): Promise<void> {
     const scheduled = event.activityTaskScheduledEventAttributes;
+    if (scheduled?.activityType?.name === CLOSE_RUN) this.readClosing(await this.decode(scheduled.input));
     if (scheduled?.activityType?.name === 'executeAttempt') {
       const request = (await this.decode(scheduled.input)) as AttemptRequest;
       this.requests.set(String(event.eventId), request);
@@ -166,9 +177,7 @@ class HistoryReader {
   }
 
   private async decodeAll(payloads: Payloads): Promise<unknown[]> {
-    let list = payloads?.payloads ?? [];
-    for (const codec of [...this.converter.payloadCodecs].reverse()) list = await codec.decode(list);
-    return list.map((payload) => this.converter.payloadConverter.fromPayload(payload));
+    return await decodePayloads(this.converter, payloads);
   }
 }
 

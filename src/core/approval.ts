@@ -56,15 +56,6 @@ export interface RefusedDecision {
   readonly atMs: number;
 }
 
-/** What a run hands of its decisions to its next execution. */
-export interface CarriedDecisions {
-  /** Those that came before their gate opened. */
-  readonly early: readonly ApprovalDecision[];
-  /** Those that counted, for the audit. */
-  readonly recorded: readonly RecordedDecision[];
-  readonly refused: readonly RefusedDecision[];
-}
-
 /** A gate as it opened: all that is needed to judge decisions, fixed for its life. */
 export interface Gate {
   readonly name: string;
@@ -178,6 +169,32 @@ export function decidersOf(gate: Gate, nowMs: number): readonly Approver[] | und
   return [...approvers, ...escalation.approvers.filter(({ name }) => !known.has(name))];
 }
 
+/** A well-formed decision and nothing else that was sent with it: what the run notes down itself, nobody can send. */
+export function plainDecision(sent: ApprovalDecision): ApprovalDecision {
+  const { gate, digest, decision, by, comment, form, atMs, signature } = sent;
+  return {
+    ...{ gate, digest, decision, by },
+    ...(comment === undefined ? {} : { comment }),
+    ...(form === undefined ? {} : { form }),
+    ...(atMs === undefined ? {} : { atMs }),
+    ...(signature === undefined
+      ? {}
+      : { signature: { scheme: signature.scheme, key: signature.key, value: signature.value } }),
+  };
+}
+
+/** Why a decision can count at no gate: it has a signature, which is not of what it says in that run. */
+export function problemOfSignedText(
+  executionId: string,
+  decision: ApprovalDecision,
+  verify: SignatureVerifier,
+): string | undefined {
+  const { signature, by, gate } = decision;
+  return signature === undefined || verify(approvalStatement(executionId, decision), signature)
+    ? undefined
+    : `The signature does not fit the decision of "${by}" on "${gate}": it was changed after it was signed, or signed for another run.`;
+}
+
 /** What is wrong with the shape of a decision, before any gate is looked at. */
 export function problemOfShape(decision: unknown): string | undefined {
   if (typeof decision !== 'object' || decision === null)
@@ -192,6 +209,8 @@ export function problemOfShape(decision: unknown): string | undefined {
     return `The comment of a decision is a text of at most ${COMMENT_LIMIT} characters.`;
   if (rest.form !== undefined && (typeof rest.form !== 'object' || rest.form === null))
     return 'The form of a decision is one JSON object.';
+  if (rest.form !== undefined && JSON.stringify(rest.form).length > FORM_LIMIT)
+    return `The form of a decision has at most ${FORM_LIMIT} characters of JSON.`;
   if (rest.atMs !== undefined && typeof rest.atMs !== 'number')
     return 'The "atMs" of a decision is a number: milliseconds since 1970.';
   return rest.signature === undefined ? undefined : problemOfSignature(rest.signature);
@@ -199,6 +218,7 @@ export function problemOfShape(decision: unknown): string | undefined {
 
 const NAME_LIMIT = 200;
 const COMMENT_LIMIT = 4_000;
+const FORM_LIMIT = 10_000;
 
 function problemOfSignature(signature: unknown): string | undefined {
   const { scheme, key, value } = (signature ?? {}) as { [name: string]: unknown };
@@ -223,10 +243,8 @@ function judgeSignature(
       : refuse(
           `The decision of "${by}" on "${gate.name}" is not signed, and the gate asks for it. Decide with: anneal ${decision.decision} RUN ${gate.name} --key FILE`,
         );
-  if (!verify(approvalStatement(executionId, decision), signature))
-    return refuse(
-      `The signature does not fit the decision of "${by}" on "${gate.name}": it was changed after it was signed, or signed for another run.`,
-    );
+  const forged = problemOfSignedText(executionId, decision, verify);
+  if (forged !== undefined) return refuse(forged);
   if (keys.includes(signature.key)) return { verified: true };
   return gate.allowUnverified && keys.length === 0
     ? { verified: false }

@@ -1,5 +1,6 @@
 import type { AttemptPhases } from './attempt.js';
 import type { RecordedDecision, RefusedDecision } from './approval.js';
+import type { GateRecord } from './gate-record.js';
 import type { BudgetStatus } from './budget.js';
 import { digestOfText } from './digest.js';
 import type { FailureInfo } from './failures.js';
@@ -141,6 +142,8 @@ export interface RunStatus {
   readonly approvals: readonly PendingApproval[];
   /** Every decision that counted, in the order in which they came. */
   readonly decisions?: readonly RecordedDecision[];
+  /** What became of each gate that has opened, in that order. */
+  readonly gates?: readonly GateRecord[];
   /** The newest decisions that came by signal and did not count. */
   readonly refusedDecisions?: readonly RefusedDecision[];
   readonly result?: Json;

@@ -1,3 +1,4 @@
+import { verifySignature } from '../core/verify-signature.js';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -106,6 +107,7 @@ async function pipelineParts(options: WorkerFactoryOptions, build: Build) {
       await readPrincipal(options.client, run),
     tasks: await loadTasks(build),
     context: readActivityContext,
+    verify: verifySignature,
   };
 }
 

@@ -2,27 +2,31 @@ import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import {
   decisionId,
   judgeDecision,
+  plainDecision,
   problemOfShape,
   tallyDecisions,
   type ApprovalDecision,
-  type CarriedDecisions,
   type Gate,
   type RecordedDecision,
   type RefusedDecision,
+  type SignatureVerifier,
 } from '../core/approval.js';
 import type { ApprovalRequest, Approved } from '../pipeline/runtime.js';
 import { announceGate, resolveApprovers, type Announced } from './announce-gate.js';
+import type { CarriedDecisions } from './continuation.js';
 import { toFailure } from './failures.js';
 import { claimedStart } from './claimed-start.js';
 import { untilDecided } from './gate-wait.js';
-import { describeGate, openGate, outcomeOfGate, type Opening } from './gate.js';
+import { describeGate, openGate, outcomeOfGate, statusOfGate, type Opening } from './gate.js';
 import type { LiveCall } from './live-call.js';
 import type { RunContext } from './run-context.js';
-import { howApproved, keptFor } from './kept-decisions.js';
+import { howApproved, keptFor, problemOfOtherKept } from './kept-decisions.js';
 import type { RunView } from './run-state.js';
 import type { CallStatus } from '../core/run.js';
 import type { RetrySeed } from '../core/run-control.js';
-import { verifySignature } from '../core/verify-signature.js';
+import { endOfGate } from '../core/gate-record.js';
+import { EarlyDecisions } from './early-decisions.js';
+import { GateRecords } from './gate-records.js';
 
 interface OpenGate {
   readonly callId: string;
@@ -31,8 +35,6 @@ interface OpenGate {
   readonly changed: readonly (() => void)[];
 }
 
-/** Decisions that wait for their gate at most. */
-const EARLY_LIMIT = 100;
 /** Refused signals that are shown. */
 const REFUSED_SHOWN = 10;
 
@@ -41,17 +43,29 @@ export class Approvals {
   private readonly view: RunView;
   /** By the call that waits: one gate name may wait for several subjects. */
   private readonly open = new Map<string, OpenGate>();
-  private readonly early: ApprovalDecision[];
+  private readonly early: EarlyDecisions;
   private readonly recorded: RecordedDecision[];
   private readonly refused: RefusedDecision[];
+  private readonly gates: GateRecords;
+  private readonly verify: SignatureVerifier;
 
-  constructor(view: RunView, carried: CarriedDecisions | undefined) {
+  /** @param verify asked by validators: it answers at once, and the same on every replay. */
+  constructor(
+    view: RunView,
+    {
+      carried,
+      verify,
+    }: { readonly carried: CarriedDecisions | undefined; readonly verify: SignatureVerifier },
+  ) {
     this.view = view;
-    this.early = [...(carried?.early ?? [])];
+    this.verify = verify;
+    this.early = new EarlyDecisions(carried?.early, { executionId: view.executionId, verify });
     this.recorded = [...(carried?.recorded ?? [])];
     this.refused = [...(carried?.refused ?? [])];
+    this.gates = new GateRecords(carried?.gates);
     view.decisions = this.recorded;
     view.refusedDecisions = this.refused;
+    view.gates = this.gates.shown;
   }
 
   /** Why a decision cannot count, or undefined. The update's validator: what it refuses never enters the history. */
@@ -63,17 +77,18 @@ export class Approvals {
     if (this.knows(decision)) return undefined;
     const waiting = this.opened(decision.gate);
     const asked = waiting.find(({ gate }) => gate.digest === decision.digest) ?? waiting[0];
-    if (!asked) return this.decidedBefore(decision) ?? this.tooEarly();
+    if (!asked) return this.decidedBefore(decision) ?? this.early.refusal(decision);
     const judged = this.judge(asked, decision);
     return 'refusal' in judged ? judged.refusal : undefined;
   }
 
   /** Takes a decision that was not refused. @throws InvalidInput where another one came first. */
-  accept(decision: ApprovalDecision): 'recorded' | 'kept until the gate opens' {
+  accept(sent: ApprovalDecision): 'recorded' | 'kept until the gate opens' {
+    const decision = plainDecision(sent);
     const waiting = this.opened(decision.gate).find(({ gate }) => gate.digest === decision.digest);
     if (this.knows(decision)) return waiting ? 'recorded' : 'kept until the gate opens';
     if (!waiting) {
-      this.early.push(decision);
+      this.early.keep(decision);
       return 'kept until the gate opens';
     }
     // A handler runs after its validator, perhaps after another decision in the same task.
@@ -95,7 +110,8 @@ export class Approvals {
 
   /** What the next execution needs. */
   carried(): CarriedDecisions {
-    return { early: this.early, recorded: this.recorded, refused: this.refused };
+    const { early, recorded, refused, gates } = this;
+    return { early: early.all, recorded, refused, gates: gates.shown };
   }
 
   /** Opens a gate and waits until it is decided or expires. */
@@ -115,10 +131,11 @@ export class Approvals {
           describeGate(gate, this.countedFor(call.callId), options.subject.uri),
         );
     };
+    this.gates.opened(call.callId, gate);
     this.watch(call.callId, gate, [show]);
     if (!call.pending?.gate) this.judgeKept(call, gate, context.seed);
     this.judgeEarly();
-    this.view.put({ ...statusOf(call, gate), state: 'waiting' });
+    this.view.put({ ...statusOfGate(call.callId, gate), state: 'waiting' });
     show();
     const scope = new CancellationScope();
     const announce = (why: Announced['why']) =>
@@ -135,18 +152,15 @@ export class Approvals {
         isDecided: () => !this.isWaiting(call.callId, gate),
         onChange: (then) => this.watch(call.callId, gate, [show, then]),
         tell: (why) => {
+          this.gates.escalated(call.callId, gate);
           show();
           telling.push(announce(why));
         },
       });
-      const outcome = outcomeOfGate(gate, this.countedFor(call.callId), {
-        ...options,
-        nowMs: Date.now(),
-      });
-      this.settle(call, gate, howApproved(outcome.by, this.countedFor(call.callId), context.seed));
-      return outcome;
+      return this.endGate(call, gate, { options, seed: context.seed });
     } catch (error) {
       const cancelled = isCancellation(error);
+      if (cancelled) this.gates.ended(call.callId, gate, { atMs: Date.now(), outcome: 'cancelled' });
       this.settle(call, gate, {
         state: cancelled ? 'cancelled' : 'failed',
         ...(cancelled || !(error instanceof Error) ? {} : { detail: error.message }),
@@ -160,12 +174,26 @@ export class Approvals {
     }
   }
 
+  private endGate(
+    call: LiveCall,
+    gate: Gate,
+    { options, seed }: { readonly options: ApprovalRequest; readonly seed: RetrySeed | undefined },
+  ): Approved {
+    const counted = this.countedFor(call.callId);
+    const atMs = Date.now();
+    const onExpiry = typeof options.expires === 'object' ? options.expires.outcome : 'fail';
+    this.gates.ended(call.callId, gate, endOfGate(gate, counted, { atMs, onExpiry }));
+    const outcome = outcomeOfGate(gate, counted, { ...options, nowMs: atMs });
+    this.settle(call, gate, howApproved(outcome.by, counted, seed));
+    return outcome;
+  }
+
   private watch(callId: string, gate: Gate, changed: readonly (() => void)[]): void {
     this.open.set(callId, { callId, gate, changed });
   }
 
   private settle(call: LiveCall, gate: Gate, end: Pick<CallStatus, 'state' | 'detail' | 'cachedFrom'>): void {
-    this.view.put({ ...statusOf(call, gate), ...end, endedAtMs: Date.now() });
+    this.view.put({ ...statusOfGate(call.callId, gate), ...end, endedAtMs: Date.now() });
   }
 
   private isWaiting(callId: string, gate: Gate): boolean {
@@ -190,7 +218,7 @@ export class Approvals {
     const refusal =
       tallyDecisions(opened.gate, counted, nowMs) === 'waiting' ? undefined : this.decidedBefore(decision);
     if (refusal !== undefined) return { refusal };
-    return judgeDecision(opened.gate, { decision, executionId, counted, nowMs, verify: verifySignature });
+    return judgeDecision(opened.gate, { decision, executionId, counted, nowMs, verify: this.verify });
   }
 
   private record(opened: OpenGate, decision: ApprovalDecision, verified: boolean): void {
@@ -206,10 +234,11 @@ export class Approvals {
 
   /** Judges what came before its gate: what fits another digest goes on waiting, what is refused is shown. */
   private judgeEarly(): void {
-    for (const decision of [...this.early]) {
-      const opened = this.opened(decision.gate).find(({ gate }) => gate.digest === decision.digest);
+    const openedFor = ({ gate: name, digest }: ApprovalDecision) =>
+      this.opened(name).find(({ gate }) => gate.digest === digest);
+    for (const decision of this.early.take((early) => openedFor(early) !== undefined)) {
+      const opened = openedFor(decision);
       if (!opened) continue;
-      this.early.splice(this.early.indexOf(decision), 1);
       const judged = this.judge(opened, decision);
       if ('refusal' in judged) this.refuse(decision, judged.refusal);
       else this.record(opened, decision, judged.verified);
@@ -219,7 +248,10 @@ export class Approvals {
   /** Judges anew, by this gate, what people decided in the run that is taken up; what they signed names the run in which they did. */
   private judgeKept(call: LiveCall, gate: Gate, seed: RetrySeed | undefined): void {
     const { callId } = call;
-    for (const kept of keptFor(call, seed)) {
+    const keptHere = keptFor(call, seed);
+    const stale = keptHere.length > 0 ? undefined : problemOfOtherKept(gate, seed, this.recorded);
+    if (stale) this.refuse({ gate: gate.name, by: stale.by }, stale.reason);
+    for (const kept of keptHere) {
       if (!this.isWaiting(callId, gate)) return;
       const judged = this.judge({ callId, gate, changed: [] }, kept, kept.keptFrom?.executionId);
       if ('refusal' in judged) this.refuse(kept, judged.refusal);
@@ -238,22 +270,13 @@ export class Approvals {
 
   private knows(decision: ApprovalDecision): boolean {
     const id = decisionId(this.view.executionId, decision);
-    return (
-      this.recorded.some((recorded) => recorded.id === id) ||
-      this.early.some((early) => decisionId(this.view.executionId, early) === id)
-    );
+    return this.recorded.some((recorded) => recorded.id === id) || this.early.has(decision);
   }
 
   /** A gate that was decided takes nothing more, unless it opens again. */
   private decidedBefore({ gate, digest }: ApprovalDecision): string | undefined {
     const last = this.recorded.findLast((recorded) => recorded.gate === gate && recorded.digest === digest);
     return last && `Approval "${gate}" was already decided: ${last.decision} by ${last.by}.`;
-  }
-
-  private tooEarly(): string | undefined {
-    return this.early.length < EARLY_LIMIT
-      ? undefined
-      : `${EARLY_LIMIT} decisions wait for gates that have not opened; no more are kept.`;
   }
 }
 
@@ -264,16 +287,6 @@ async function openingOf(
 ): Promise<Opening> {
   const starter = request.options.notSelf === true ? claimedStart(view) : undefined;
   return { people: await resolveApprovers(call, { ...request, starter }), openedAtMs: Date.now() };
-}
-
-function statusOf(call: LiveCall, gate: Gate) {
-  return {
-    id: call.callId,
-    kind: 'approval',
-    name: gate.name,
-    attempt: 1,
-    startedAtMs: gate.openedAtMs,
-  } as const;
 }
 
 function shortText(value: unknown): string {

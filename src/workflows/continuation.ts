@@ -1,6 +1,7 @@
 import { workflowInfo } from '@temporalio/workflow';
 import type { RunSnapshot } from '../core/activities.js';
-import type { CarriedDecisions } from '../core/approval.js';
+import type { ApprovalDecision, RecordedDecision, RefusedDecision } from '../core/approval.js';
+import type { GateRecord } from '../core/gate-record.js';
 import type { Journal } from '../core/journal.js';
 import type { CallStatus, RunStatus } from '../core/run.js';
 import type { CarriedControls, RetrySeed } from '../core/run-control.js';
@@ -29,6 +30,17 @@ export interface Continuation {
   readonly controls: CarriedControls;
   readonly commands?: readonly TakenCommand[];
   readonly seed?: RetrySeed;
+}
+
+/** What a run hands of its decisions to its next execution. */
+export interface CarriedDecisions {
+  /** Those that came before their gate opened. */
+  readonly early: readonly ApprovalDecision[];
+  /** Those that counted, for the audit. */
+  readonly recorded: readonly RecordedDecision[];
+  readonly refused: readonly RefusedDecision[];
+  /** What became of the gates that have opened; absent where an older build began the run. */
+  readonly gates?: readonly GateRecord[];
 }
 
 /** How a run begins that takes up another one's work; the second argument of its workflow, made by the client. */

@@ -4,11 +4,15 @@ import { readCacheOptions } from '../core/cache-options.js';
 import { keyProblem, partitionBefore, type PartitionDefinition } from '../core/partitions.js';
 import { CACHE_PARAMETER, type CacheOptions } from '../core/run.js';
 import { checkParameters } from '../core/schema.js';
+import { verifySignature } from '../core/verify-signature.js';
 import { isPipeline, type Pipeline } from '../pipeline/define-pipeline.js';
 import { setRuntime } from '../pipeline/runtime.js';
 import type { Continuation, RetryStart } from './continuation.js';
 import { toFailure } from './failures.js';
 import { runPipeline } from './run-pipeline.js';
+
+/** What every run stands on: pure and synchronous, so that a replay gets the same of it. Pinned with the build, as all of this. */
+const PORTS = { setRuntime, verify: verifySignature } as const;
 
 /** The workflow function behind every pipeline of a build. */
 export type Dispatcher = (parameters?: unknown, before?: Continuation | RetryStart) => Promise<unknown>;
@@ -42,10 +46,10 @@ export function createDispatcher(exports: { readonly [name: string]: unknown }):
       return runPipeline(
         pipeline,
         {},
-        { setRuntime, refusal: toFailure('InvalidParameter', problems.join(' ')) },
+        { ...PORTS, refusal: toFailure('InvalidParameter', problems.join(' ')) },
       );
     const start = before && 'journal' in before ? { continuation: before } : { seed: before?.seed };
-    return runPipeline(pipeline, checked.values, { ...start, cache, setRuntime });
+    return runPipeline(pipeline, checked.values, { ...start, ...PORTS, cache });
   };
 }
 

@@ -112,6 +112,11 @@ export function describeGate(gate: Gate, counted: readonly RecordedDecision[], u
   };
 }
 
+/** The call of a gate, as the run's status lists it. */
+export function statusOfGate(callId: string, { name, openedAtMs }: Gate) {
+  return { id: callId, kind: 'approval', name, attempt: 1, startedAtMs: openedAtMs } as const;
+}
+
 /** What a gate that no longer waits gives. @throws ApprovalRejected, ApprovalExpired. */
 export function outcomeOfGate(
   gate: Gate,

@@ -16,7 +16,7 @@ import {
 } from '@temporalio/workflow';
 import type { RawValue } from '@temporalio/common';
 import type { PipelineActivities, RunSnapshot, SystemActivities } from '../core/activities.js';
-import type { ApprovalDecision } from '../core/approval.js';
+import type { ApprovalDecision, SignatureVerifier } from '../core/approval.js';
 import type { Json } from '../core/json.js';
 import type { Journal } from '../core/journal.js';
 import type { RetrySeed } from '../core/run-control.js';
@@ -58,6 +58,8 @@ export interface RunStart {
   readonly refusal?: Error;
   /** What its parameters say of the cache. */
   readonly cache?: CacheOptions | undefined;
+  /** Checks signatures of decisions. */
+  readonly verify: SignatureVerifier;
   /** Gives the pipeline's code the runtime that it stands on. */
   readonly setRuntime: (runtime: PipelineRuntime) => void;
 }
@@ -66,7 +68,7 @@ export interface RunStart {
 export async function runPipeline(
   pipeline: Pipeline<object, unknown>,
   parameters: { readonly [name: string]: Json },
-  { continuation, seed = continuation?.seed, refusal, cache, setRuntime }: RunStart,
+  { continuation, seed = continuation?.seed, refusal, cache, verify, setRuntime }: RunStart,
 ): Promise<unknown> {
   const { definition } = pipeline;
   const parent = workflowInfo().root?.workflowId;
@@ -74,7 +76,7 @@ export async function runPipeline(
     { definition, parameters, ...(parent === undefined ? {} : { parent }) },
     continuation,
   );
-  const approvals = new Approvals(view, continuation?.decisions);
+  const approvals = new Approvals(view, { carried: continuation?.decisions, verify });
   const lane = new LaneClient();
   const controls = new RunControls(continuation?.controls);
   const commands = new StepCommands(continuation?.commands);

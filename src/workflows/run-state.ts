@@ -5,6 +5,7 @@ import type { RunSnapshot } from '../core/activities.js';
 import type { BudgetStatus } from '../core/budget.js';
 import { addCost, COST_MEMO, type RunCost } from '../core/cost.js';
 import type { RecordedDecision, RefusedDecision } from '../core/approval.js';
+import type { GateRecord } from '../core/gate-record.js';
 import type { FailureInfo } from '../core/failures.js';
 import type { Paused, RetryOrigin, StepSettings } from '../core/run-control.js';
 import type { Json } from '../core/json.js';
@@ -59,6 +60,7 @@ export class RunView {
   commands: { readonly shown: readonly TakenCommand[] } = { shown: [] };
   decisions: readonly RecordedDecision[] = [];
   refusedDecisions: readonly RefusedDecision[] = [];
+  gates: readonly GateRecord[] = [];
   readonly startedAtMs: number;
   readonly continuations: number;
 
@@ -213,6 +215,7 @@ export class RunView {
       ...(this.tracking === undefined ? {} : { tracking: this.tracking }),
       approvals: [...this.approvals.values()],
       ...(this.decisions.length === 0 ? {} : { decisions: [...this.decisions] }),
+      ...(this.gates.length === 0 ? {} : { gates: [...this.gates] }),
       ...(this.refusedDecisions.length === 0 ? {} : { refusedDecisions: [...this.refusedDecisions] }),
       ...(this.result === undefined ? {} : { result: this.result }),
       ...(this.failure === undefined ? {} : { failure: this.failure }),

@@ -64,5 +64,6 @@ function compose(
     tasks: { load },
     context: createContext(overrides),
     readPrincipal: () => Promise.resolve(undefined),
+    verify: () => false,
   });
 }

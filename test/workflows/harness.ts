@@ -16,6 +16,7 @@ import {
 } from '../../src/core/admission.js';
 import type { CommandAnswer } from '../../src/core/step-command.js';
 import type { SweepState } from '../../src/core/sweep.js';
+import { verifySignature } from '../../src/core/verify-signature.js';
 import { ApplicationFailure, type DataConverter } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
@@ -321,7 +322,13 @@ function pipelineActivities(state: State): PipelineActivities {
       const people = await Promise.resolve(findApprovers(state.directory, request));
       const { starter } = request;
       return starter
-        ? { ...people, starter: findStarter(state.directory, starter, state.principal) }
+        ? {
+            ...people,
+            starter: findStarter(state.directory, starter, {
+              recorded: state.principal,
+              verify: verifySignature,
+            }),
+          }
         : people;
     },
     askCache: async (query) => (await state.cache?.ask(query, asker())) ?? { kind: 'claimed', generation: 1 },
