@@ -122,11 +122,14 @@ export function seedOf(
 ): RetrySeed {
   const cut = from === undefined ? -1 : journal.entries.findIndex(({ k }) => k.startsWith(`step:${from}|`));
   const before = cut < 0 ? journal.entries : journal.entries.slice(0, cut);
-  const answered = before.filter(({ f }) => f === undefined);
+  const isAnswer = ({ f }: JournalEntry) => f === undefined;
   const isApproval = ({ k }: JournalEntry) => kindOf(k) === 'approval';
-  const entries = answered.filter((entry) => !isApproval(entry)).map(({ k, v }) => ({ k, v }));
+  const entries = before
+    .filter((entry) => isAnswer(entry) && !isApproval(entry))
+    .map(({ k, v }) => ({ k, v }));
   if (keepApprovals !== true) return { of, entries };
-  const approvals = answered.filter(isApproval);
+  // Also those behind the cut: what is made again may be the same bytes, and where it is not, the gate says why they do not count.
+  const approvals = journal.entries.filter((entry) => isAnswer(entry) && isApproval(entry));
   return { of, entries, decisions: approvals.flatMap((entry) => decisionsBehind(entry, of, decisions)) };
 }
 

@@ -46,7 +46,11 @@ describe('what a retry takes up', () => {
       ['ana', of],
       ['bo', before],
     ]);
-    assert.deepEqual(kept({ keepApprovals: true, from: 'train' }), []);
+    assert.deepEqual(
+      kept({ keepApprovals: true, from: 'train' }),
+      kept({ keepApprovals: true }),
+      'also where what they are on is made again: the gate judges them by its digest',
+    );
     assert.equal(kept({}), undefined);
     assert.deepEqual(keys({ keepApprovals: true }), keys({}));
     const unknown = seedOf(

@@ -48,4 +48,15 @@ const retrained = definePipeline({ name: 'retrained' }, async () => {
   return (await approval('go-live', { subject: second.data, approvers: ['leads'] })).by;
 });
 
-export default createDispatcher({ release, busyRelease, retrained });
+/** Something is approved, and then the run may fail. */
+const shipped = definePipeline(
+  { name: 'shipped', params: { notSelf: boolean({ default: false }) } },
+  async ({ notSelf }) => {
+    const { data } = await make({ n: 1 });
+    const decision = await approval('go-live', { subject: data, approvers: ['leads'], notSelf });
+    await make({ n: 99 });
+    return decision;
+  },
+);
+
+export default createDispatcher({ release, busyRelease, retrained, shipped });
