@@ -113,6 +113,8 @@ export interface FakeSetting {
   readonly stateDir?: string;
   /** What the project defines. Default: {@link churn}. */
   readonly pipelines?: readonly PipelineDefinition[];
+  /** What the build that new runs use defines. Default: the same. */
+  readonly deployed?: readonly PipelineDefinition[];
   readonly tty?: boolean;
   readonly env?: { readonly [name: string]: string };
   readonly cwd?: string;
@@ -158,6 +160,7 @@ function fakeProject({
   stack = {},
   stateDir = '/p/state',
   pipelines = [churn],
+  deployed = pipelines,
 }: FakeSetting): Project {
   const manifest = {
     version: 1,
@@ -203,7 +206,8 @@ function fakeProject({
     addresses: async () => await Promise.resolve({ namespace: 'default' }),
     links: async () =>
       await Promise.resolve({ namespace: 'default', temporalUiUrl: 'http://ui', trackingUiUrl: 'http://ml' }),
-    currentBuild: async () => await Promise.resolve(build),
+    currentBuild: async () =>
+      await Promise.resolve({ ...build, manifest: { ...manifest, pipelines: deployed } }),
     build: async () => await Promise.resolve({ ...build, unchanged: true, warnings: [], inputs: [] }),
     watch: refuse,
     stack: {

@@ -5,6 +5,7 @@ import { compileSchedule } from '../../core/schedule-times.js';
 import type { Command } from '../command.js';
 import { EXIT } from '../report-error.js';
 import { scheduleInWords, timeInWords } from '../schedule-text.js';
+import { undeployedSchedules } from '../undeployed-schedules.js';
 
 /** Times that the list shows of each schedule. */
 const SHOWN_TIMES = 5;
@@ -17,6 +18,8 @@ export const apply: Command = async (context, _args, { dryRun }) => {
   const { schedules } = await project.client();
   const plan = await schedules.apply(manifest.pipelines, { dryRun: true });
   const text = () => planText(plan, manifest.pipelines, context.nowMs());
+  for (const warning of await undeployedSchedules(project, manifest.pipelines))
+    terminal.error(terminal.colors.yellow(warning));
   if (dryRun === true) {
     terminal.show(plan, () =>
       [...text(), ...(isChange(plan) ? ['Nothing was changed: --dry-run.'] : [])].join('\n'),
