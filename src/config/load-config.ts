@@ -122,7 +122,23 @@ function resolvePeople(
     keys: [...(key === undefined ? [] : [key]), ...keys].flatMap((text) => parseApproverKey(text) ?? []),
     ...(email === undefined ? {} : { email }),
   }));
+  refuseSharedKey(people, file);
   return { approvers: people, groups };
+}
+
+/** Whoever holds a key that stands under two names would count as two people. */
+function refuseSharedKey(people: ProjectConfig['approvers'], file: string): void {
+  const owners = new Map<string, string>();
+  for (const { name, keys } of people)
+    for (const key of keys) {
+      const other = owners.get(key) ?? name;
+      if (other !== name)
+        throw new AnnealError(
+          'InvalidConfig',
+          `"${other}" and "${name}" under approvers: in ${file} have the same key, so one person could decide as both. Give each their own.`,
+        );
+      owners.set(key, name);
+    }
 }
 
 function resolveServers(

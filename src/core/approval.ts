@@ -122,7 +122,7 @@ export function judgeDecision(
       `The decision on "${gate.name}" is for digest ${decision.digest.slice(0, 12)}; what waits has ${gate.digest.slice(0, 12)}. Look at it again, then decide.`,
     );
   if (gate.expiresAtMs !== undefined && nowMs >= gate.expiresAtMs)
-    return refuse(`Approval "${gate.name}" expired at ${new Date(gate.expiresAtMs).toISOString()}.`);
+    return refuse(expiredText(gate.name, gate.expiresAtMs));
   if (by === gate.excluded)
     return refuse(`"${by}" started the run and may not decide on "${gate.name}". Ask somebody else.`);
   const people = decidersOf(gate, nowMs);
@@ -135,6 +135,11 @@ export function judgeDecision(
   const formProblem = decision.decision === 'approve' ? problemOfForm(gate, decision, counted) : undefined;
   if (formProblem !== undefined) return refuse(formProblem);
   return judgeSignature(gate, judged, person?.keys ?? []);
+}
+
+/** Why a decision comes too late. */
+export function expiredText(gate: string, expiredAtMs: number): string {
+  return `Approval "${gate}" expired at ${new Date(expiredAtMs).toISOString()}.`;
 }
 
 /** What the decisions of a gate add up to. */

@@ -1,6 +1,7 @@
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import {
   decisionId,
+  expiredText,
   judgeDecision,
   plainDecision,
   problemOfShape,
@@ -273,8 +274,10 @@ export class Approvals {
     return this.recorded.some((recorded) => recorded.id === id) || this.early.has(decision);
   }
 
-  /** A gate that was decided takes nothing more, unless it opens again. */
+  /** A gate that was decided, or expired, takes nothing more, unless it opens again. */
   private decidedBefore({ gate, digest }: ApprovalDecision): string | undefined {
+    const expiredAtMs = this.gates.expiredAtMs(gate, digest);
+    if (expiredAtMs !== undefined) return expiredText(gate, expiredAtMs);
     const last = this.recorded.findLast((recorded) => recorded.gate === gate && recorded.digest === digest);
     return last && `Approval "${gate}" was already decided: ${last.decision} by ${last.by}.`;
   }

@@ -24,6 +24,12 @@ export class GateRecords {
     this.change(callId, (record) => ({ ...escalatedBy(record, gate, end.atMs), ended: end }));
   }
 
+  /** When the newest gate of this name, on these bytes, expired; undefined where it did not. */
+  expiredAtMs(gate: string, digest: string): number | undefined {
+    const last = this.shown.findLast((record) => record.gate === gate && record.digest === digest);
+    return last?.ended?.outcome === 'expired' ? last.ended.atMs : undefined;
+  }
+
   private change(callId: string, to: (record: GateRecord) => GateRecord): void {
     const at = this.indexOf(callId);
     const record = this.shown[at];

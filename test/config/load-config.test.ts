@@ -53,6 +53,26 @@ describe('loadConfig', () => {
       assert.equal(projectPaths(config).attemptsDir, path.join(root, '.anneal/local/attempts'));
     }));
 
+  test('refuses one key under two names, which would make two people of one, and groups of nobody', async () => {
+    const key = (last: string) =>
+      `ssh-ed25519 ${Buffer.from(`\0\0\0\x0bssh-ed25519\0\0\0 ${'k'.repeat(31)}${last}`).toString('base64')}`;
+    await refused(
+      `approvers:\n  ana: { key: ${key('1')} }\n  bo: { keys: [${key('2')}, ${key('1')}] }`,
+      /^"ana" and "bo" under approvers: in .* have the same key, so one person could decide as both\./,
+    );
+    await refused(
+      `approvers:\n  ana: { key: ${key('1')} }\ngroups: { leads: [anna] }`,
+      /Group "leads" .* names "anna", who is not under approvers:.*"ana"/,
+    );
+    await withProject(
+      `approvers:\n  ana: { key: ${key('1')}, keys: [${key('1')}] }\n  bo: { key: ${key('2')} }`,
+      async (root) => {
+        const { approvers } = await loadConfig({ cwd: root, env: {} });
+        assert.equal(approvers.length, 2);
+      },
+    );
+  });
+
   test('takes builds from the store only where Temporal is not local', () =>
     withProject('project: churn\nbuilds: store', async (root) => {
       const buildsWith = async (env: NodeJS.ProcessEnv) => (await loadConfig({ cwd: root, env })).builds;

@@ -50,10 +50,18 @@ const retrained = definePipeline({ name: 'retrained' }, async () => {
 
 /** Something is approved, and then the run may fail. */
 const shipped = definePipeline(
-  { name: 'shipped', params: { notSelf: boolean({ default: false }) } },
-  async ({ notSelf }) => {
+  {
+    name: 'shipped',
+    params: { notSelf: boolean({ default: false }), expires: string({ default: '90d' }) },
+  },
+  async ({ notSelf, expires }) => {
     const { data } = await make({ n: 1 });
-    const decision = await approval('go-live', { subject: data, approvers: ['leads'], notSelf });
+    const decision = await approval('go-live', {
+      subject: data,
+      approvers: ['leads'],
+      notSelf,
+      expires: { after: expires, outcome: 'approve' },
+    });
     await make({ n: 99 });
     return decision;
   },

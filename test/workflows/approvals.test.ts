@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type RunStatus } from '../../src/core/run.js';
-import { useApprovals, opened, decisionOf, refusalOf, failureOf } from './approval-people.js';
-import { type Harness } from './harness.js';
+import {
+  acceptedUpdates,
+  useApprovals,
+  opened,
+  decisionOf,
+  refusalOf,
+  failureOf,
+} from './approval-people.js';
+import { succeeded, type Harness } from './harness.js';
 import { until } from './until.js';
 
 const cli = process.env['ANNEAL_TEST_TEMPORAL'];
@@ -46,6 +53,36 @@ describe(
       assert.equal((await failureOf(rejects)).type, 'ApprovalRejected');
       assert.deepEqual(await approves.result(), { by: 'expiry', approvedBy: [], verified: false, form: {} });
       await assert.rejects(send(approves, late.executionId, decisionOf(late, 'ana')));
+    });
+
+    test('after its expiry a gate takes nothing more, though its run goes on', async () => {
+      const go: { now?: () => void } = {};
+      h.script = async (request) => {
+        if (request.parameters['n'] === 99) await new Promise<void>((resolve) => (go.now = resolve));
+        return succeeded(request);
+      };
+      const handle = await h.start('shipped', { expires: '1s' });
+      const gate = await opened(handle);
+      await until(() => go.now);
+      const late = decisionOf(gate, 'ana', { decision: 'reject' });
+      assert.match(
+        await refusalOf(send(handle, gate.executionId, late)),
+        /^Approval "go-live" expired at \d{4}-/,
+      );
+      await handle.signal('decide', late);
+      await until(async () => (await handle.query<RunStatus>('status')).refusedDecisions?.length === 1);
+      assert.equal(await acceptedUpdates(handle), 0);
+      go.now?.();
+      assert.deepEqual(((await handle.result()) as { approvedBy: string[] }).approvedBy, []);
+    });
+
+    test('after its end a gate takes nothing more, from whomever', async () => {
+      const handle = await h.start('release', { expires: '1s', outcome: 'approve' });
+      const gate = await opened(handle);
+      await handle.result();
+      const late = send(handle, gate.executionId, decisionOf(gate, 'ana', { decision: 'reject' }));
+      await assert.rejects(late, /completed|not found/i);
+      assert.equal((await handle.query<RunStatus>('status')).decisions, undefined);
     });
 
     test('after the escalation others may decide too, and are told', async () => {
