@@ -3,6 +3,7 @@ import { mkdtemp, readdir, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { Client } from '@temporalio/client';
 
 import {
   connectTemporal,
@@ -66,6 +67,7 @@ describe('new code under running runs', () => {
   let env: NodeJS.ProcessEnv;
   let paths: ProjectPaths;
   let client: AnnealClient;
+  let temporal: Client;
   let close: () => Promise<void>;
   const workers: CliProcess[] = [];
 
@@ -89,6 +91,11 @@ describe('new code under running runs', () => {
   };
   const waiting = async (runId: string) =>
     await until(`${runId} waits`, async () => (await client.status(runId)).approvals[0]);
+  const startWaiting = async (runId: string) => {
+    await client.startRun('waits', { runId });
+    await waiting(runId);
+    return await client.status(runId);
+  };
   const decide = async (runId: string) =>
     await client.decide({ runId, gate: 'go-on', decision: 'approve', by: 'ana' });
 
@@ -104,6 +111,7 @@ describe('new code under running runs', () => {
       dataConverter: createDataConverter(openStore(paths)),
     });
     client = createAnnealClient({ temporal: connected.client, project: PROJECT, store: openStore(paths) });
+    temporal = connected.client;
     close = async () => await connected.close();
     workers.push(await startWorkerProcess(root, env));
     workers.push(await startWorkerProcess(root, env));
@@ -131,8 +139,7 @@ describe('new code under running runs', () => {
     /** Waits until so many runs began since. */
     const since = async (from: number, count: number) =>
       await until(`${count} more runs have begun`, () => runs.length > from + count);
-    await client.startRun('waits', { runId: 'a-week' });
-    await waiting('a-week');
+    await startWaiting('a-week');
     await write('v2');
     const beforeRamp = runs.length;
     const ramped = await deploy('--ramp', '50');
@@ -209,8 +216,7 @@ describe('new code under running runs', () => {
   test('runs of a ramp are not waited for, only those of builds that take no new ones', async () => {
     await write('v2, ramped');
     await deploy('--ramp', '100');
-    await client.startRun('waits', { runId: 'on-ramp' });
-    await waiting('on-ramp');
+    await startWaiting('on-ramp');
     await deploy('--ramp', '100', '--drain');
     assert.equal((await client.status('on-ramp')).state, 'waiting-for-approval');
     await decide('on-ramp');
@@ -238,8 +244,7 @@ describe('new code under running runs', () => {
   });
 
   test('a run whose history disagrees with a build is not moved there, and replay names its kind', async () => {
-    await client.startRun('waits', { runId: 'stays' });
-    await waiting('stays');
+    await startWaiting('stays');
     const saved = path.join(root, 'histories');
     const recorded = await cli('replay', '--save', saved, '--json');
     // Runs of the load began with code that went another way, and with this one.
@@ -271,5 +276,24 @@ describe('new code under running runs', () => {
 
     await decide('stays');
     assert.equal((await resultOf('stays')).version, 'v3');
+  });
+
+  test('a run that was moved against the advice fails on its history, and goes on when it is moved back', async () => {
+    const { build: began } = await startWaiting('forced');
+    await write('v5');
+    await deploy();
+    const forced = await cli('migrate', 'forced', '--force');
+    assert.equal(forced.code, 0, forced.output);
+    const handle = temporal.workflow.getHandle('forced');
+    await handle.signal('nobody-takes-this');
+    await until('a worker of the other build has failed on it', async () => {
+      const { events = [] } = await handle.fetchHistory();
+      return events?.some((event) => event.workflowTaskFailedEventAttributes);
+    });
+    const back = await cli('migrate', 'forced', '--to', began);
+    assert.equal(back.code, 0, back.output);
+    await decide('forced');
+    assert.equal((await resultOf('forced')).version, 'v4');
+    assert.equal((await client.status('forced')).build, began);
   });
 });
