@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict';
 import { appendFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, test } from 'node:test';
 
+import { SWEEP_NOW, sweeperWorkflowId } from '../../src/core/sweep.js';
+import { DESK } from '../cli/desk-project.js';
 import { startDeskWorld, type DeskWorld } from '../cli/desk-world.js';
 import { mlflowExecutable, startRealMlflow, withoutMlflow, type RealMlflow } from './mlflow-server.js';
 import { until } from './support/until.js';
 
-describe('a run that takes up the work of a failed one', { skip: withoutMlflow }, () => {
+/** Between two looks that the sweeper is asked for. */
+const LOOK_MS = 1_000;
+
+describe('a project whose runs and models are in MLflow', { skip: withoutMlflow }, () => {
   let mlflow: RealMlflow;
   let world: DeskWorld;
   before(async () => {
@@ -38,7 +44,7 @@ describe('a run that takes up the work of a failed one', { skip: withoutMlflow }
     return { status: run.info.status, retryOf: tags['anneal.retry_of'] };
   };
 
-  test('says in MLflow which run that is, and that one says nothing of the kind', async () => {
+  test('says there which run a retried one takes up', async () => {
     const mended = path.join(world.root, 'mended');
     const started = await world.cli(['run', 'mendable', '--id', 'night/1', '--param', `mended=${mended}`]);
     assert.equal(started.code, 0, started.err);
@@ -63,6 +69,51 @@ describe('a run that takes up the work of a failed one', { skip: withoutMlflow }
     const rows = (await world.cli(['list', '--json'])).list();
     assert.equal(rows.find(({ runId }) => runId === 'night/1.r2')?.['retryOf'], 'night/1');
   });
+
+  test('starts a run for each move of an alias that somebody makes there, once, also over a restart', async () => {
+    const post = async (what: string, body: object) => {
+      const answer = await fetch(`${mlflow.url}/api/2.0/mlflow/${what}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      assert.equal(answer.status, 200, await answer.text());
+    };
+    const name = 'predictor';
+    const moveTo = async (version: string) =>
+      await post('registered-models/alias', { name, alias: 'champion', version });
+    await post('registered-models/create', { name });
+    for (const source of ['s3://models/one', 's3://models/two'])
+      await post('model-versions/create', { name, source });
+    await moveTo('1');
+    // The alias is where it was when the trigger is first seen.
+    await until('the trigger is seen', async () => {
+      await sweepNow();
+      return /since/.test((await world.cli(['schedule', 'triggers'])).out);
+    });
+    await sweepNow();
+    const evaluated = async (count: number) =>
+      await until(`${count} versions are evaluated`, async () => {
+        const runs = (await world.cli(['list', '--pipeline', 'evaluated', '--json'])).list();
+        if (runs.length >= count && runs.every(({ state }) => state === 'completed')) {
+          const results = runs.map(async ({ runId }) => (await describeRun(String(runId)))['result']);
+          return await Promise.all(results);
+        }
+        await sweepNow();
+        return await delay(LOOK_MS, undefined);
+      });
+    await moveTo('2');
+    assert.deepEqual(await evaluated(1), [{ version: '2' }]);
+    await (await world.startWorker()).kill();
+    await world.startWorker();
+    await sweepNow();
+    await moveTo('1');
+    // Those that began last first.
+    assert.deepEqual(await evaluated(2), [{ version: '1' }, { version: '2' }]);
+  });
+
+  const sweepNow = async () =>
+    await world.temporal.workflow.getHandle(sweeperWorkflowId(DESK.project)).signal(SWEEP_NOW);
 });
 
 const PIPELINE = `
@@ -77,4 +128,13 @@ export const mends = definePipeline({ name: 'mendable', params: { mended: string
   await write({ n: 1 });
   await mendable({ mended });
 });
+
+export const evaluates = definePipeline(
+  {
+    name: 'evaluated',
+    params: { version: string() },
+    triggers: [{ alias: 'predictor@champion', params: { version: { from: 'version' } } }],
+  },
+  async ({ version }) => await Promise.resolve({ version }),
+);
 `;
