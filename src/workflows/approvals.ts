@@ -126,6 +126,7 @@ export class Approvals {
     let announced = call.pending?.announced === true;
     call.setPending({ gate, announced });
     const show = () => {
+      this.gates.escalated(call.callId, gate);
       if (tallyDecisions(gate, this.countedFor(call.callId), Date.now()) === 'waiting')
         this.view.openApproval(
           call.callId,
@@ -153,7 +154,6 @@ export class Approvals {
         isDecided: () => !this.isWaiting(call.callId, gate),
         onChange: (then) => this.watch(call.callId, gate, [show, then]),
         tell: (why) => {
-          this.gates.escalated(call.callId, gate);
           show();
           telling.push(announce(why));
         },
