@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { budgetAtStart, budgetProblem, explainSpent, judgeBudget, leftOf } from '../../src/core/budget.js';
+import {
+  budgetAtStart,
+  budgetProblem,
+  explainNearlySpent,
+  explainSpent,
+  judgeBudget,
+  leftOf,
+} from '../../src/core/budget.js';
 
 const status = (spent: number, perHour = 0, warnedAtMs?: number) => ({
   ...{ limit: 100, spent, perHour, atMs: 0 },
@@ -41,7 +48,34 @@ describe('a budget', () => {
       assert.match(budgetProblem(wrong) ?? '', /number above 0/);
   });
 
+  test('is at most a million millions, and a refusal names what was given', () => {
+    assert.equal(budgetProblem(1e12), undefined);
+    assert.equal(
+      budgetProblem(1.1e12),
+      "A budget is a number above 0, in the currency of the pools' pricePerHour; it is 1100000000000.",
+    );
+    assert.match(budgetProblem(undefined) ?? '', /; it is nothing\.$/);
+    assert.match(budgetProblem('5') ?? '', /; it is "5"\.$/);
+  });
+
+  test('that is nearly spent says what is added, and how to raise it', () => {
+    const raise =
+      "What would cost more than that is stopped, and the run fails. Raise the budget with: npx anneal set 'a run' --budget 200.00";
+    assert.equal(
+      explainNearlySpent(status(80, 12.5), 'a run'),
+      `The run has cost 80.00 of its budget of 100.00; 12.50 an hour are added by what runs now. ${raise}`,
+    );
+    assert.equal(
+      explainNearlySpent(status(80), 'a run'),
+      `The run has cost 80.00 of its budget of 100.00. ${raise}`,
+    );
+  });
+
   test('that is spent says how to go on, for a shell', () => {
+    assert.match(
+      explainSpent(status(101), 'r'),
+      /^The run has cost 101\.00, all of its budget of 100\.00; what ran was stopped, after its checkpoints\. Go on from there with: /,
+    );
     assert.match(
       explainSpent(status(101), "ana's run"),
       /npx anneal retry 'ana'\\''s run' --budget 200\.00$/,

@@ -82,6 +82,19 @@ describe('times of a schedule', () => {
       assert.equal(iso(next(Date.UTC(2026, 9, 25, 0) + minutes * 60_000)?.atMs ?? 0), '2026-10-25T01:30');
   });
 
+  test('leave out 29 February where it is, and are given no more of than asked for', () => {
+    const leap = compileSchedule({ cron: '0 0 * * *', skip: { dates: ['02-29'] } });
+    const found = leap.between(Date.UTC(2028, 1, 27), Date.UTC(2028, 2, 5), 3);
+    assert.deepEqual(
+      found.map(({ atMs, skipped }) => [iso(atMs), skipped?.date]),
+      [
+        ['2028-02-28T00:00', undefined],
+        ['2028-02-29T00:00', '02-29'],
+        ['2028-03-01T00:00', undefined],
+      ],
+    );
+  });
+
   test('lie between from and until, both included', () => {
     const definition = { cron: '0 2 * * *', from: '2026-01-02T02:00Z', until: '2026-01-03T02:00Z' };
     assert.deepEqual(times(definition, '2026-01-01T00:00Z', '2026-02-01T00:00Z'), [
@@ -120,6 +133,40 @@ describe('a change of the clocks', () => {
     assert.deepEqual(year('15 1 * * *', 'Europe/Berlin')[1], ['2026-10-25', '02:15 extra 2026-10-25T00:15']);
   });
 
+  test('concerns times to the second, in the order of the wall clock, up to the edges of the gap', () => {
+    assert.deepEqual(year('59 59 1 * * * *', 'Europe/Berlin')[0], ['2026-03-29']);
+    assert.deepEqual(year('0,59 0,30,59 2,3 * * * *', 'Europe/Berlin')[0], [
+      '2026-03-29',
+      '02:00 missing',
+      '02:00:59 missing',
+      '02:30 missing',
+      '02:30:59 missing',
+      '02:59 missing',
+      '02:59:59 missing',
+    ]);
+  });
+
+  test('is found by the hour it happens in, between both moments, also of a calendar', () => {
+    const atMs = Date.UTC(2026, 2, 29, 1);
+    const calendar = { hour: 2, minute: 30 };
+    const changes = (fromMs: number, untilMs: number) =>
+      explainClockChanges({ calendar, timezone: 'Europe/Berlin' }, fromMs, untilMs);
+    assert.deepEqual(changes(atMs, atMs), [
+      {
+        date: '2026-03-29',
+        atMs,
+        byMs: 3_600_000,
+        effects: [{ wall: '02:30', kind: 'missing', startsAtMs: [] }],
+      },
+    ]);
+    assert.equal(changes(atMs - 3_600_000, atMs - 1).length, 0);
+    assert.equal(changes(atMs + 1, atMs + 86_400_000).length, 0);
+    assert.deepEqual(
+      changes(Date.UTC(2026, 9, 25), Date.UTC(2026, 9, 26)).map(({ byMs }) => byMs),
+      [-3_600_000],
+    );
+  });
+
   test('does not concern intervals', () => {
     assert.deepEqual(
       explainClockChanges({ every: '1h', timezone: 'Europe/Berlin' }, 0, Date.UTC(2027, 0, 1)),
@@ -144,7 +191,22 @@ describe('a schedule that cannot be used is refused', () => {
     [{ every: { every: '1h', offset: '2h' } }, /offset "2h" must be whole seconds and less than every "1h"/],
     [{ cron: '0 2 * * *', catchup: '1s' }, /catchup "1s" is less than Temporal's "10s"/],
     [{ cron: '0 2 * * *', jitter: 'a bit' }, /"a bit" is not a duration/],
-    [{ cron: '0 2 * * *', skip: { dates: ['2026-02-30'] } }, /"2026-02-30" is no date to skip/],
+    [
+      { cron: '0 2 * * *', skip: { dates: ['2026-02-30'] } },
+      /^it cannot be used: "2026-02-30" is no date to skip; write "2026-12-25", or "12-25" for every year$/,
+    ],
+    [{ cron: '0 2 * * *', skip: { dates: ['2026-02-29'] } }, /"2026-02-29" is no date/],
+    [{ cron: '0 2 * * *', skip: { dates: ['13-01'] } }, /"13-01" is no date/],
+    [{ cron: '0 2 * * *', skip: { dates: ['12-32'] } }, /"12-32" is no date/],
+    [{ cron: '0 2 * * *', skip: { dates: ['1-1'] } }, /"1-1" is no date/],
+    [{ cron: '0 2 * * *', skip: { dates: ['26-12-25'] } }, /"26-12-25" is no date/],
+    [{ cron: '0 2 * * *', skip: { dates: ['2026-12-25T00'] } }, /"2026-12-25T00" is no date/],
+    [{ cron: '0 2 * * *', skip: { dates: ['on 12-25'] } }, /"on 12-25" is no date/],
+    [
+      { cron: '0 2 * * *', timezone: '' },
+      /^its timezone "" is no IANA zone; write such as "Europe\/Berlin"$/,
+    ],
+    [{ cron: '0 2 * * *', catchup: '9999ms' }, /catchup "9999ms" is less/],
     [{ cron: '0 2 * * *', overlap: 'allow-all', pauseOnFailure: true }, /pauseOnFailure has no effect/],
     [{ cron: '0 2 * * *', until: 'soon' }, /"soon" is no ISO time/],
   ] as readonly (readonly [ScheduleDefinition, RegExp])[])
@@ -153,6 +215,12 @@ describe('a schedule that cannot be used is refused', () => {
     });
 
   test('while what is right is not', () => {
+    for (const date of ['2024-02-29', '02-29', '01-01', '12-31'])
+      assert.equal(scheduleProblem({ cron: '@daily', skip: { dates: [date] } }), undefined, date);
+    for (const overlap of ['skip', 'buffer-one', 'buffer-all', 'cancel-other', 'terminate-other'] as const)
+      assert.equal(scheduleProblem({ cron: '@daily', overlap, pauseOnFailure: true }), undefined, overlap);
+    assert.equal(scheduleProblem({ cron: '@daily', overlap: 'allow-all', pauseOnFailure: false }), undefined);
+    assert.equal(scheduleProblem({ cron: '@daily', catchup: '10s', jitter: '5m' }), undefined);
     for (const cron of ['@daily', '*/15 8-18 * * mon-fri', '0 2 * * * 2030', '30 0 2 * * 7 *'])
       assert.equal(scheduleProblem({ cron }), undefined, cron);
   });
