@@ -11,7 +11,7 @@ B=$root/bin/busybox
 ctl=$root/ctl
 log=$root/logs/output.log
 grace=${ANNEAL_STOP_GRACE:-30}
-child='' stopping='' ended='' file=''
+child='' stopping='' ended='' file='' killer='' timer='' passer=''
 
 # stop REASON: ends the command, once. What ended by itself is not ended by anybody.
 stop() {
@@ -221,11 +221,27 @@ wait_for_command() {
       waits=$((waits - 1))
     done
   fi
-  for helper in $killer $timer $passer; do kill -TERM "$helper" 2> /dev/null; done
+  end_helpers
   waits=50
   while [ "$waits" -gt 0 ] && is_left; do
     kill_all
     $B sleep 0.1
+    waits=$((waits - 1))
+  done
+}
+
+# Whether one of them was still there.
+end_helpers() {
+  there=1
+  for helper in $killer $timer $passer; do kill -TERM "$helper" 2> /dev/null && there=0; done
+  return "$there"
+}
+
+# A shell that was only just forked loses a signal: it comes with this one's traps, then forgets them.
+see_helpers_end() {
+  waits=250
+  while end_helpers && [ "$waits" -gt 0 ]; do
+    $B sleep 0.02
     waits=$((waits - 1))
   done
 }
@@ -258,6 +274,7 @@ if ! put exit "$code"; then
   $B rm -rf "$root/tmp" "$root/home"
   put exit "$code" || exit "$code"
 fi
+see_helpers_end
 until [ -e "$ctl/done" ]; do $B sleep 0.2 || exit 97; done
 read -r answer < "$ctl/done"
 [ "$answer" = 0 ] || exit 97
