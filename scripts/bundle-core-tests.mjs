@@ -3,17 +3,29 @@
 import { readdirSync } from 'node:fs';
 import { build } from 'esbuild';
 
-const FOLDER = 'test/core';
+/** Tests of src/core that stand beside what uses it; they need no server, process or file. */
+const BESIDE = [
+  'activities/lineage',
+  'activities/step-cache',
+  'backfill/made-partition',
+  'backfill/partitions',
+  'client/compare-decisions',
+  'triggers/triggers',
+];
+
+const inCore = readdirSync('test/core').filter((name) => name.endsWith('.test.ts'));
 await build({
-  entryPoints: readdirSync(FOLDER)
-    .filter((name) => name.endsWith('.test.ts'))
-    .map((name) => `${FOLDER}/${name}`),
+  entryPoints: [
+    ...inCore.map((name) => `test/core/${name}`),
+    ...BESIDE.map((name) => `test/${name}.test.ts`),
+  ],
   bundle: true,
   platform: 'node',
   format: 'cjs',
   // One copy, whose seed the runner sets.
   external: ['fast-check'],
   alias: { 'node:test': './scripts/collect-tests.mjs' },
+  outbase: 'test',
   outdir: 'core-tests',
   logLevel: 'warning',
 });

@@ -22,7 +22,8 @@ class CoreTestRunner {
 
   init() {
     const require = createRequire(import.meta.url);
-    this.bundles = readdirSync(FOLDER).map((file) => {
+    const files = readdirSync(FOLDER, { recursive: true }).filter((file) => file.endsWith('.js'));
+    this.bundles = files.map((file) => {
       const source = readFileSync(`${FOLDER}/${file}`, 'utf8');
       const script = new vm.Script(`(function (require) {${source}\n})`, { filename: file });
       const collect = () => {
@@ -32,7 +33,7 @@ class CoreTestRunner {
       };
       // Bundling numbers the functions of each module that Stryker adds.
       const held = new Set([...source.matchAll(/stryMutAct_\w+\("(\d+)"\)/g)].map(([, mutant]) => mutant));
-      const test = readFileSync(`test/core/${file.replace(/cjs$|js$/, 'ts')}`, 'utf8');
+      const test = readFileSync(`test/${file.replace(/js$/, 'ts')}`, 'utf8');
       return {
         collect,
         has: (mutant) => held.has(mutant),
