@@ -45,7 +45,7 @@ describe('leftovers', () => {
       full,
       { executionId: 'execution', callId: 'train' },
       {
-        ...{ attempt: 'train-1', entry: 'c1', sequence: 1, localPath, savedAtMs: 1 },
+        ...{ attempt: 'train-1', entry: 'c1', sequence: 1, since: 1, localPath, savedAtMs: 1 },
         isUnchanged: () => Promise.resolve(true),
       },
     );

@@ -20,6 +20,8 @@ export interface CheckpointRecord {
   readonly entry: string;
   /** Grows over all attempts of the call. */
   readonly sequence: number;
+  /** That of the attempt's first checkpoint; absent in those of earlier versions. */
+  readonly since?: number;
   readonly attempt: string;
   readonly form: 'file' | 'directory';
   readonly files: readonly FileEntry[];
@@ -31,6 +33,8 @@ export interface CheckpointToSave {
   readonly attempt: string;
   readonly entry: string;
   readonly sequence: number;
+  /** Sequence of the attempt's first checkpoint. */
+  readonly since: number;
   readonly localPath: string;
   readonly savedAtMs: number;
   /** Asked after the copy: whether the entry is still what it was. */
@@ -53,7 +57,8 @@ export async function listCheckpoints(
 }
 
 /**
- * Stores one entry and leaves the last two of the call. Of one that could not be stored whole nothing is left.
+ * Stores one entry and leaves the last two of the call. An attempt that was given up, but goes on on a node that is back, takes nothing away
+ * from those that came after it. Of one that could not be stored whole nothing is left.
  * @returns false when it changed meanwhile.
  */
 export async function saveCheckpoint(
@@ -69,8 +74,10 @@ export async function saveCheckpoint(
     if (!whole) await store.removeAll(`${keyOf(place, save)}/`).catch(() => undefined);
   }
   if (!whole) return false;
-  for (const old of (await listCheckpoints(store, place)).slice(KEPT))
-    await store.removeAll(`${keyOf(place, old)}/`);
+  const ownOrOlder = (await listCheckpoints(store, place)).filter(
+    ({ attempt, sequence }) => attempt === save.attempt || sequence < save.since,
+  );
+  for (const old of ownOrOlder.slice(KEPT)) await store.removeAll(`${keyOf(place, old)}/`);
   return true;
 }
 
@@ -90,8 +97,8 @@ async function copyCheckpoint(
     });
   }
   if (!(await save.isUnchanged())) return false;
-  const { entry, sequence, attempt, savedAtMs } = save;
-  const record: CheckpointRecord = { version: 1, entry, sequence, attempt, form, files, savedAtMs };
+  const { entry, sequence, since, attempt, savedAtMs } = save;
+  const record: CheckpointRecord = { version: 1, entry, sequence, since, attempt, form, files, savedAtMs };
   await store.putBytes(`${key}/checkpoint.json`, toBytes(record));
   return true;
 }

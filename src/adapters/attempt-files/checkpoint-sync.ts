@@ -52,11 +52,14 @@ export function createCheckpointSync(deps: CheckpointSyncDeps): CheckpointSync {
   const entries = createEntryScan(deps);
   const stored = new Map<string, string>();
   const save = async (entry: Entry): Promise<boolean> => {
-    const sequence = ((await listCheckpoints(store, place))[0]?.sequence ?? 0) + 1;
+    const records = await listCheckpoints(store, place);
+    const sequence = (records[0]?.sequence ?? 0) + 1;
+    const own = records.findLast(({ attempt }) => attempt === spec.name);
     const whole = await saveCheckpoint(store, place, {
       attempt: spec.name,
       entry: entry.name,
       sequence,
+      since: own?.since ?? own?.sequence ?? sequence,
       localPath: path.join(paths.checkpoints, entry.name),
       savedAtMs: clock.nowMs(),
       isUnchanged: async () =>
