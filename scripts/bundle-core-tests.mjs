@@ -9,8 +9,16 @@ const BESIDE = [
   'activities/step-cache',
   'backfill/made-partition',
   'backfill/partitions',
+  'cli/backfill-options',
   'client/compare-decisions',
+  'kubernetes/diagnose',
+  'kubernetes/diagnose-own-programs',
+  'kubernetes/stored-metrics',
+  'notify/sweep',
+  'schedules/accounting',
+  'tracking/close-run',
   'triggers/triggers',
+  'triggers/two-workers',
 ];
 
 const inCore = readdirSync('test/core').filter((name) => name.endsWith('.test.ts'));
