@@ -235,6 +235,27 @@ describe("an attempt's Job", () => {
     assert.deepEqual(envOf(mainOf(pod))['MODE'], { configMapKeyRef: { name: 'modes', key: 'train' } });
   });
 
+  test('calls volumes of the pool what Kubernetes lets a volume be called, and no two alike', () => {
+    const long = 'shared-datasets-of-the-research-group-for-image-segmentation-2026';
+    const names = ['data', long, `${long}-b`, 'team.a.data', 'team-a-data', 'x'.repeat(58), 'x'.repeat(59)];
+    const claims = Object.fromEntries(names.map((name) => [name, { claim: name, readOnly: true }]));
+    const mounts = Object.fromEntries(names.map((name) => [name, `/mnt/${name}`]));
+    const pod = built({ kubernetes: { volumes: mounts } }, { volumes: claims });
+    const made = pod.volumes?.filter(({ name }) => name.startsWith('pool-')) ?? [];
+    assert.deepEqual(
+      made.map(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName),
+      names,
+    );
+    for (const { name } of made) assert.match(name, /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
+    assert.equal(new Set(made.map(({ name }) => name)).size, names.length);
+    assert.equal(made[0]?.name, 'pool-data');
+    assert.equal(made[5]?.name, `pool-${'x'.repeat(58)}`);
+    for (const { name, persistentVolumeClaim } of made) {
+      const mount = mainOf(pod).volumeMounts?.find((one) => one.name === name);
+      assert.equal(mount?.mountPath, `/mnt/${persistentVolumeClaim?.claimName}`);
+    }
+  });
+
   test('has a deadline behind that of the wrapper, and a grace that lets the agent store', () => {
     const pod = built({ timeoutMs: 3_600_000, stopGraceMs: 30_000 });
     assert.equal(pod.terminationGracePeriodSeconds, 90);

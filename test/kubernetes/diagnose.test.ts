@@ -338,6 +338,7 @@ describe('an attempt that waits or runs on Kubernetes', () => {
     metadata: { uid: 'job-1', creationTimestamp: at(0), labels: { 'kueue.x-k8s.io/queue-name': 'gpus' } },
   });
   const fetched = { terminated: { exitCode: 0 } };
+  const up = { running: true };
   for (const [what, attempt, phase, detail, limit] of [
     ['has no pod yet', seen({}), 'queued', undefined, ['PendingTooLong', 3_600]],
     [
@@ -466,6 +467,14 @@ describe('an attempt that waits or runs on Kubernetes', () => {
       ['ContainerStartFailed', 210],
     ],
     ['fetches', withPod({ fetch: { running: true } }), 'preparing', undefined, undefined],
+    ['waits for its agent', withPod({ fetch: fetched }), 'preparing', undefined, ['PendingTooLong', 3_630]],
+    [
+      'pulls its image',
+      withPod({ fetch: fetched, agent: up }),
+      'pulling',
+      undefined,
+      ['PendingTooLong', 3_630],
+    ],
     [
       'has an agent that keeps ending',
       withPod({

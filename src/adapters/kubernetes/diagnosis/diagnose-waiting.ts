@@ -33,14 +33,16 @@ function diagnoseStarting(
   statuses: readonly V1ContainerStatus[],
   sinceMs: number,
 ): Diagnosis {
-  const fetch = statuses.find(({ name }) => name === CONTAINERS.fetch)?.state;
+  const stateOf = (container: string) => statuses.find(({ name }) => name === container)?.state;
+  const fetch = stateOf(CONTAINERS.fetch);
   if (fetch?.running) return active('preparing', timeOf(fetch.running.startedAt) ?? sinceMs);
   const mount = seen.events
     .filter(({ reason }) => reason === 'FailedMount' || reason === 'FailedAttachVolume')
     .at(-1);
   const detail = mount === undefined ? undefined : said(mount.message);
-  // What is between the containers is ours; what is before the first of them is the node's.
-  return active(fetch?.terminated ? 'preparing' : 'pulling', sinceMs, {
+  // Between the first two containers the node has our image already; before them, and when the agent runs, it pulls one.
+  const isBetween = fetch?.terminated !== undefined && stateOf(CONTAINERS.agent)?.running === undefined;
+  return active(isBetween ? 'preparing' : 'pulling', sinceMs, {
     ...(detail === undefined ? {} : { detail }),
     limit: {
       atMs: sinceMs + Math.max(seen.maxPendingMs, STARTING_MS),

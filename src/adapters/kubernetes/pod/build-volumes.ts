@@ -1,4 +1,6 @@
 import type { V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import { slug } from '../../../core/attempt.js';
+import { base32Digest } from '../../../core/digest.js';
 import { POD_ROOT } from '../../../core/pod-layout.js';
 import type { KubernetesOptions } from '../../../core/kubernetes.js';
 import { POD_PATHS, VOLUMES } from '../labels.js';
@@ -44,8 +46,9 @@ export function buildVolumes(job: JobRequest, options: KubernetesOptions): PodVo
     const volume = job.placement.volumes[name];
     if (volume === undefined) continue;
     const { claim: claimName, readOnly } = volume;
-    volumes.push({ name: `pool-${name}`, persistentVolumeClaim: { claimName, readOnly } });
-    main.push({ name: `pool-${name}`, mountPath, readOnly });
+    const inPod = poolVolumeName(name);
+    volumes.push({ name: inPod, persistentVolumeClaim: { claimName, readOnly } });
+    main.push({ name: inPod, mountPath, readOnly });
   }
   Object.entries(options.files ?? {}).forEach(([mountPath, from], i) => {
     const name = `files-${i}`;
@@ -66,6 +69,16 @@ export function buildVolumes(job: JobRequest, options: KubernetesOptions): PodVo
   }
   return { volumes, main, ours, fetch: inputs.fetch };
 }
+
+/** What a volume of the pool is called in a pod: names of volumes there are DNS labels, so one that is none, or too long, is cut and told apart by a hash. */
+export function poolVolumeName(name: string): string {
+  const plain = `pool-${name}`;
+  if (plain.length <= LONGEST_LABEL && !name.includes('.')) return plain;
+  return `pool-${slug(name, LONGEST_LABEL - 'pool--'.length - HASH_LENGTH)}-${base32Digest(name, HASH_LENGTH)}`;
+}
+
+const LONGEST_LABEL = 63;
+const HASH_LENGTH = 10;
 
 /** The token that reaches the store, where one does. */
 export function storeToken(
