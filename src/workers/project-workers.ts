@@ -36,6 +36,8 @@ export interface ProjectWorkersOptions extends Omit<WorkerFactoryOptions, 'host'
   readonly signal: AbortSignal;
   /** Called when the workers take work and the current build is the one that new runs use; again after each new build. */
   readonly onReady: (digest: string) => void;
+  /** Called when what it serves takes work; that of pipelines as soon as there is a build. */
+  readonly onServing?: () => void;
 }
 
 /**
@@ -86,6 +88,7 @@ async function serveParts(
     group.add(await create.control('host'));
     if (cluster) group.add(await create.control('cluster'));
     for (const pool of pools) group.add(await create.pool(pool));
+    options.onServing?.();
     await Promise.race([
       group.failed,
       keepEndingOrphans({ client: options.client, paths: projectPaths(options.config) }, options),

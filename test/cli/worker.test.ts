@@ -29,20 +29,24 @@ test('a worker of a pool that is not there is refused, and the program ends', as
   }
 });
 
-test('a worker that cannot tell where to offer its metrics says so before it connects', async () => {
-  const directory = await mkdtemp(path.join(tmpdir(), 'anneal-worker-'));
-  try {
-    const file = path.join(directory, 'anneal.yaml');
-    await writeFile(file, 'project: shop\npipelines: pipelines.ts\n');
-    const args = ['--import', 'tsx', MAIN, 'worker', '--project', file];
-    const env = { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1', ANNEAL_METRICS_ADDRESS: 'localhost:9464' };
-    const { code, stderr } = await runProgram({ file: process.execPath, args, env, timeoutMs: 60_000 });
-    assert.match(
-      stderr,
-      /^InvalidConfig: ANNEAL_METRICS_ADDRESS is "localhost:9464"; .* such as 0\.0\.0\.0:9464\./m,
-    );
-    assert.equal(code, 2);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
-});
+for (const [name, what] of [
+  ['ANNEAL_METRICS_ADDRESS', 'metrics'],
+  ['ANNEAL_HEALTH_ADDRESS', 'health'],
+] as const)
+  test(`a worker that cannot tell where to offer its ${what} says so before it connects`, async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'anneal-worker-'));
+    try {
+      const file = path.join(directory, 'anneal.yaml');
+      await writeFile(file, 'project: shop\npipelines: pipelines.ts\n');
+      const args = ['--import', 'tsx', MAIN, 'worker', '--project', file];
+      const env = { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1', [name]: 'localhost:9464' };
+      const { code, stderr } = await runProgram({ file: process.execPath, args, env, timeoutMs: 60_000 });
+      assert.match(
+        stderr,
+        new RegExp(`^InvalidConfig: ${name} is "localhost:9464"; .* such as 0\\.0\\.0\\.0:9464\\.`, 'm'),
+      );
+      assert.equal(code, 2);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });

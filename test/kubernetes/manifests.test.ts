@@ -11,6 +11,7 @@ interface Manifest {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly labels?: { readonly [name: string]: string } };
   readonly rules?: unknown;
+  readonly data?: { readonly [name: string]: string };
   readonly spec?: {
     readonly egress?: readonly {
       readonly to: readonly object[];
@@ -28,7 +29,18 @@ interface PodSpec {
   readonly automountServiceAccountToken: boolean;
   readonly terminationGracePeriodSeconds: number;
   readonly securityContext: object;
-  readonly containers: readonly { readonly command: readonly string[]; readonly securityContext: object }[];
+  readonly containers: readonly {
+    readonly command: readonly string[];
+    readonly securityContext: object;
+    readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
+    readonly startupProbe?: Probe;
+    readonly readinessProbe?: Probe;
+    readonly livenessProbe?: Probe;
+  }[];
+}
+
+interface Probe {
+  readonly httpGet: { readonly path: string; readonly port: string };
 }
 
 const root = fileURLToPath(new URL('../../k8s', import.meta.url));
@@ -153,6 +165,22 @@ describe('manifests', () => {
       assert.equal(spec.template.metadata.labels?.['app.kubernetes.io/component'], 'worker');
     });
   }
+
+  test('workers are asked whether they live and take work at the address where they offer it', () => {
+    const [settings] = find('base', 'ConfigMap').filter(
+      ({ metadata }) => metadata.name === 'anneal-settings',
+    );
+    const offered = Number(settings?.data?.['ANNEAL_HEALTH_ADDRESS']?.split(':').at(-1));
+    for (const { metadata, spec } of deployments) {
+      const [worker] = spec?.template.spec.containers ?? [];
+      const { startupProbe, readinessProbe, livenessProbe, ports } = worker ?? assert.fail(metadata.name);
+      assert.deepEqual(
+        [startupProbe, readinessProbe, livenessProbe].map((probe) => probe?.httpGet),
+        ['/livez', '/readyz', '/livez'].map((path) => ({ path, port: 'health' })),
+      );
+      assert.equal(ports.find(({ name }) => name === 'health')?.containerPort, offered);
+    }
+  });
 
   test('only workers of pools have a token of the API', () => {
     const tokens = deployments.map(({ spec }) => {

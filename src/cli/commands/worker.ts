@@ -25,8 +25,10 @@ export const worker: Command = async (context, _args, { pools }) => {
     loadLogger(),
   ]);
   const named = pools === undefined ? {} : { pools: readPools(pools) };
-  const metricsAddress = readMetricsAddress(context.env);
+  const metricsAddress = readAddress(context.env, 'ANNEAL_METRICS_ADDRESS', 'metrics are offered');
+  const healthAddress = readAddress(context.env, 'ANNEAL_HEALTH_ADDRESS', 'its health is offered');
   chooseParts({ config, ...named });
+  const health = await offerHealth(healthAddress);
   const logger = createWorkerLogger(context, config.project);
   const { client } = await project.temporal();
   await ensureCurrentBuild(project, logger);
@@ -55,13 +57,21 @@ export const worker: Command = async (context, _args, { pools }) => {
           logger.error({ err: error }, 'could not say that it is ready'),
         );
       },
+      onServing: () => health?.ready(),
       ...named,
     });
     logger.info('stopped');
   });
-  await work.finally(stopKeeping);
+  await work.finally(stopKeeping).finally(async () => await health?.close());
   return EXIT.ok;
 };
+
+async function offerHealth(address: string | undefined) {
+  if (address === undefined) return undefined;
+  const { serveHealth } = await import('../../telemetry/serve-health.js');
+  const [, host = '', port = ''] = /^(.+):(\d+)$/.exec(address) ?? [];
+  return await serveHealth({ host: host.replace(/^\[|\]$/g, ''), port: Number(port) });
+}
 
 interface Logger {
   error(about: object, said: string): void;
@@ -75,12 +85,13 @@ function forwardTo(logger: Logger) {
 }
 
 /** @throws AnnealError InvalidConfig. */
-function readMetricsAddress({ ANNEAL_METRICS_ADDRESS: address }: CommandContext['env']): string | undefined {
+function readAddress(env: CommandContext['env'], name: string, what: string): string | undefined {
+  const address = env[name];
   if (!address) return undefined;
   if (/^(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}$/.test(address)) return address;
   throw new AnnealError(
     'InvalidConfig',
-    `ANNEAL_METRICS_ADDRESS is "${address}"; it is the address where metrics are offered, an IP and a port such as 0.0.0.0:9464.`,
+    `${name} is "${address}"; it is the address where ${what}, an IP and a port such as 0.0.0.0:9464.`,
   );
 }
 
